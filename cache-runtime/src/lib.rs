@@ -1,0 +1,1 @@
+//! Cache an async function in Redis.

@@ -1,0 +1,1 @@
+//! The examples of this workspace; each is a file of its own beside this one.
