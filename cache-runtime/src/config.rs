@@ -1,0 +1,103 @@
+//! Where the values are kept, and every setting that says how.
+//!
+//! The rule: a [`Config`] is a plain value in which nothing contradicts anything else. The environment
+//! and the builder both become [`Settings`](settings::Settings), and those become a `Config` in one
+//! place, which names the setting at fault, its value unless that may be a secret, and what is accepted.
+
+mod address;
+pub(crate) mod builder;
+mod environment;
+mod settings;
+
+use std::{fmt, time::Duration};
+
+/// Everything that a `Cache` is made from.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) place: Place,
+    /// What every key begins with, without the `:` behind it; empty for none.
+    pub(crate) prefix: String,
+    /// What one cache operation may take.
+    pub(crate) timeout: Duration,
+    /// How many entries the in-process store holds at most.
+    pub(crate) memory_capacity: u64,
+}
+
+/// Where the values are kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// In this process.
+    Memory,
+    /// In a Redis server.
+    Redis(Endpoint),
+}
+
+/// One Redis server, and how to log in there.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    /// A name or an address; an IPv6 address without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Tls>,
+    pub(crate) auth: Auth,
+    pub(crate) db: i64,
+}
+
+/// How a TLS server proves itself.
+#[cfg(feature = "tls")]
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    /// The name that its certificate must be for.
+    pub(crate) name: rustls::pki_types::ServerName<'static>,
+    /// The authorities that its certificate may come from; `None` for those that the system trusts.
+    pub(crate) authorities: Option<std::sync::Arc<rustls::RootCertStore>>,
+}
+
+/// How a connection says who it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Auth {
+    None,
+    Password(Login),
+    /// A token from Microsoft Entra ID in the place of the password.
+    Entra,
+}
+
+/// A user and a password; without a user, Redis takes `default`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Login {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Secret,
+}
+
+/// A text that no formatting shows.
+#[derive(Clone, PartialEq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// `host:port`, which is safe to log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Settings in code.
+//!
+//! The rule: no method fails; everything is checked at once, when the cache is built.
+
+use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+
+use super::{
+    Config, Secret,
+    settings::{AuthChoice, Authorities, Setting, Settings},
+};
+use crate::error::Error;
+
+/// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
+///
+/// With neither [`url`](Self::url) nor [`host`](Self::host) the values are kept in this process.
+/// Variables of the environment count only after [`from_env`](Self::from_env).
+#[derive(Clone, Default)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct CacheBuilder {
+    settings: Settings,
+    in_memory: bool,
+    from_env: bool,
+}
+
+impl CacheBuilder {
+    /// Where Redis is, how to log in, and the database: `redis://user:password@host:port/db`, or
+    /// `rediss://…` for TLS. What has a meaning in URLs is percent-encoded.
+    ///
+    /// Default: none. `REDIS_URL`.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.settings.url = Some(Setting::new("url", Secret::new(url)));
+        self
+    }
+
+    /// The server's name or address.
+    ///
+    /// Without a password it means Entra ID login, unless [`no_auth`](Self::no_auth) is said.
+    ///
+    /// Default: none. `REDIS_HOST`.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.settings.host = Some(Setting::new("host", host.into()));
+        self
+    }
+
+    /// The server's port.
+    ///
+    /// Default: 6380 with TLS, else 6379. `REDIS_PORT`.
+    pub fn port(mut self, port: u16) -> Self {
+        self.settings.port = Some(Setting::new("port", port));
+        self
+    }
+
+    /// Whether the connection is TLS.
+    ///
+    /// Default: what the URL's scheme says; for a host, true with Entra ID login, else false. `REDIS_TLS`.
+    pub fn tls(mut self, tls: bool) -> Self {
+        self.settings.tls = Some(Setting::new(
+            if tls { "tls(true)" } else { "tls(false)" },
+            tls,
+        ));
+        self
+    }
+
+    /// The certificate authorities to trust instead of the system's, as PEM text.
+    ///
+    /// Default: the system's.
+    pub fn tls_ca_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.settings.authorities = Some(Setting::new("tls_ca_pem", Authorities::Pem(pem.into())));
+        self
+    }
+
+    /// A PEM file of the certificate authorities to trust instead of the system's. It is read once,
+    /// when the cache is built.
+    ///
+    /// Default: the system's. `REDIS_TLS_CA`.
+    pub fn tls_ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.settings.authorities =
+            Some(Setting::new("tls_ca_file", Authorities::File(path.into())));
+        self
+    }
+
+    /// The ACL user to log in as.
+    ///
+    /// Default: `default`, as Redis has it. `REDIS_USERNAME`.
+    pub fn username(mut self, username: impl Into<String>) -> Self {
+        self.settings.username = Some(Setting::new("username", username.into()));
+        self
+    }
+
+    /// The password to log in with.
+    ///
+    /// Default: none. `REDIS_PASSWORD`.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.settings.password = Some(Setting::new("password", Secret::new(password)));
+        self
+    }
+
+    /// Says that the server asks for no password.
+    ///
+    /// Default: not said, so that a [`host`](Self::host) without a password means Entra ID login.
+    /// `REDIS_AUTH=none`.
+    pub fn no_auth(mut self) -> Self {
+        self.settings.auth = Some(Setting::new("no_auth", AuthChoice::None));
+        self
+    }
+
+    /// The database's number.
+    ///
+    /// Default: the URL's, else 0. `REDIS_DB`.
+    pub fn db(mut self, db: u32) -> Self {
+        self.settings.db = Some(Setting::new("db", db));
+        self
+    }
+
+    /// What every key begins with, before a `:`; for example the service's name.
+    ///
+    /// It holds no `%`, white space or control characters, and braces only as one hash tag.
+    ///
+    /// Default: none. `REDIS_KEY_PREFIX`.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.settings.prefix = Some(Setting::new("prefix", prefix.into()));
+        self
+    }
+
+    /// What one cache operation may take before it is given up as a miss, from 1 ms to 1 hour.
+    ///
+    /// Default: 250 ms. `REDIS_TIMEOUT`.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = Some(Setting::new("timeout", timeout));
+        self
+    }
+
+    /// How many entries the in-process store holds at most.
+    ///
+    /// Default: 10,000.
+    pub fn memory_capacity(mut self, entries: u64) -> Self {
+        self.settings.memory_capacity = Some(Setting::new("memory_capacity", entries));
+        self
+    }
+
+    /// Keeps the values in this process, whatever else says where Redis is.
+    ///
+    /// Default: as the other settings say.
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// Takes what is not set here from the environment's variables, which are read when the cache is built.
+    ///
+    /// A [`url`](Self::url) or [`host`](Self::host) set here replaces `REDIS_URL`, `REDIS_HOST` and
+    /// `REDIS_PORT` together; every other setting replaces its own variable.
+    ///
+    /// Default: the environment is not looked at.
+    pub fn from_env(mut self) -> Self {
+        self.from_env = true;
+        self
+    }
+
+    /// Checks everything.
+    pub(crate) fn build_config(self) -> Result<Config, Error> {
+        self.build_config_in(|name| std::env::var_os(name))
+    }
+
+    fn build_config_in(
+        self,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Config, Error> {
+        let Self {
+            mut settings,
+            in_memory,
+            from_env,
+        } = self;
+        if from_env {
+            settings = settings.or(Settings::from_environment(environment)?);
+        } else if let (false, false, Some(name)) =
+            (in_memory, settings.names_a_server(), settings.of_a_server())
+        {
+            return Err(Error::config(format!(
+                "`{name}` is set, but not where Redis is; set `host` or `url`, or `in_memory` to do without"
+            )));
+        }
+        if in_memory {
+            (settings.url, settings.host) = (None, None);
+        }
+        settings.into_config()
+    }
+}
+
+impl fmt::Debug for CacheBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            settings,
+            in_memory,
+            from_env,
+        } = self;
+        f.debug_struct("CacheBuilder")
+            .field("settings", settings)
+            .field("in_memory", in_memory)
+            .field("from_env", from_env)
+            .finish()
+    }
+}

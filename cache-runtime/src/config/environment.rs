@@ -1,0 +1,154 @@
+//! Settings from environment variables.
+//!
+//! The rules: the environment is a function, so that it can be a value. An empty variable is one that
+//! is not set, as compose files and charts write it. White space round a value is removed, except round
+//! a password.
+
+use std::{ffi::OsString, path::PathBuf, str::FromStr};
+
+use super::{
+    Config, Secret,
+    settings::{AuthChoice, Authorities, Setting, Settings, shown},
+};
+use crate::error::Error;
+
+impl Config {
+    /// The configuration that the variables mean; `lookup` is `std::env::var_os` outside tests.
+    pub(crate) fn from_environment(
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Error> {
+        Settings::from_environment(lookup)?.into_config()
+    }
+}
+
+impl Settings {
+    pub(super) fn from_environment(
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Error> {
+        let environment = Environment(lookup);
+        Ok(Self {
+            url: environment
+                .text("REDIS_URL")?
+                .map(|url| url.map(Secret::new)),
+            host: environment.text("REDIS_HOST")?,
+            port: environment.port()?,
+            auth: environment.auth()?,
+            username: environment.text("REDIS_USERNAME")?,
+            password: environment
+                .raw("REDIS_PASSWORD")?
+                .map(|password| password.map(Secret::new)),
+            tls: environment.tls()?,
+            authorities: environment
+                .set("REDIS_TLS_CA")
+                .map(|path| Setting::new("REDIS_TLS_CA", Authorities::File(PathBuf::from(path)))),
+            db: environment.parsed("REDIS_DB", "a database's number, 0 or more")?,
+            prefix: environment.text("REDIS_KEY_PREFIX")?,
+            timeout: environment
+                .parsed(
+                    "REDIS_TIMEOUT",
+                    "a duration with its unit, for example `250ms` or `1s`",
+                )?
+                .map(|timeout: Setting<humantime::Duration>| timeout.map(Into::into)),
+            memory_capacity: None,
+        })
+    }
+}
+
+impl<T> Setting<T> {
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Setting<U> {
+        Setting::new(self.name, f(self.value))
+    }
+}
+
+struct Environment<F>(F);
+
+impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
+    fn set(&self, name: &'static str) -> Option<OsString> {
+        (self.0)(name).filter(|value| !value.is_empty())
+    }
+
+    fn raw(&self, name: &'static str) -> Result<Option<Setting<String>>, Error> {
+        self.set(name)
+            .map(OsString::into_string)
+            .transpose()
+            .map(|value| value.map(|value| Setting::new(name, value)))
+            .map_err(|_| Error::config(format!("`{name}` is not UTF-8; write it in UTF-8")))
+    }
+
+    fn text(&self, name: &'static str) -> Result<Option<Setting<String>>, Error> {
+        Ok(self
+            .raw(name)?
+            .map(|setting| setting.map(|value| value.trim().to_owned()))
+            .filter(|setting| !setting.value.is_empty()))
+    }
+
+    fn parsed<T: FromStr>(
+        &self,
+        name: &'static str,
+        accepted: &str,
+    ) -> Result<Option<Setting<T>>, Error> {
+        let Some(Setting { value, .. }) = self.text(name)? else {
+            return Ok(None);
+        };
+        match value.parse() {
+            Ok(value) => Ok(Some(Setting::new(name, value))),
+            Err(_) => Err(Error::config(format!(
+                "`{name}` is `{}`; it is {accepted}",
+                shown(&value)
+            ))),
+        }
+    }
+
+    fn port(&self) -> Result<Option<Setting<u16>>, Error> {
+        // Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` in every pod beside a service named `redis`:
+        // nobody said that, so nothing is said by it.
+        match self.text("REDIS_PORT")? {
+            Some(port) if port.value.starts_with("tcp://") => Ok(None),
+            _ => self.parsed("REDIS_PORT", "a number from 1 to 65535"),
+        }
+    }
+
+    fn auth(&self) -> Result<Option<Setting<AuthChoice>>, Error> {
+        let Some(Setting { value, name }) = self.text("REDIS_AUTH")? else {
+            return Ok(None);
+        };
+        match &*value.to_ascii_lowercase() {
+            "none" => Ok(Some(Setting::new("REDIS_AUTH=none", AuthChoice::None))),
+            "password" => Ok(Some(Setting::new(
+                "REDIS_AUTH=password",
+                AuthChoice::Password,
+            ))),
+            "entra" => Ok(Some(Setting::new("REDIS_AUTH=entra", AuthChoice::Entra))),
+            _ => {
+                // Other programs take the password from a variable of this name: only what reads as a
+                // word is repeated.
+                let word = value.len() <= 16
+                    && value
+                        .bytes()
+                        .all(|b| b.is_ascii_alphabetic() || b"-_".contains(&b));
+                let is = if word {
+                    format!("is `{value}`; it")
+                } else {
+                    "is something else; it".to_owned()
+                };
+                Err(Error::config(format!(
+                    "`{name}` {is} is `entra`, `password` or `none`, and the password itself goes into `REDIS_PASSWORD`"
+                )))
+            }
+        }
+    }
+
+    fn tls(&self) -> Result<Option<Setting<bool>>, Error> {
+        let Some(Setting { value, name }) = self.text("REDIS_TLS")? else {
+            return Ok(None);
+        };
+        match &*value.to_ascii_lowercase() {
+            "true" | "1" | "yes" | "on" => Ok(Some(Setting::new("REDIS_TLS=true", true))),
+            "false" | "0" | "no" | "off" => Ok(Some(Setting::new("REDIS_TLS=false", false))),
+            _ => Err(Error::config(format!(
+                "`{name}` is `{}`; it is `true` or `false`",
+                shown(&value)
+            ))),
+        }
+    }
+}

@@ -1,0 +1,446 @@
+//! Settings as they were given, and the one place that makes a [`Config`] of them.
+//!
+//! The rule: whatever is said twice, or says the opposite of something else, is refused, and the
+//! message names both by the names that the user wrote.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Auth, Config, Endpoint, Login, Place, Secret,
+    address::{self, Address},
+};
+use crate::error::Error;
+
+/// What one setting is, and where it was said.
+#[derive(Clone, Debug)]
+pub(super) struct Setting<T> {
+    pub(super) value: T,
+    /// As the user wrote it: `REDIS_PORT`, `REDIS_TLS=false`, or a method of the builder.
+    pub(super) name: &'static str,
+}
+
+impl<T> Setting<T> {
+    pub(super) fn new(name: &'static str, value: T) -> Self {
+        Self { value, name }
+    }
+}
+
+/// All settings; `None` where nothing was said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) url: Option<Setting<Secret>>,
+    pub(super) host: Option<Setting<String>>,
+    pub(super) port: Option<Setting<u16>>,
+    pub(super) auth: Option<Setting<AuthChoice>>,
+    pub(super) username: Option<Setting<String>>,
+    pub(super) password: Option<Setting<Secret>>,
+    pub(super) tls: Option<Setting<bool>>,
+    pub(super) authorities: Option<Setting<Authorities>>,
+    pub(super) db: Option<Setting<u32>>,
+    pub(super) prefix: Option<Setting<String>>,
+    pub(super) timeout: Option<Setting<Duration>>,
+    pub(super) memory_capacity: Option<Setting<u64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum AuthChoice {
+    None,
+    Password,
+    Entra,
+}
+
+/// Where the certificates of the trusted authorities are.
+#[derive(Clone, Debug)]
+pub(super) enum Authorities {
+    File(PathBuf),
+    Pem(Vec<u8>),
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
+const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
+
+impl Settings {
+    /// These settings, and where they say nothing those of `other`.
+    ///
+    /// Host, port and URL are one: who says where the server is says all of it.
+    pub(super) fn or(self, other: Self) -> Self {
+        let Self {
+            url,
+            host,
+            port,
+            auth,
+            username,
+            password,
+            tls,
+            authorities,
+            db,
+            prefix,
+            timeout,
+            memory_capacity,
+        } = self;
+        let (url, host, port) = if url.is_some() || host.is_some() {
+            (url, host, port)
+        } else {
+            (other.url, other.host, port.or(other.port))
+        };
+        Self {
+            url,
+            host,
+            port,
+            auth: auth.or(other.auth),
+            username: username.or(other.username),
+            password: password.or(other.password),
+            tls: tls.or(other.tls),
+            authorities: authorities.or(other.authorities),
+            db: db.or(other.db),
+            prefix: prefix.or(other.prefix),
+            timeout: timeout.or(other.timeout),
+            memory_capacity: memory_capacity.or(other.memory_capacity),
+        }
+    }
+
+    /// The name of a setting that only a server has, if there is one.
+    pub(super) fn of_a_server(&self) -> Option<&'static str> {
+        let Self {
+            port,
+            auth,
+            username,
+            password,
+            tls,
+            authorities,
+            db,
+            ..
+        } = self;
+        None.or(port.as_ref().map(|s| s.name))
+            .or(auth.as_ref().map(|s| s.name))
+            .or(username.as_ref().map(|s| s.name))
+            .or(password.as_ref().map(|s| s.name))
+            .or(tls.as_ref().map(|s| s.name))
+            .or(authorities.as_ref().map(|s| s.name))
+            .or(db.as_ref().map(|s| s.name))
+    }
+
+    pub(super) fn names_a_server(&self) -> bool {
+        self.url.is_some() || self.host.is_some()
+    }
+
+    /// The configuration that these settings mean.
+    pub(super) fn into_config(self) -> Result<Config, Error> {
+        let prefix = match &self.prefix {
+            None => String::new(),
+            Some(Setting { value, name }) => {
+                check_prefix(value).map_err(|what| {
+                    Error::config(format!("`{name}` is `{}`: {what}", shown(value)))
+                })?;
+                value.clone()
+            }
+        };
+        let timeout = match self.timeout {
+            None => DEFAULT_TIMEOUT,
+            Some(Setting { value, name }) => {
+                // Shorter is no round trip on any network; longer would be a hang.
+                if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&value) {
+                    return Err(Error::config(format!(
+                        "`{name}` is `{}`; it is from `1ms` to `1h`",
+                        humantime::format_duration(value)
+                    )));
+                }
+                value
+            }
+        };
+        let memory_capacity = match self.memory_capacity {
+            None => DEFAULT_MEMORY_CAPACITY,
+            Some(Setting { value: 0, name }) => {
+                return Err(Error::config(format!(
+                    "`{name}` is 0, which would keep nothing; use 1 or more"
+                )));
+            }
+            Some(Setting { value, .. }) => value,
+        };
+        let place = if self.names_a_server() {
+            Place::Redis(self.endpoint()?)
+        } else {
+            Place::Memory
+        };
+        Ok(Config {
+            place,
+            prefix,
+            timeout,
+            memory_capacity,
+        })
+    }
+
+    fn endpoint(mut self) -> Result<Endpoint, Error> {
+        let server = self.server()?;
+        let auth = self.auth(&server)?;
+        let tls = self.tls(&server, &auth)?;
+        let port = server.port.unwrap_or(if tls { 6380 } else { 6379 });
+        Ok(Endpoint {
+            #[cfg(feature = "tls")]
+            tls: match tls {
+                true => Some(self.tls_identity(&server)?),
+                false => None,
+            },
+            host: server.host,
+            port,
+            auth,
+            db: i64::from(self.db.map_or(0, |db| db.value)),
+        })
+    }
+
+    /// Where the server is. What a URL says of the login and the database becomes settings like the others.
+    fn server(&mut self) -> Result<Server, Error> {
+        let Some(url) = self.url.take() else {
+            // `names_a_server` was asked before: without a URL there is a host.
+            let Setting { value, name } = self.host.take().expect("a host or a URL is set");
+            if let Some(Setting { value: 0, name }) = self.port {
+                return Err(Error::config(format!(
+                    "`{name}` is `0`; a port is a number from 1 to 65535"
+                )));
+            }
+            let host = address::check_host(&value).map_err(|what| {
+                // What has an `@` or is a URL may hold a password.
+                if value.contains('@') || value.contains("://") {
+                    Error::config(format!("`{name}` {what}"))
+                } else {
+                    Error::config(format!("`{name}` is `{}`, which {what}", shown(&value)))
+                }
+            })?;
+            return Ok(Server {
+                host,
+                port: self.port.as_ref().map(|port| port.value),
+                url: None,
+                name,
+            });
+        };
+        let name = url.name;
+        for other in [
+            self.host.as_ref().map(|s| s.name),
+            self.port.as_ref().map(|s| s.name),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            return Err(twice(name, other, "where Redis is"));
+        }
+        let Address {
+            tls,
+            host,
+            port,
+            username,
+            password,
+            db,
+        } = address::parse(url.value.expose())
+            .map_err(|what| Error::config(format!("`{name}` {what}")))?;
+        merge(&mut self.username, username, name, "the user's name")?;
+        merge(&mut self.password, password, name, "the password")?;
+        merge(&mut self.db, db, name, "the database")?;
+        Ok(Server {
+            host,
+            port,
+            url: Some(tls),
+            name,
+        })
+    }
+
+    fn auth(&mut self, server: &Server) -> Result<Auth, Error> {
+        let choice = match (&self.auth, &self.password, &server.url) {
+            (Some(choice), _, _) => choice.value,
+            (None, Some(_), _) => AuthChoice::Password,
+            // A host alone is Azure's form; a URL says all there is to say.
+            (None, None, None) => AuthChoice::Entra,
+            (None, None, Some(_)) => AuthChoice::None,
+        };
+        let said = self.auth.as_ref().map_or("", |choice| choice.name);
+        match (choice, self.password.take(), self.username.take()) {
+            (AuthChoice::Password, Some(password), username) => Ok(Auth::Password(Login {
+                username: username.map(|username| username.value),
+                password: password.value,
+            })),
+            (AuthChoice::Password, None, _) => Err(Error::config(format!(
+                "`{said}` needs a password, and none is set; set `REDIS_PASSWORD`"
+            ))),
+            (_, Some(password), _) => Err(Error::config(format!(
+                "`{said}` goes without a password, but `{}` sets one; remove one of them",
+                password.name
+            ))),
+            (AuthChoice::None, None, Some(username)) => Err(Error::config(format!(
+                "`{}` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user",
+                username.name
+            ))),
+            (AuthChoice::None, None, None) => Ok(Auth::None),
+            (AuthChoice::Entra, None, _) => Ok(Auth::Entra),
+        }
+    }
+
+    /// Whether there is TLS.
+    fn tls(&self, server: &Server, auth: &Auth) -> Result<bool, Error> {
+        let entra = *auth == Auth::Entra;
+        let tls = match (server.url, &self.tls) {
+            (Some(scheme), Some(Setting { value, name })) if scheme != *value => {
+                let scheme = if scheme {
+                    "`rediss://`, which is TLS"
+                } else {
+                    "`redis://`, which is not TLS"
+                };
+                return Err(Error::config(format!(
+                    "`{}` begins with {scheme}, but `{name}` says otherwise; remove `{name}`",
+                    server.name
+                )));
+            }
+            (Some(scheme), _) => scheme,
+            (None, Some(Setting { value, .. })) => *value,
+            (None, None) => entra,
+        };
+        if entra && !tls {
+            let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
+            return Err(Error::config(format!(
+                "Entra ID login, the default for a host without a password, needs TLS, but `{by}` is without; \
+                 set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password"
+            )));
+        }
+        if let (false, Some(authorities)) = (tls, &self.authorities) {
+            return Err(Error::config(format!(
+                "`{}` names certificate authorities, but there is no TLS; set `REDIS_TLS=true`, or write `rediss://`",
+                authorities.name
+            )));
+        }
+        // Entra ID is refused by the name of its own feature, which brings this one.
+        if cfg!(not(feature = "tls")) && tls && !entra {
+            let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
+            return Err(Error::config(format!(
+                "`{by}` asks for TLS; add the feature `tls` of cache-runtime"
+            )));
+        }
+        Ok(tls)
+    }
+
+    #[cfg(feature = "tls")]
+    fn tls_identity(&mut self, server: &Server) -> Result<super::Tls, Error> {
+        let name = rustls::pki_types::ServerName::try_from(server.host.clone()).map_err(|_| {
+            Error::config(format!(
+                "`{}` has a host that no certificate can be for, `{}`; TLS needs a DNS name or an address",
+                server.name,
+                shown(&server.host)
+            ))
+        })?;
+        let authorities = match self.authorities.take() {
+            None => None,
+            Some(Setting { value, name }) => {
+                Some(std::sync::Arc::new(read_authorities(name, value)?))
+            }
+        };
+        Ok(super::Tls { name, authorities })
+    }
+}
+
+/// Where the server is, as it was said.
+struct Server {
+    host: String,
+    port: Option<u16>,
+    /// Whether a URL said it, and if so whether with TLS.
+    url: Option<bool>,
+    /// The setting that said it.
+    name: &'static str,
+}
+
+#[cfg(feature = "tls")]
+fn read_authorities(
+    name: &'static str,
+    source: Authorities,
+) -> Result<rustls::RootCertStore, Error> {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+
+    let (pem, what) = match source {
+        Authorities::Pem(pem) => (pem, format!("`{name}`")),
+        Authorities::File(path) => {
+            let what = format!("`{name}` is `{}`, which", shown(&path.to_string_lossy()));
+            match std::fs::read(&path) {
+                Ok(pem) => (pem, what),
+                Err(error) => {
+                    return Err(Error::with_source(
+                        crate::error::ErrorKind::Config,
+                        format!("{what} cannot be read; name a file of certificates in PEM form"),
+                        error,
+                    ));
+                }
+            }
+        }
+    };
+    let mut authorities = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|_| {
+            Error::config(format!(
+                "{what} is not in PEM form; write `-----BEGIN CERTIFICATE-----` blocks"
+            ))
+        })?;
+        authorities.add(certificate).map_err(|error| {
+            Error::config(format!(
+                "{what} holds a certificate that cannot be used: {error}"
+            ))
+        })?;
+    }
+    if authorities.is_empty() {
+        return Err(Error::config(format!(
+            "{what} holds no certificate; write `-----BEGIN CERTIFICATE-----` blocks"
+        )));
+    }
+    Ok(authorities)
+}
+
+/// Makes what a URL says a setting, unless it is one already.
+fn merge<T>(
+    setting: &mut Option<Setting<T>>,
+    from_url: Option<T>,
+    url: &'static str,
+    what: &str,
+) -> Result<(), Error> {
+    let Some(value) = from_url else { return Ok(()) };
+    if let Some(setting) = setting {
+        return Err(twice(url, setting.name, what));
+    }
+    *setting = Some(Setting::new(url, value));
+    Ok(())
+}
+
+fn twice(one: &str, other: &str, what: &str) -> Error {
+    Error::config(format!(
+        "`{one}` and `{other}` both say {what}; remove one of them"
+    ))
+}
+
+/// A value as a message shows it: on one line, and not longer than a line.
+pub(super) fn shown(value: &str) -> String {
+    const LONGEST: usize = 60;
+    let mut shown: String = value
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if value.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    if prefix
+        .chars()
+        .any(|c| c == '%' || c.is_whitespace() || c.is_control())
+    {
+        return Err("a prefix holds no `%`, no white space and no control characters");
+    }
+    let mut braces = prefix.split(['{', '}']);
+    let parts = (braces.next(), braces.next(), braces.next(), braces.next());
+    match parts {
+        (Some(_), None, ..) => Ok(()),
+        (Some(before), Some(tag), Some(_), None)
+            if !tag.is_empty()
+                && prefix[before.len()..].starts_with('{')
+                && prefix[before.len() + 1 + tag.len()..].starts_with('}') =>
+        {
+            Ok(())
+        }
+        _ => Err("braces in a prefix are one hash tag that is not empty, for example `{shop}`"),
+    }
+}

@@ -1,0 +1,225 @@
+//! The one error type.
+//!
+//! Its rule: `Display` says what went wrong in one lower-case line, `source()` says why where there is
+//! a deeper cause, and neither repeats the other. No error holds a password or a connection string.
+
+use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
+
+type Source = Box<dyn StdError + Send + Sync>;
+
+/// What went wrong, in the words of the operation that failed.
+///
+/// An annotated function never returns it: the cache's errors are counted, and the body runs.
+/// It comes from [`get_cache`](crate::get_cache), from the operations of
+/// [`Cache`](crate::Cache) and [`Entry`](crate::Entry), and from the builder.
+/// Cloning is cheap.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+struct Inner {
+    kind: ErrorKind,
+    message: Cow<'static, str>,
+    source: Option<Source>,
+}
+
+/// The kinds of [`Error`], which are also the labels that errors are counted under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A setting is missing, cannot be read or contradicts another.
+    Config,
+    /// No connection could be made: the host is unknown or unreachable, or TLS failed.
+    Connect,
+    /// The connection broke while an answer was awaited, so what became of the command is unknown.
+    Disconnected,
+    /// Redis refused the user, the password, or a command that the user has no right to.
+    Auth,
+    /// Redis did not answer within the timeout.
+    Timeout,
+    /// Redis was not asked, because it has not been answering.
+    Unavailable,
+    /// Redis answered with an error, or with something that does not answer the command.
+    Server,
+    /// The value could not be encoded.
+    Encode,
+    /// The stored bytes are not a value of this type.
+    Decode,
+    /// The arguments could not be written as a key.
+    Key,
+    /// The call was made outside a tokio runtime.
+    NoRuntime,
+}
+
+impl ErrorKind {
+    /// Every kind, each at its [`index`](Self::index).
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Config,
+        Self::Connect,
+        Self::Disconnected,
+        Self::Auth,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Server,
+        Self::Encode,
+        Self::Decode,
+        Self::Key,
+        Self::NoRuntime,
+    ];
+
+    /// The place of this kind in [`ALL`](Self::ALL), for an array of counters.
+    pub(crate) const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The kind as a label: one lower-case word or two.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Connect => "connect",
+            Self::Disconnected => "disconnected",
+            Self::Auth => "auth",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Server => "server",
+            Self::Encode => "encode",
+            Self::Decode => "decode",
+            Self::Key => "key",
+            Self::NoRuntime => "no runtime",
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Error {
+    /// The kind of failure.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether Redis did not answer in time, so that what became of the command is unknown.
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+
+    /// Whether Redis could not be reached: no connection, a connection that broke, or one that is
+    /// not tried at present. A timeout is not meant; see [`is_timeout`](Self::is_timeout).
+    pub fn is_unavailable(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::Connect | ErrorKind::Disconnected | ErrorKind::Unavailable
+        )
+    }
+
+    /// Whether Redis refused the user, the password, or the user's right to a command.
+    pub fn is_auth(&self) -> bool {
+        self.kind() == ErrorKind::Auth
+    }
+
+    /// Whether a setting is at fault, so that trying again is of no use.
+    pub fn is_config(&self) -> bool {
+        self.kind() == ErrorKind::Config
+    }
+
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            source: None,
+        }))
+    }
+
+    /// An error whose cause `source` tells; `message` must not repeat it.
+    pub(crate) fn with_source(
+        kind: ErrorKind,
+        message: impl Into<Cow<'static, str>>,
+        source: impl Into<Source>,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            source: Some(source.into()),
+        }))
+    }
+
+    /// A setting that is missing, unreadable or contradictory. `message` must hold no secret.
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Config, message)
+    }
+
+    /// What redis-rs reported for a command on a connection that was set up already.
+    ///
+    /// Only the text is kept: the type stays out of the public interface.
+    pub(crate) fn from_redis(error: &redis::RedisError) -> Self {
+        let kind = kind_of(error);
+        let text = redis_text(error);
+        match kind {
+            ErrorKind::Disconnected => {
+                Self::new(kind, format!("the connection to redis broke: {text}"))
+            }
+            _ => Self::new(kind, format!("redis answered with an error: {text}")),
+        }
+    }
+
+    /// A socket that could not be opened, or that broke.
+    pub(crate) fn from_io(
+        kind: ErrorKind,
+        message: impl Into<Cow<'static, str>>,
+        error: io::Error,
+    ) -> Self {
+        Self::with_source(kind, message, error)
+    }
+}
+
+/// The kind of what redis-rs reported.
+pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {
+    use redis::{ErrorKind as Redis, ServerErrorKind};
+    match error.kind() {
+        Redis::AuthenticationFailed | Redis::Server(ServerErrorKind::NoPerm) => ErrorKind::Auth,
+        Redis::Io => ErrorKind::Disconnected,
+        Redis::RESP3NotSupported => ErrorKind::Connect,
+        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => ErrorKind::Auth,
+        _ => ErrorKind::Server,
+    }
+}
+
+/// What the server said, as it said it (`CODE text`), else what redis-rs says.
+pub(crate) fn redis_text(error: &redis::RedisError) -> String {
+    match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), None) => code.to_owned(),
+        (None, _) => error.to_string(),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            kind,
+            message,
+            source,
+        } = &*self.0;
+        let mut debug = f.debug_struct("Error");
+        debug.field("kind", kind).field("message", message);
+        if let Some(source) = source {
+            debug.field("source", source);
+        }
+        debug.finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,370 @@
+//! One connection to Redis, made and logged in.
+//!
+//! The rule: nothing here waits for itself or tries again, and whoever calls bounds the time; dropping
+//! a call closes its socket. The one exception is the protocol: a server without RESP3 is asked again,
+//! on a new socket, for RESP2.
+//!
+//! No message that a server sends before the login is repeated unexamined, because old servers quote
+//! the command that they do not know, and that command holds the password.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use redis::{
+    AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError,
+    aio::MultiplexedConnection,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpSocket, TcpStream, lookup_host},
+};
+
+use crate::{
+    auth,
+    config::{Endpoint, Login},
+    error::{Error, ErrorKind, kind_of, redis_text},
+};
+
+/// When the server was last heard: by any byte, on any connection that shares this.
+///
+/// A reply that takes long is told from a server that hangs by whether bytes come.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    /// Milliseconds from [`EPOCH`].
+    last_byte: AtomicU64,
+}
+
+/// An `Instant` does not fit into an atomic; its distance from this one does.
+static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+impl Pulse {
+    /// A pulse that beats now.
+    pub(crate) fn new() -> Self {
+        let pulse = Self {
+            last_byte: AtomicU64::new(0),
+        };
+        pulse.mark();
+        pulse
+    }
+
+    pub(crate) fn mark(&self) {
+        self.mark_at(Instant::now());
+    }
+
+    /// When the last byte came, never later than it did, and at most a millisecond earlier.
+    pub(crate) fn last_byte(&self) -> Instant {
+        *EPOCH + Duration::from_millis(self.last_byte.load(Ordering::Relaxed))
+    }
+
+    fn mark_at(&self, now: Instant) {
+        // The first pulse makes the epoch, and may have read the clock before it.
+        let millis = now.saturating_duration_since(*EPOCH).as_millis();
+        // Connections on several threads share a pulse: it never goes back.
+        self.last_byte
+            .fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.
+pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes connections to one server.
+///
+/// It keeps what they share: reading the system's certificates takes longer than connecting.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    endpoint: Endpoint,
+    #[cfg(feature = "tls")]
+    tls: tokio::sync::OnceCell<Arc<rustls::ClientConfig>>,
+}
+
+impl Connector {
+    /// Checks that the endpoint can be logged in to as configured; makes no connection.
+    pub(crate) fn new(endpoint: Endpoint) -> Result<Self, Error> {
+        auth::login(&endpoint.auth)?;
+        Ok(Self {
+            endpoint,
+            #[cfg(feature = "tls")]
+            tls: tokio::sync::OnceCell::new(),
+        })
+    }
+
+    /// The server that this connects to.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Makes a connection that is logged in and has its database selected, and the future that drives it.
+    ///
+    /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Connect`] if there is no connection, [`ErrorKind::Auth`] if the login was refused,
+    /// [`ErrorKind::Server`] for any other refusal.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what it opened.
+    pub(crate) async fn connect(
+        &self,
+        pulse: Arc<Pulse>,
+    ) -> Result<(MultiplexedConnection, Driver), Error> {
+        let login = auth::login(&self.endpoint.auth)?;
+        let stream = self.open(Arc::clone(&pulse)).await?;
+        let refused = match set_up(&self.info(login, ProtocolVersion::RESP3), stream).await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if lacks_resp3(&error) => error,
+            Err(error) => return Err(self.refusal(&error, login)),
+        };
+        tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
+        drop(refused);
+        let stream = self.open(pulse).await?;
+        set_up(&self.info(login, ProtocolVersion::RESP2), stream)
+            .await
+            .map_err(|error| self.refusal(&error, login))
+    }
+
+    fn info(&self, login: Option<&Login>, protocol: ProtocolVersion) -> RedisConnectionInfo {
+        // A server or a user without `CLIENT SETINFO` refuses it, which redis-rs ignores.
+        let info = RedisConnectionInfo::default()
+            .set_protocol(protocol)
+            .set_db(self.endpoint.db)
+            .set_lib_name(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        match login {
+            None => info,
+            Some(Login { username, password }) => {
+                let info = info.set_password(password.expose());
+                match username {
+                    None => info,
+                    Some(username) => info.set_username(username),
+                }
+            }
+        }
+    }
+
+    async fn open(&self, pulse: Arc<Pulse>) -> Result<Stream, Error> {
+        let tcp = self.open_tcp().await.map_err(|error| {
+            Error::from_io(
+                ErrorKind::Connect,
+                format!("cannot connect to redis at {}", self.endpoint),
+                error,
+            )
+        })?;
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.endpoint.tls {
+            let client = self.tls.get_or_try_init(|| tls_client(tls)).await?;
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(client));
+            let stream = connector
+                .connect(tls.name.clone(), tcp)
+                .await
+                .map_err(|error| {
+                    Error::from_io(
+                        ErrorKind::Connect,
+                        format!("no TLS connection with redis at {}", self.endpoint),
+                        error,
+                    )
+                })?;
+            return Ok(Stream {
+                transport: Transport::Tls(Box::new(stream)),
+                pulse,
+            });
+        }
+        Ok(Stream {
+            transport: Transport::Plain(tcp),
+            pulse,
+        })
+    }
+
+    async fn open_tcp(&self) -> io::Result<TcpStream> {
+        let mut refused = None;
+        for address in lookup_host((&*self.endpoint.host, self.endpoint.port)).await? {
+            let socket = if address.is_ipv4() {
+                TcpSocket::new_v4()?
+            } else {
+                TcpSocket::new_v6()?
+            };
+            socket.set_nodelay(true)?;
+            socket.set_keepalive(true)?;
+            match socket.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => refused = Some(error),
+            }
+        }
+        Err(refused
+            .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    /// Says why the server did not take the connection, without what the login sent.
+    fn refusal(&self, error: &RedisError, login: Option<&Login>) -> Error {
+        let endpoint = &self.endpoint;
+        match kind_of(error) {
+            ErrorKind::Auth => Error::new(
+                ErrorKind::Auth,
+                format!(
+                    "redis at {endpoint} refused the login: {}",
+                    harmless(error, login)
+                ),
+            ),
+            ErrorKind::Disconnected => Error::new(
+                ErrorKind::Connect,
+                format!("redis at {endpoint} closed the connection before it answered: {error}"),
+            ),
+            kind => Error::new(
+                kind,
+                format!(
+                    "redis at {endpoint} refused the connection: {}",
+                    harmless(error, login)
+                ),
+            ),
+        }
+    }
+}
+
+/// The TLS settings of all connections to one server.
+#[cfg(feature = "tls")]
+async fn tls_client(tls: &crate::config::Tls) -> Result<Arc<rustls::ClientConfig>, Error> {
+    let authorities = match &tls.authorities {
+        Some(authorities) => Arc::clone(authorities),
+        None => tokio::task::spawn_blocking(system_authorities)
+            .await
+            .map_err(|error| {
+                Error::with_source(
+                    ErrorKind::Connect,
+                    "the system's certificates were not read",
+                    error,
+                )
+            })??,
+    };
+    // The provider is named, because the process-wide default may be absent or another's choice.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::with_source(ErrorKind::Connect, "no TLS version to offer", error))?
+        .with_root_certificates(authorities)
+        .with_no_client_auth();
+    Ok(Arc::new(client))
+}
+
+#[cfg(feature = "tls")]
+fn system_authorities() -> Result<Arc<rustls::RootCertStore>, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut authorities = rustls::RootCertStore::empty();
+    // A system's store may hold certificates that rustls cannot use; the others serve.
+    authorities.add_parsable_certificates(found.certs);
+    if authorities.is_empty() {
+        let message =
+            "this system has no certificate authorities; name a file of them in `REDIS_TLS_CA`";
+        return Err(match found.errors.into_iter().next() {
+            Some(error) => Error::with_source(ErrorKind::Connect, message, error),
+            None => Error::new(ErrorKind::Connect, message),
+        });
+    }
+    Ok(Arc::new(authorities))
+}
+
+async fn set_up(
+    info: &RedisConnectionInfo,
+    stream: Stream,
+) -> Result<(MultiplexedConnection, Driver), RedisError> {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
+    Ok((connection, Box::pin(driver)))
+}
+
+/// Whether the server does not know `HELLO`, or not the protocol asked for.
+///
+/// redis-rs knows one spelling of the first; servers that had the command renamed, and proxies, have others.
+fn lacks_resp3(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::RESP3NotSupported
+        || error.code() == Some("NOPROTO")
+        || error
+            .detail()
+            .is_some_and(|detail| detail.to_ascii_lowercase().starts_with("unknown command"))
+}
+
+/// What the server said, without what it may have quoted of the login.
+fn harmless(error: &RedisError, login: Option<&Login>) -> String {
+    let text = redis_text(error);
+    let text = text
+        .split_once(", with args")
+        .map_or(&*text, |(head, _)| head);
+    match login {
+        Some(Login { password, .. }) if !password.expose().is_empty() => {
+            text.replace(password.expose(), "<redacted>")
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The stream under a connection, which marks the pulse as it reads.
+struct Stream {
+    transport: Transport,
+    pulse: Arc<Pulse>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        })?;
+        if buf.filled().len() > before {
+            self.pulse.mark();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
