@@ -1,1 +1,33 @@
-//! The test kit.
+//! The test kit: every fault is a real one.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`redis_server`] | real `redis-server` processes: plain, TLS, ACL users, `maxmemory`; frozen, killed, restarted, emptied |
+//! | [`proxy`] | a TCP proxy that delays, cuts in mid-reply, resets, swallows, refuses, and holds single commands or replies |
+//! | [`body`] | a test body that counts, blocks, fails and panics on command |
+//! | [`drop_at`] | drops a future at its n-th poll |
+//! | [`logs`] | captures every log line, and proves that no secret is in it |
+//! | [`child`] | the test binary again, as a child process with an environment of its own |
+//! | [`wait`] | waits for a condition, with a bound that tells what was missing |
+//!
+//! What the kit runs by itself (proxies, timers) lives on a runtime of its own. So it works from any
+//! runtime or none, and a test that blocks its thread or pauses tokio's clock does not stop it.
+
+mod background;
+pub mod body;
+pub mod child;
+pub mod drop_at;
+pub mod logs;
+mod port;
+pub mod proxy;
+pub mod redis_server;
+mod resp;
+pub mod wait;
+
+pub use body::Body;
+pub use child::Child;
+pub use drop_at::{at_every_poll, poll_n_then_drop};
+pub use logs::{Logs, assert_never_holds};
+pub use proxy::Proxy;
+pub use redis_server::RedisServer;
+pub use wait::{eventually, within};

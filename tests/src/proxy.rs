@@ -1,0 +1,264 @@
+//! A TCP proxy whose every fault is one that a network can show.
+//!
+//! TCP keeps its order, and so does the proxy: what lies behind a held reply waits with it, and what lies
+//! behind a lost byte never arrives. A fault that a test asks for by a matcher hits one command: the first
+//! that matches after the call.
+
+mod accept;
+mod connection;
+mod fault;
+mod ledger;
+mod replies;
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::accept::{Door, Shared};
+pub use self::fault::{Cut, Held};
+use self::fault::{CutState, Hold};
+use crate::port::Port;
+use crate::redis_server::RedisServer;
+use crate::wait::{SOON, bounded};
+
+/// Says of a command's arguments, its name first, whether it is the one.
+pub trait Matcher: Fn(&[Vec<u8>]) -> bool + Send + Sync + 'static {}
+
+impl<F: Fn(&[Vec<u8>]) -> bool + Send + Sync + 'static> Matcher for F {}
+
+/// Matches every command.
+pub fn any() -> impl Matcher {
+    |_: &[Vec<u8>]| true
+}
+
+/// Matches by the command's name, in any case.
+pub fn named(name: &str) -> impl Matcher + use<> {
+    let name = name.to_owned();
+    move |args: &[Vec<u8>]| {
+        args.first()
+            .is_some_and(|a| a.eq_ignore_ascii_case(name.as_bytes()))
+    }
+}
+
+/// Matches by the command's name and one of its arguments: `about("GET", "user:42")`.
+pub fn about(name: &str, arg: &str) -> impl Matcher + use<> {
+    let (is_it, arg) = (named(name), arg.to_owned());
+    move |args: &[Vec<u8>]| is_it(args) && args[1..].iter().any(|a| a == arg.as_bytes())
+}
+
+/// A proxy in front of one address; dropped, it closes all connections.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    door: Door,
+    port: Port,
+}
+
+impl Proxy {
+    /// A proxy in front of a server.
+    ///
+    /// # Panics
+    ///
+    /// Panics when no loopback port is free.
+    #[must_use]
+    pub fn before(server: &RedisServer) -> Self {
+        Self::to(server.addr())
+    }
+
+    /// A proxy in front of an address.
+    ///
+    /// # Panics
+    ///
+    /// Panics when no loopback port is free.
+    #[must_use]
+    pub fn to(upstream: SocketAddr) -> Self {
+        let shared = Arc::new(Shared::new(upstream));
+        // Somebody outside the kit may take the port between the two steps.
+        for _ in 0..100 {
+            let port = Port::reserve();
+            if let Ok(listener) = TcpListener::bind(port.addr()) {
+                let door = Door::open(listener, shared.clone());
+                return Self { shared, door, port };
+            }
+        }
+        panic!("no free loopback port for a proxy");
+    }
+
+    /// Its URL, without user and password; for those, see [`RedisServer::url_through`].
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port())
+    }
+
+    /// The port that it listens on, for its whole life.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// Where new connections lead from now on.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.shared.settings().upstream = upstream;
+    }
+
+    /// Keeps back what the server sends for this long; zero ends it. Commands are not delayed.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.settings().delay = delay;
+    }
+
+    /// Passes the first `bytes` of the reply to the next command, then closes that connection.
+    #[must_use = "`happened` tells when it is done"]
+    pub fn cut_in_reply(&self, bytes: usize) -> Cut {
+        self.cut_in_reply_to(any(), bytes)
+    }
+
+    /// As [`cut_in_reply`](Self::cut_in_reply), for the reply to one command.
+    #[must_use = "`happened` tells when it is done"]
+    pub fn cut_in_reply_to(&self, command: impl Matcher, bytes: usize) -> Cut {
+        let state = Arc::new(CutState::new(Box::new(command), bytes));
+        self.shared.faults().cuts.push(state.clone());
+        Cut::new(state)
+    }
+
+    /// Resets (`RST`) every connection that is open now. What the client had sent may still be executed.
+    pub fn reset(&self) {
+        self.shared.end_all(connection::End::Reset);
+    }
+
+    /// Closes (`FIN`) every connection that is open now.
+    pub fn close(&self) {
+        self.shared.end_all(connection::End::Close);
+    }
+
+    /// Accepts and reads, but passes nothing on in either direction.
+    ///
+    /// A connection that lost a byte stays dead after [`accept`](Self::accept), as TCP would have it.
+    pub fn swallow(&self) {
+        self.shared.settings().swallow = true;
+    }
+
+    /// Stops listening: when this returns, connections are refused. Open ones go on.
+    pub fn refuse(&self) {
+        self.door.shut();
+    }
+
+    /// Ends [`refuse`](Self::refuse) and [`swallow`](Self::swallow).
+    ///
+    /// # Panics
+    ///
+    /// Panics when the port cannot be had again.
+    pub fn accept(&self) {
+        self.shared.settings().swallow = false;
+        self.door.reopen(self.port.addr());
+    }
+
+    /// Holds one command back from the server; what its connection sends later waits behind it.
+    pub fn hold(&self, command: impl Matcher) -> Held {
+        self.add_hold(command, false)
+    }
+
+    /// Holds one command back from the server, and lets its connection's later commands pass it.
+    ///
+    /// The client gets the replies in the order in which it asked, so the later ones wait for the held one's.
+    pub fn hold_letting_later_pass(&self, command: impl Matcher) -> Held {
+        self.add_hold(command, true)
+    }
+
+    fn add_hold(&self, command: impl Matcher, later_pass: bool) -> Held {
+        let hold = Arc::new(Hold::new(Box::new(command), later_pass));
+        self.shared.faults().commands.push(hold.clone());
+        Held::new(hold)
+    }
+
+    /// Lets one command be executed but holds its reply; replies behind it on its connection wait as well.
+    ///
+    /// [`Held::arrived`] then says that the reply is here, so the server has executed the command.
+    pub fn hold_reply(&self, command: impl Matcher) -> Held {
+        let hold = Arc::new(Hold::new(Box::new(command), false));
+        self.shared.faults().replies.push(hold.clone());
+        Held::new(hold)
+    }
+
+    /// How many connections it has accepted.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.shared.ledger().connections
+    }
+
+    /// How many connections are open now.
+    #[must_use]
+    pub fn open_connections(&self) -> usize {
+        self.shared.open_connections()
+    }
+
+    /// How many commands of this name clients have sent, in any case; swallowed and held ones count.
+    #[must_use]
+    pub fn seen(&self, name: &str) -> u64 {
+        self.shared.ledger().seen(name)
+    }
+
+    /// How many commands clients have sent.
+    #[must_use]
+    pub fn seen_in_all(&self) -> u64 {
+        self.shared.ledger().in_all()
+    }
+
+    /// The last 10,000 commands, each argument as text.
+    #[must_use]
+    pub fn commands(&self) -> Vec<Vec<String>> {
+        self.shared.ledger().texts()
+    }
+
+    /// Sets the counters to zero and forgets the commands, so that what comes next is counted alone.
+    pub fn forget(&self) {
+        self.shared.forget();
+    }
+
+    /// Waits for a command, also one among the last 10,000, and returns its arguments.
+    ///
+    /// # Panics
+    ///
+    /// Panics when none comes in time, with the names of those that did.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn wait_for_command(&self, command: impl Matcher) -> Vec<Vec<u8>> {
+        let mut news = self.shared.news();
+        let arrival = bounded(SOON, async {
+            loop {
+                news.borrow_and_update();
+                if let Some(args) = self.shared.ledger().find(&command) {
+                    return args;
+                }
+                news.changed()
+                    .await
+                    .expect("the proxy lives as long as its borrow");
+            }
+        });
+        match arrival.await {
+            Some(args) => args,
+            None => panic!(
+                "the command did not come; these did: {:?}",
+                self.shared.ledger().counts()
+            ),
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("port", &self.port())
+            .field("connections", &self.connections())
+            .field("open", &self.open_connections())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.door.shut();
+        self.shared.end_all(connection::End::Close);
+    }
+}

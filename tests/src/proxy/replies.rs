@@ -1,0 +1,160 @@
+//! A client gets its replies in the order of its commands, whatever the order in which they went on.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::fault::{CutState, Hold};
+
+/// How replies pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Flow {
+    /// One by one, each in its command's slot.
+    #[default]
+    Slots,
+    /// As they come: it is not Redis' protocol, or a command has ended the rule of one reply each.
+    Raw,
+}
+
+#[derive(Default)]
+pub(super) struct Replies {
+    pub(super) flow: Flow,
+    pub(super) server_is_gone: bool,
+    /// In the client's order.
+    slots: VecDeque<Slot>,
+    /// The slots of the commands that went on, in that order.
+    under_way: VecDeque<u64>,
+    last_filled: Option<u64>,
+    /// Bytes that belong to no slot; they go before the slots.
+    loose: VecDeque<Vec<u8>>,
+    count: u64,
+}
+
+struct Slot {
+    id: u64,
+    args: Vec<Vec<u8>>,
+    reply: Option<Vec<u8>>,
+    hold: Option<Arc<Hold>>,
+    cut: Option<Arc<CutState>>,
+}
+
+impl Replies {
+    /// Makes a slot for a command.
+    pub(super) fn open(
+        &mut self,
+        args: &[Vec<u8>],
+        hold: Option<Arc<Hold>>,
+        cut: Option<Arc<CutState>>,
+    ) -> u64 {
+        self.count += 1;
+        if ends_one_reply_each(args) {
+            self.flow = Flow::Raw;
+        }
+        if self.flow == Flow::Slots {
+            let args = if hold.is_some() {
+                args.to_vec()
+            } else {
+                Vec::new()
+            };
+            self.slots.push_back(Slot {
+                id: self.count,
+                args,
+                reply: None,
+                hold,
+                cut,
+            });
+        }
+        self.count
+    }
+
+    /// The command went on to the server.
+    pub(super) fn sent(&mut self, slot: u64) {
+        if self.slot(slot).is_some() {
+            self.under_way.push_back(slot);
+        }
+    }
+
+    fn slot(&mut self, id: u64) -> Option<&mut Slot> {
+        // Slots are opened with consecutive numbers and leave from the front.
+        let at = id.checked_sub(self.slots.front()?.id)?;
+        self.slots.get_mut(usize::try_from(at).ok()?)
+    }
+
+    /// Whether bytes from the server pass unread: slots that were there before come first.
+    pub(super) fn is_raw(&self) -> bool {
+        self.flow == Flow::Raw && self.slots.is_empty()
+    }
+
+    /// Puts a reply into its slot; if it is to be held, says by whom.
+    pub(super) fn fill(&mut self, bytes: Vec<u8>) -> Option<(Arc<Hold>, Vec<Vec<u8>>)> {
+        if bytes.first() == Some(&b'>') {
+            // A push belongs behind the reply that came before it.
+            match self.last_filled.and_then(|id| self.slot(id)) {
+                Some(slot) => slot.reply.get_or_insert_default().extend(bytes),
+                None => self.loose.push_back(bytes),
+            }
+            return None;
+        }
+        let filled = self.under_way.pop_front();
+        let Some(slot) = filled.and_then(|id| self.slot(id)) else {
+            // Nobody asked: an error before the server closes, for example.
+            self.loose.push_back(bytes);
+            return None;
+        };
+        slot.reply = Some(bytes);
+        let held = slot
+            .hold
+            .clone()
+            .map(|hold| (hold, std::mem::take(&mut slot.args)));
+        self.last_filled = filled;
+        held
+    }
+
+    pub(super) fn push_raw(&mut self, bytes: Vec<u8>) {
+        self.loose.push_back(bytes);
+    }
+
+    /// The reply is held no more.
+    pub(super) fn release(&mut self, hold: &Arc<Hold>) {
+        for slot in &mut self.slots {
+            if slot
+                .hold
+                .as_ref()
+                .is_some_and(|held| Arc::ptr_eq(held, hold))
+            {
+                slot.hold = None;
+            }
+        }
+    }
+
+    /// What the client gets next, if it is there and not held.
+    pub(super) fn next(&mut self) -> Option<(Vec<u8>, Option<Arc<CutState>>)> {
+        if let Some(bytes) = self.loose.pop_front() {
+            return Some((bytes, None));
+        }
+        let front = self.slots.front()?;
+        if front.reply.is_none() || front.hold.is_some() {
+            return None;
+        }
+        let slot = self.slots.pop_front()?;
+        Some((slot.reply?, slot.cut))
+    }
+
+    /// Whether nothing can come any more.
+    pub(super) fn has_ended(&self) -> bool {
+        // What is filled but held will still come; what is not filled will not.
+        self.server_is_gone && self.slots.front().is_none_or(|slot| slot.reply.is_none())
+    }
+}
+
+/// Commands after which replies and commands do not match one to one.
+fn ends_one_reply_each(args: &[Vec<u8>]) -> bool {
+    let is = |at: usize, word: &str| {
+        args.get(at)
+            .is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    is(0, "MONITOR")
+        || (is(0, "CLIENT") && is(1, "REPLY"))
+        || args
+            .first()
+            .is_some_and(|name| name.to_ascii_uppercase().ends_with(b"SUBSCRIBE"))
+}
