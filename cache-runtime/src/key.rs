@@ -1,0 +1,216 @@
+//! What a value is called in Redis: `{prefix}:{namespace}[@{version}]:{arguments}`.
+//!
+//! The one rule: two argument lists that differ, as far as serde can tell, never share a key; two that
+//! serde cannot tell apart always do. Everything below follows from how a value is written:
+//!
+//! | value | written |
+//! |---|---|
+//! | `true`, `42`, `-7_i128` | `true`, `42`, `-7`: an integer is its value, whatever its width |
+//! | `1.0_f64`, `-0.0`, any NaN | `1.0`, `0.0` (they are `==`), `NaN` |
+//! | `0.1_f32` | `0.1f32`, because it is not the `f64` that is written `0.1`; `0.5_f32` is, so `0.5` |
+//! | `"fr"`, `'f'` | `fr`, `f`; `:` `%` `{` `}`, white space and control characters as `%3A` and so on, by UTF-8 bytes |
+//! | `"42"`, `"true"`, `"null"`, `".x"`, `"[x"` | `~42`, …: a string that would read as something else is marked |
+//! | `""` | `%_`, for nothing inserted may be invisible |
+//! | `None`, `Some(x)`, `Some(None)` | `null`, as `x`, `some(null)` |
+//! | `()`, a unit struct | `()` |
+//! | `Id(42)`, a newtype struct | `42`, as its content |
+//! | `Lang::Fr` | `.Fr` |
+//! | `Shape::Circle(5)`, `Rect(1, 2)`, `At { x: 1 }` | `.Circle(5)`, `.Rect(1,2)`, `.At(x=1)` |
+//! | `(1, "a")`, `[1, 2]`, `(1,)`, `[0; 0]` | `(1,a)`, `(1,2)`, `(1,)`, `(,)` |
+//! | `Point { x: 1, y: 2 }`, `Empty {}` | `(x=1,y=2)`, `(=)` |
+//! | `vec!["a", "b"]`, `vec![]` | `[a,b]`, `[]` |
+//! | a map | `[a=1,b=2]`, ordered by the text of its keys; empty: `[=]` |
+//! | bytes | `%x0aff` |
+//!
+//! Inside brackets strings also escape `(` `)` `[` `]` `,` `=` and `~`. The names of types are not written, as serde
+//! formats hold them insignificant. A `HashSet` is a sequence to serde, so its order counts: use a `BTreeSet`.
+//!
+//! Arguments of the default key are joined by `:`. Past 200 bytes they become `%h` and 32 hexadecimal digits of
+//! their SHA-256.
+//!
+//! **In a template**, where another program must be able to write the same, a string is escaped but never marked
+//! (`user:42` for `"42"`) and a unit variant is its name alone. What is no scalar begins with `%`, so that no string
+//! equals it: `%null`, `%(1,2)`, `%[a,b]`, `%.Circle(5)`. Where the text between two pieces holds nothing that is
+//! always escaped (`{a}-{b}`), its first character is escaped in the piece before it, or `x-y` and `z` would meet
+//! `x` and `y-z`. A template is never digested.
+//!
+//! A `%` is followed by two upper-case hexadecimal digits, or by one of the marks named here. `%t` and `%l` are
+//! none of them: those belong to tokens and locks, see [`token_key`].
+
+mod check;
+mod escape;
+mod namespace;
+mod serializer;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+pub(crate) use check::{check_key, check_namespace, check_prefix};
+pub(crate) use namespace::Namespace;
+pub(crate) use slot::token_key;
+
+use serializer::{Place, Writer};
+
+/// Arguments longer than this are replaced by their digest.
+const LONGEST: usize = 200;
+
+/// A value that can be part of a cache key: everything that is `serde::Serialize`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be part of a cache key",
+    label = "not `serde::Serialize`",
+    note = "derive `serde::Serialize` for it, or add `skip(…)` with the parameter's name to `#[redis_cached]`"
+)]
+pub trait KeyPart {
+    /// Writes the value in the canonical form.
+    #[doc(hidden)]
+    fn write(&self, writer: &mut KeyWriter<'_>) -> Result<(), KeyError>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + ?Sized> KeyPart for T {
+    fn write(&self, writer: &mut KeyWriter<'_>) -> Result<(), KeyError> {
+        self.serialize(writer.writer())
+    }
+}
+
+/// Lends a parameter as a key part; the expansion's way to name the bound on one expression.
+pub fn part<T: KeyPart>(value: &T) -> &dyn KeyPart {
+    value
+}
+
+/// One piece of a `key = "…"` template.
+#[allow(missing_debug_implementations)] // a `dyn KeyPart` has none to offer
+pub enum Piece<'a> {
+    /// Text of the template.
+    Literal(&'static str),
+    /// A value inserted into it.
+    Value(&'a dyn KeyPart),
+}
+
+/// Where a [`KeyPart`] writes itself.
+#[derive(Debug)]
+pub struct KeyWriter<'a> {
+    out: &'a mut String,
+    place: Place,
+}
+
+impl KeyWriter<'_> {
+    fn writer(&mut self) -> Writer<'_> {
+        Writer::new(self.out, self.place)
+    }
+}
+
+/// Why a value could not be written into a key; the call then goes round the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyError(Reason);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    Refused(String),
+    Panicked,
+    TooDeep,
+    Unnamed,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Reason::Refused(message) => write!(f, "an argument cannot be serialized: {message}"),
+            Reason::Panicked => f.write_str("an argument's `Serialize` panicked"),
+            Reason::TooDeep => write!(
+                f,
+                "an argument is nested deeper than {} levels",
+                serializer::DEEPEST
+            ),
+            Reason::Unnamed => f.write_str(
+                "the compiler does not name this function's types apart; set `namespace = \"…\"`",
+            ),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+impl serde::ser::Error for KeyError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self(Reason::Refused(message.to_string()))
+    }
+}
+
+/// Appends the arguments of a default key.
+///
+/// # Errors
+///
+/// If an argument's `Serialize` fails or panics, or nests too deep; `out` then holds an unfinished text.
+pub(crate) fn arguments(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
+    let start = out.len();
+    for (n, part) in parts.iter().enumerate() {
+        if n > 0 {
+            out.push(':');
+        }
+        write(*part, Place::Argument, out)?;
+    }
+    if out.len() - start > LONGEST {
+        let digest = digest(&out[start..]);
+        out.truncate(start);
+        out.push_str("%h");
+        out.push_str(&digest);
+    }
+    Ok(())
+}
+
+/// Appends the text of a `key = "…"` template.
+///
+/// # Errors
+///
+/// As [`arguments`].
+pub(crate) fn template(pieces: &[Piece<'_>], out: &mut String) -> Result<(), KeyError> {
+    for (n, piece) in pieces.iter().enumerate() {
+        match piece {
+            Piece::Literal(text) => out.push_str(text),
+            Piece::Value(value) => {
+                let border = match pieces.get(n + 1..) {
+                    Some([Piece::Literal(text), rest @ ..])
+                        if rest.iter().any(|piece| matches!(piece, Piece::Value(_))) =>
+                    {
+                        escape::border(text)
+                    }
+                    _ => None,
+                };
+                match border {
+                    None => write(*value, Place::Template, out)?,
+                    Some(border) => {
+                        let mut text = String::new();
+                        write(*value, Place::Template, &mut text)?;
+                        escape::apart(&text, border, out);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes one value. User code runs in here, so a panic must not reach the caller.
+fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyError> {
+    // `out` is unfinished after a panic, which the error says; nothing else is shared with the closure.
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        part.write(&mut KeyWriter { out, place })
+    }));
+    outcome.unwrap_or(Err(KeyError(Reason::Panicked)))
+}
+
+/// 128 bits of the text's SHA-256, in hexadecimal digits.
+fn digest(text: &str) -> String {
+    let mut hex = String::with_capacity(32);
+    for byte in &Sha256::digest(text)[..16] {
+        escape::hex(*byte, b"0123456789abcdef", &mut hex);
+    }
+    hex
+}

@@ -1,0 +1,76 @@
+//! Escaping: a string never holds a character that means something where it stands.
+
+/// Whether a string escapes this character wherever it stands. The set is pinned by a test, for `is_whitespace`
+/// follows Unicode.
+pub(super) fn always(c: char) -> bool {
+    matches!(c, ':' | '%' | '{' | '}') || c.is_control() || c.is_whitespace()
+}
+
+/// Whether a string inside brackets escapes this character.
+pub(super) fn in_brackets(c: char) -> bool {
+    matches!(c, '(' | ')' | '[' | ']' | ',' | '=' | '~') || always(c)
+}
+
+/// Appends `text`, its characters percent-escaped where `special` says so.
+pub(super) fn push(text: &str, special: fn(char) -> bool, out: &mut String) {
+    for c in text.chars() {
+        if special(c) {
+            push_char(c, out);
+        } else {
+            out.push(c);
+        }
+    }
+}
+
+fn push_char(c: char, out: &mut String) {
+    for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+        out.push('%');
+        hex(byte, b"0123456789ABCDEF", out);
+    }
+}
+
+/// Appends two hexadecimal digits.
+pub(super) fn hex(byte: u8, digits: &[u8; 16], out: &mut String) {
+    out.push(char::from(digits[usize::from(byte >> 4)]));
+    out.push(char::from(digits[usize::from(byte & 15)]));
+}
+
+/// The character that a template's piece must not hold when `literal` stands between it and the next one, if it
+/// could hold it at all.
+pub(super) fn border(literal: &str) -> Option<char> {
+    if literal.chars().any(always) {
+        return None;
+    }
+    literal.chars().next()
+}
+
+/// Appends a template's piece without any `border` in it, still one to one.
+///
+/// A mark (`%` without two upper-case hexadecimal digits) stands only at the beginning. What follows a mark is escaped
+/// as a whole, `%` too, as the border may be part of its syntax; a scalar only holds escapes and plain characters.
+pub(super) fn apart(text: &str, border: char, out: &mut String) {
+    let mut chars = text.chars();
+    if let Some(rest) = text.strip_prefix('%')
+        && !rest.starts_with(|c: char| matches!(c, '0'..='9' | 'A'..='F'))
+    {
+        out.push('%');
+        for c in rest.chars() {
+            if c == border || c == '%' {
+                push_char(c, out);
+            } else {
+                out.push(c);
+            }
+        }
+        return;
+    }
+    while let Some(c) = chars.next() {
+        if c == '%' {
+            out.push(c);
+            out.extend(chars.by_ref().take(2));
+        } else if c == border {
+            push_char(c, out);
+        } else {
+            out.push(c);
+        }
+    }
+}

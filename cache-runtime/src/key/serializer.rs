@@ -1,0 +1,482 @@
+//! The canonical form of a value: the grammar of the module above, one serde type at a time.
+
+use std::fmt::Write as _;
+
+use serde::ser::{self, Serialize};
+
+use super::{KeyError, Reason, escape};
+
+/// How deep values may nest, as `serde_json` has it: a bound on the stack.
+pub(super) const DEEPEST: u32 = 128;
+
+type Written = Result<(), KeyError>;
+
+/// Where a value stands, which decides what a string has to escape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// An argument of a default key: the whole text up to the next `:`.
+    Argument,
+    /// A piece of a template: a scalar stands bare, everything else behind a `%`.
+    Template,
+    /// Inside brackets.
+    Brackets,
+}
+
+/// Writes one value.
+#[derive(Debug)]
+pub(super) struct Writer<'w> {
+    out: &'w mut String,
+    place: Place,
+    depth: u32,
+}
+
+impl<'w> Writer<'w> {
+    pub(super) fn new(out: &'w mut String, place: Place) -> Self {
+        Self {
+            out,
+            place,
+            depth: 0,
+        }
+    }
+
+    /// A writer for what this value encloses.
+    fn below(&mut self, place: Place) -> Result<Writer<'_>, KeyError> {
+        descend(self.out, place, self.depth)
+    }
+
+    /// Begins a text that is no scalar.
+    fn mark(&mut self) {
+        if self.place == Place::Template {
+            self.out.push('%');
+        }
+    }
+
+    fn number(self, number: impl std::fmt::Debug) -> Written {
+        // Writing to a `String` never fails.
+        let _ = write!(self.out, "{number:?}");
+        Ok(())
+    }
+
+    /// `.Name`, without what the variant holds.
+    fn variant(&mut self, name: &str) {
+        self.mark();
+        self.out.push('.');
+        escape::push(name, escape::in_brackets, self.out);
+    }
+
+    fn list(self, open: char, end: End) -> List<'w> {
+        self.out.push(open);
+        List {
+            out: self.out,
+            depth: self.depth,
+            len: 0,
+            end,
+        }
+    }
+
+    fn entries(self) -> Entries<'w> {
+        Entries {
+            out: self.out,
+            depth: self.depth,
+            entries: Vec::new(),
+            key: None,
+        }
+    }
+}
+
+fn descend(out: &mut String, place: Place, depth: u32) -> Result<Writer<'_>, KeyError> {
+    if depth == DEEPEST {
+        return Err(KeyError(Reason::TooDeep));
+    }
+    Ok(Writer {
+        out,
+        place,
+        depth: depth + 1,
+    })
+}
+
+/// Whether an unmarked argument with this text would not read as a string.
+fn reads_otherwise(text: &str) -> bool {
+    matches!(text, "true" | "false" | "null")
+        || text.starts_with(['~', '.', '(', '['])
+        || text.starts_with("some(")
+        || text
+            .strip_suffix("f32")
+            .unwrap_or(text)
+            .parse::<f64>()
+            .is_ok()
+}
+
+impl<'w> ser::Serializer for Writer<'w> {
+    type Ok = ();
+    type Error = KeyError;
+    type SerializeSeq = List<'w>;
+    type SerializeTuple = List<'w>;
+    type SerializeTupleStruct = List<'w>;
+    type SerializeTupleVariant = List<'w>;
+    type SerializeMap = Entries<'w>;
+    type SerializeStruct = List<'w>;
+    type SerializeStructVariant = List<'w>;
+
+    fn serialize_bool(self, v: bool) -> Written {
+        self.number(v)
+    }
+    fn serialize_i8(self, v: i8) -> Written {
+        self.number(v)
+    }
+    fn serialize_i16(self, v: i16) -> Written {
+        self.number(v)
+    }
+    fn serialize_i32(self, v: i32) -> Written {
+        self.number(v)
+    }
+    fn serialize_i64(self, v: i64) -> Written {
+        self.number(v)
+    }
+    fn serialize_i128(self, v: i128) -> Written {
+        self.number(v)
+    }
+    fn serialize_u8(self, v: u8) -> Written {
+        self.number(v)
+    }
+    fn serialize_u16(self, v: u16) -> Written {
+        self.number(v)
+    }
+    fn serialize_u32(self, v: u32) -> Written {
+        self.number(v)
+    }
+    fn serialize_u64(self, v: u64) -> Written {
+        self.number(v)
+    }
+    fn serialize_u128(self, v: u128) -> Written {
+        self.number(v)
+    }
+
+    /// The shortest decimals that are this `f32`, with a suffix where they are another `f64`.
+    fn serialize_f32(self, v: f32) -> Written {
+        let v = if v == 0.0 { 0.0 } else { v };
+        let text = format!("{v:?}");
+        self.out.push_str(&text);
+        let same = v.is_nan() || text.parse() == Ok(f64::from(v));
+        if !same && self.place != Place::Template {
+            self.out.push_str("f32");
+        }
+        Ok(())
+    }
+
+    /// Always with a `.` or an `e`, so that no integer reads the same.
+    fn serialize_f64(self, v: f64) -> Written {
+        self.number(if v == 0.0 { 0.0 } else { v })
+    }
+
+    fn serialize_char(self, v: char) -> Written {
+        self.serialize_str(v.encode_utf8(&mut [0; 4]))
+    }
+
+    fn serialize_str(self, v: &str) -> Written {
+        if v.is_empty() {
+            self.out.push_str("%_");
+            return Ok(());
+        }
+        if self.place != Place::Template && reads_otherwise(v) {
+            self.out.push('~');
+        }
+        let special = match self.place {
+            Place::Argument | Place::Template => escape::always,
+            Place::Brackets => escape::in_brackets,
+        };
+        escape::push(v, special, self.out);
+        Ok(())
+    }
+
+    fn serialize_bytes(self, v: &[u8]) -> Written {
+        self.out.push_str("%x");
+        for byte in v {
+            escape::hex(*byte, b"0123456789abcdef", self.out);
+        }
+        Ok(())
+    }
+
+    fn serialize_none(mut self) -> Written {
+        self.mark();
+        self.out.push_str("null");
+        Ok(())
+    }
+
+    /// As its content, unless that is itself `None`, or a `Some` that had to say so.
+    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Written {
+        let start = self.out.len();
+        let place = self.place;
+        value.serialize(self.below(place)?)?;
+        let mark = usize::from(place == Place::Template);
+        let content = &self.out[start..];
+        // No string is written so: outside templates it is marked, inside them its `%` is escaped.
+        let said = content.get(mark..).unwrap_or_default();
+        if (mark == 0 || content.starts_with('%')) && (said == "null" || said.starts_with("some("))
+        {
+            self.out.insert_str(start + mark, "some(");
+            self.out.push(')');
+        }
+        Ok(())
+    }
+
+    fn serialize_unit(mut self) -> Written {
+        self.mark();
+        self.out.push_str("()");
+        Ok(())
+    }
+
+    fn serialize_unit_struct(self, _name: &'static str) -> Written {
+        self.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Written {
+        if self.place == Place::Template {
+            return self.serialize_str(variant);
+        }
+        self.variant(variant);
+        Ok(())
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        mut self,
+        _name: &'static str,
+        value: &T,
+    ) -> Written {
+        let place = self.place;
+        value.serialize(self.below(place)?)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Written {
+        self.variant(variant);
+        self.out.push('(');
+        value.serialize(self.below(Place::Brackets)?)?;
+        self.out.push(')');
+        Ok(())
+    }
+
+    fn serialize_seq(mut self, _len: Option<usize>) -> Result<List<'w>, KeyError> {
+        self.mark();
+        Ok(self.list('[', End::Sequence))
+    }
+
+    fn serialize_tuple(mut self, _len: usize) -> Result<List<'w>, KeyError> {
+        self.mark();
+        Ok(self.list('(', End::Tuple))
+    }
+
+    fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<List<'w>, KeyError> {
+        self.serialize_tuple(len)
+    }
+
+    fn serialize_tuple_variant(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<List<'w>, KeyError> {
+        self.variant(variant);
+        Ok(self.list('(', End::Tuple))
+    }
+
+    fn serialize_map(mut self, _len: Option<usize>) -> Result<Entries<'w>, KeyError> {
+        self.mark();
+        Ok(self.entries())
+    }
+
+    fn serialize_struct(mut self, _name: &'static str, _len: usize) -> Result<List<'w>, KeyError> {
+        self.mark();
+        Ok(self.list('(', End::Struct))
+    }
+
+    fn serialize_struct_variant(
+        mut self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        _len: usize,
+    ) -> Result<List<'w>, KeyError> {
+        self.variant(variant);
+        Ok(self.list('(', End::Struct))
+    }
+}
+
+/// How a list ends, which tells tuples and structs without members apart, and a tuple of one from a variant's value.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Sequence,
+    Tuple,
+    Struct,
+}
+
+/// Elements or fields, in the order in which they come.
+#[derive(Debug)]
+pub(super) struct List<'w> {
+    out: &'w mut String,
+    depth: u32,
+    len: usize,
+    end: End,
+}
+
+impl List<'_> {
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        if self.len > 0 {
+            self.out.push(',');
+        }
+        self.len += 1;
+        value.serialize(descend(self.out, Place::Brackets, self.depth)?)
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
+        if self.len > 0 {
+            self.out.push(',');
+        }
+        self.len += 1;
+        escape::push(name, escape::in_brackets, self.out);
+        self.out.push('=');
+        value.serialize(descend(self.out, Place::Brackets, self.depth)?)
+    }
+
+    fn close(self) -> Written {
+        self.out.push_str(match (self.end, self.len) {
+            (End::Sequence, _) => "]",
+            (End::Tuple, 0 | 1) => ",)",
+            (End::Struct, 0) => "=)",
+            (End::Tuple | End::Struct, _) => ")",
+        });
+        Ok(())
+    }
+}
+
+impl ser::SerializeSeq for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        self.element(value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+impl ser::SerializeTuple for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        self.element(value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+impl ser::SerializeTupleStruct for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        self.element(value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+impl ser::SerializeTupleVariant for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        self.element(value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+impl ser::SerializeStruct for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+        self.field(name, value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+impl ser::SerializeStructVariant for List<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+        self.field(name, value)
+    }
+    fn end(self) -> Written {
+        self.close()
+    }
+}
+
+/// The entries of a map, held back until their order is known.
+#[derive(Debug)]
+pub(super) struct Entries<'w> {
+    out: &'w mut String,
+    depth: u32,
+    entries: Vec<(String, String)>,
+    key: Option<String>,
+}
+
+impl ser::SerializeMap for Entries<'_> {
+    type Ok = ();
+    type Error = KeyError;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
+        let mut text = String::new();
+        key.serialize(descend(&mut text, Place::Brackets, self.depth)?)?;
+        self.key = Some(text);
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+        let key = self
+            .key
+            .take()
+            .ok_or_else(|| ser::Error::custom("a map's value came before its key"))?;
+        let mut text = String::new();
+        value.serialize(descend(&mut text, Place::Brackets, self.depth)?)?;
+        self.entries.push((key, text));
+        Ok(())
+    }
+
+    fn end(mut self) -> Written {
+        // Stable: among entries of one key the order says which a decoder would keep.
+        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
+        self.out.push('[');
+        for (n, (key, value)) in self.entries.iter().enumerate() {
+            if n > 0 {
+                self.out.push(',');
+            }
+            self.out.push_str(key);
+            self.out.push('=');
+            self.out.push_str(value);
+        }
+        self.out
+            .push_str(if self.entries.is_empty() { "=]" } else { "]" });
+        Ok(())
+    }
+}

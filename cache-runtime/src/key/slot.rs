@@ -1,0 +1,69 @@
+//! Keys that stand beside a value's key, in its Redis Cluster slot.
+
+use std::fmt::Write as _;
+
+/// The key of the token that gives the right to store under `key`, which begins with `prefix` (empty: none).
+///
+/// It lies in the slot of `key` whatever that looks like, keeps its prefix, so that an access rule `~prefix*` holds
+/// for both, and is never a value's key, where no `%t` can stand.
+pub(crate) fn token_key(prefix: &str, key: &str) -> String {
+    beside(prefix, key, "%t")
+}
+
+/// One to one for each mark: the three forms are told apart by where the mark stands and by whether the first `}`
+/// ends the text.
+fn beside(prefix: &str, key: &str, mark: &str) -> String {
+    let mut out = String::with_capacity(prefix.len() + key.len() + 8);
+    if hash_tag(key).is_some() {
+        out.push_str(key);
+        out.push_str(mark);
+        return out;
+    }
+    // A prefix with a hash tag belongs to keys that have it too, which were answered above.
+    if !prefix.is_empty() && !prefix.contains(['{', '}']) {
+        out.push_str(prefix);
+        out.push(':');
+    }
+    out.push_str(mark);
+    // Writing to a `String` never fails.
+    let _ = if key.is_empty() || key.contains('}') {
+        // Braces round this key would enclose something else, so a number that hashes like it stands in for it.
+        write!(out, ":{{{}}}:{key}", namesake(slot(key.as_bytes())))
+    } else {
+        write!(out, ":{{{key}}}")
+    };
+    out
+}
+
+/// What Redis Cluster hashes instead of the whole key, if the key says so.
+fn hash_tag(key: &str) -> Option<&str> {
+    let (_, rest) = key.split_once('{')?;
+    let (tag, _) = rest.split_once('}')?;
+    (!tag.is_empty()).then_some(tag)
+}
+
+/// The smallest number whose digits lie in `slot`.
+fn namesake(slot_wanted: u16) -> u32 {
+    let mut digits = String::new();
+    (0..)
+        .find(|n| {
+            digits.clear();
+            let _ = write!(digits, "{n}");
+            slot(digits.as_bytes()) == slot_wanted
+        })
+        .expect("invariant: the numbers below 100,000 lie in all 16,384 slots")
+}
+
+/// The slot of bytes that hold no hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
+fn slot(bytes: &[u8]) -> u16 {
+    let crc = bytes.iter().fold(0u16, |crc, byte| {
+        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
+            if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            }
+        })
+    });
+    crc % 16384
+}
