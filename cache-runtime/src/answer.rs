@@ -1,0 +1,53 @@
+//! What the callers of one flight, and the in-process store, hand around instead of a value.
+//!
+//! The one rule: **a value is cloned where its type allows it, else decoded from its JSON**; read as
+//! another type than it was written as, it goes through its JSON, as it would through Redis.
+
+use std::any::Any;
+
+use bytes::Bytes;
+
+use crate::{
+    codec::Codec,
+    probe::{Kept, ValueShare},
+};
+
+/// The outcome of a body.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Value(SharedValue),
+    /// The body returned `None`.
+    Nothing,
+    /// The body failed; the error is of a type that can be cloned.
+    Failed(Kept),
+}
+
+/// A value that many can have.
+#[derive(Debug, Clone)]
+pub(crate) enum SharedValue {
+    Kept {
+        value: Kept,
+        json: fn(&(dyn Any + Send + Sync)) -> Option<Vec<u8>>,
+    },
+    Json(Bytes),
+}
+
+impl SharedValue {
+    /// Keeps `value` itself; `None` if its type cannot be shared.
+    pub(crate) fn kept<V>(value: &V, share: &ValueShare<V>, codec: &Codec<V>) -> Option<Self> {
+        Some(Self::Kept {
+            value: share.keep(value)?,
+            json: codec.json_of_kept(),
+        })
+    }
+
+    /// A value for one caller; `None` if it is not a `V`.
+    pub(crate) fn take<V>(&self, share: &ValueShare<V>, codec: &Codec<V>) -> Option<V> {
+        match self {
+            Self::Kept { value, json } => share
+                .take(&**value)
+                .or_else(|| codec.decode(&json(&**value)?).ok()),
+            Self::Json(json) => codec.decode(json).ok(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What the cache may cost one call.
+//!
+//! The one rule: **all cache operations of a call together may take `timeout`, and after one that
+//! took too long, or found Redis out of reach, the call makes no other.** The time of bodies is not
+//! counted.
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use crate::error::{Error, ErrorKind};
+
+#[derive(Debug)]
+pub(crate) struct Budget {
+    left: Duration,
+    spent: Duration,
+    over: bool,
+}
+
+impl Budget {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self { left: timeout, spent: Duration::ZERO, over: false }
+    }
+
+    /// Whether no further operation is allowed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Allows no further operation.
+    pub(crate) fn end(&mut self) {
+        self.over = true;
+    }
+
+    /// The time that operations took.
+    pub(crate) fn spent(&self) -> Duration {
+        self.spent
+    }
+
+    /// Runs one operation, which gets the instant at which it must give up.
+    pub(crate) async fn spend<T, F>(&mut self, operation: impl FnOnce(Instant) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        if self.over {
+            return Err(Error::new(ErrorKind::Unavailable, "an earlier operation of this call failed"));
+        }
+        let start = Instant::now();
+        let result = operation(start + self.left).await;
+        let took = start.elapsed();
+        self.spent += took;
+        self.left = self.left.saturating_sub(took);
+        if let Err(error) = &result {
+            self.over |= is_out_of_reach(error) || self.left.is_zero();
+        }
+        result
+    }
+}
+
+/// Whether asking again within the same call would be asking for trouble.
+pub(crate) fn is_out_of_reach(error: &Error) -> bool {
+    error.is_timeout() || error.is_unavailable() || matches!(error.kind(), ErrorKind::NoRuntime | ErrorKind::Auth)
+}

@@ -1,0 +1,308 @@
+//! Single-flight: at most one body run per key at a time, whoever asks.
+//!
+//! The one rule: **a body's outcome goes to those who joined before that body began; to later ones
+//! only with the proof that nothing was invalidated since they came.** No Redis, no ttl, no clock.
+//!
+//! A flight counts its steps: [`Lead::acquire_sent`] and [`Lead::body_begun`] each advance the
+//! count, and a caller remembers the count at which it joined.
+//!
+//! | event | who is answered | then |
+//! |---|---|---|
+//! | the store has a value after all ([`Lead::found`]) | joined before the question was sent | the rest start over |
+//! | body done ([`Lead::answer_early`]) | joined before the body began | the flight closes |
+//! | proof ([`Lead::answer_all`]) | everybody | over |
+//! | no proof ([`Lead::start_over`]) | nobody | a waiter leads the next attempt |
+//! | leader dropped or panicking (`Drop`) | nobody | a waiter leads the next attempt |
+//! | [`Flights::detach`] | nobody | new callers start another flight |
+//!
+//! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
+//! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::oneshot;
+
+use crate::sharded::{Sharded, lock};
+
+/// The flights of one cache, by key.
+#[derive(Debug)]
+pub(crate) struct Flights<T> {
+    open: Sharded<Arc<Flight<T>>>,
+}
+
+#[derive(Debug)]
+struct Flight<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// Advances at every acquire sent and every body begun.
+    step: u64,
+    waiters: Vec<Waiter<T>>,
+}
+
+#[derive(Debug)]
+struct Waiter<T> {
+    joined: u64,
+    turn: oneshot::Sender<Turn<T>>,
+}
+
+/// What a caller finds when it joins.
+#[derive(Debug)]
+pub(crate) enum Joined<T> {
+    /// Nobody computes this key: the caller does.
+    Lead(Lead<T>),
+    /// Somebody does: the caller waits for its turn.
+    ///
+    /// A channel that closes without a turn means the same as [`Turn::Alone`].
+    Wait(oneshot::Receiver<Turn<T>>),
+}
+
+/// What comes of waiting.
+#[derive(Debug)]
+pub(crate) enum Turn<T> {
+    /// The outcome of somebody else's body.
+    Answer(T),
+    /// The leader failed in a way that cannot be shared: run the body without a flight.
+    Alone,
+    /// The attempt is over without an answer: lead the next one.
+    Lead(Lead<T>),
+}
+
+/// The duty to answer a flight; dropping it hands the duty to a waiter.
+#[derive(Debug)]
+pub(crate) struct Lead<T> {
+    flights: Arc<Flights<T>>,
+    key: Arc<str>,
+    flight: Arc<Flight<T>>,
+    /// The step of the latest acquire or body, whichever came last.
+    began: u64,
+    /// The previous attempt ended because the store did not answer.
+    unanswered: bool,
+    over: bool,
+}
+
+impl<T> Flights<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            open: Sharded::new(),
+        }
+    }
+
+    /// Joins the flight of `key`, or starts one.
+    ///
+    /// Only for callers whose own look into the store, begun after they came, found nothing.
+    pub(crate) fn join(self: &Arc<Self>, key: &Arc<str>) -> Joined<T> {
+        let mut shard = self.open.lock(key);
+        if let Some(flight) = shard.get(key) {
+            return Joined::Wait(flight.state().wait());
+        }
+        let flight = Arc::new(Flight {
+            state: Mutex::new(State {
+                step: 0,
+                waiters: Vec::new(),
+            }),
+        });
+        shard.insert(Arc::clone(key), Arc::clone(&flight));
+        Joined::Lead(Lead::new(Arc::clone(self), Arc::clone(key), flight, false))
+    }
+
+    /// Takes the flight of `key` from new callers, and runs `change` before any of them can come.
+    ///
+    /// Those who joined it keep what they were promised: they came before the change.
+    pub(crate) fn detach<R>(&self, key: &str, change: impl FnOnce() -> R) -> R {
+        let mut shard = self.open.lock(key);
+        shard.remove(key);
+        change()
+    }
+
+    /// How many keys are being computed right now.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+impl<T> Flight<T> {
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        lock(&self.state)
+    }
+}
+
+impl<T> State<T> {
+    fn wait(&mut self) -> oneshot::Receiver<Turn<T>> {
+        if self.waiters.len() == self.waiters.capacity() {
+            // Callers that went away leave their seats behind; clearing them before the list
+            // would grow keeps it within twice the number of those who really wait.
+            self.waiters.retain(|waiter| !waiter.turn.is_closed());
+        }
+        let (turn, receiver) = oneshot::channel();
+        self.waiters.push(Waiter {
+            joined: self.step,
+            turn,
+        });
+        receiver
+    }
+
+    /// Takes out those who joined before `step`.
+    fn take_before(&mut self, step: u64) -> Vec<Waiter<T>> {
+        // Joining pushes at the end and steps only grow, so the list is in the order of `joined`.
+        let late = self.waiters.partition_point(|waiter| waiter.joined < step);
+        let rest = self.waiters.split_off(late);
+        std::mem::replace(&mut self.waiters, rest)
+    }
+}
+
+impl<T> Lead<T> {
+    fn new(flights: Arc<Flights<T>>, key: Arc<str>, flight: Arc<Flight<T>>, unanswered: bool) -> Self {
+        Self {
+            flights,
+            key,
+            flight,
+            began: 0,
+            unanswered,
+            over: false,
+        }
+    }
+
+    /// Whether the attempt before this one ended because the store did not answer; asking it again
+    /// would make those who wait pay twice.
+    pub(crate) fn unanswered(&self) -> bool {
+        self.unanswered
+    }
+
+    /// Marks that the store is being asked for the right to store.
+    pub(crate) fn acquire_sent(&mut self) {
+        self.advance();
+    }
+
+    /// Marks that the body begins: who joins from here on is late.
+    pub(crate) fn body_begun(&mut self) {
+        self.advance();
+    }
+
+    fn advance(&mut self) {
+        let mut state = self.flight.state();
+        state.step += 1;
+        self.began = state.step;
+    }
+
+    /// Closes the flight to new callers.
+    ///
+    /// To be called before the store is asked whether the outcome still stands: its "yes" may be
+    /// older than the arrival of whoever comes later.
+    pub(crate) fn close(&mut self) {
+        self.close_with(|| ());
+    }
+
+    /// Closes the flight, and runs `change` in the same step if it was still open to callers.
+    ///
+    /// `None` if it was detached, so that `change` did not run: this is the right to store of a
+    /// store in this process.
+    pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
+        let mut shard = self.flights.open.lock(&self.key);
+        if !shard.get(&*self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+            return None;
+        }
+        shard.remove(&*self.key);
+        Some(change())
+    }
+
+    /// Ends an attempt that never began: the next one begins at once, led by a waiter.
+    ///
+    /// `unanswered`: the store did not answer, so the next attempt should not ask it.
+    pub(crate) fn start_over(mut self, unanswered: bool) {
+        self.pass_on(unanswered);
+    }
+
+    fn pass_on(&mut self, unanswered: bool) {
+        self.over = true;
+        loop {
+            let heir = {
+                let mut shard = self.flights.open.lock(&self.key);
+                let mut state = self.flight.state();
+                state.waiters.retain(|waiter| !waiter.turn.is_closed());
+                let mine = shard.get(&*self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+                if state.waiters.is_empty() {
+                    if mine {
+                        shard.remove(&*self.key);
+                    }
+                    return;
+                }
+                if !mine && !shard.contains_key(&*self.key) {
+                    // No body runs here now, so new callers may join what follows.
+                    shard.insert(Arc::clone(&self.key), Arc::clone(&self.flight));
+                }
+                state.waiters.remove(0)
+            };
+            let mut lead = Self::new(
+                Arc::clone(&self.flights),
+                Arc::clone(&self.key),
+                Arc::clone(&self.flight),
+                unanswered,
+            );
+            // Sent with no lock held: a waiter that is gone gives the lead back.
+            match heir.turn.send(Turn::Lead(lead)) {
+                Ok(()) => return,
+                Err(Turn::Lead(returned)) => {
+                    lead = returned;
+                    lead.over = true;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+impl<T: Clone> Lead<T> {
+    /// The store had a value when it was asked: answers those who had joined by then.
+    pub(crate) fn found(self, answer: &T) {
+        let waiters = self.flight.state().take_before(self.began);
+        send(waiters, answer);
+        // The rest came after the question was sent; dropping the lead makes them start over.
+    }
+
+    /// Answers those who joined before the body began.
+    pub(crate) fn answer_early(&mut self, answer: &T) {
+        let waiters = self.flight.state().take_before(self.began);
+        send(waiters, answer);
+    }
+
+    /// Whether anybody waits for an answer.
+    pub(crate) fn has_waiters(&self) -> bool {
+        let state = self.flight.state();
+        state.waiters.iter().any(|waiter| !waiter.turn.is_closed())
+    }
+
+    /// Answers everybody who still waits; only with the proof that the outcome still stands, and
+    /// on a closed flight.
+    pub(crate) fn answer_all(self, answer: &T) {
+        let waiters = std::mem::take(&mut self.flight.state().waiters);
+        send(waiters, answer);
+    }
+
+    /// Lets everybody run for themselves, side by side, as without a cache.
+    pub(crate) fn everybody_alone(mut self) {
+        self.close();
+        let waiters = std::mem::take(&mut self.flight.state().waiters);
+        for waiter in waiters {
+            // A waiter that is gone needs no answer.
+            drop(waiter.turn.send(Turn::Alone));
+        }
+    }
+}
+
+impl<T> Drop for Lead<T> {
+    fn drop(&mut self) {
+        if !self.over {
+            self.pass_on(false);
+        }
+    }
+}
+
+fn send<T: Clone>(waiters: Vec<Waiter<T>>, answer: &T) {
+    for waiter in waiters {
+        // A waiter that is gone needs no answer.
+        drop(waiter.turn.send(Turn::Answer(answer.clone())));
+    }
+}

@@ -1,0 +1,509 @@
+//! The read path, from a call to its answer.
+//!
+//! The one rule: **the cache may save a call its body, and can do nothing else to it**: whatever
+//! fails here, the body runs, and what it returned is returned.
+//!
+//! | step | what happens |
+//! |---|---|
+//! | bypass | no cache, or no key: the body |
+//! | read | the store has a value that can be read: the answer |
+//! | join | somebody computes this key: wait for that; nobody does: lead |
+//! | acquire | the right to store; or a value that was stored meanwhile |
+//! | body | once, whoever waits |
+//! | store | under the right to store; its answer says who else may have the outcome |
+//!
+//! An `Err` is never held across an await, so a future stays `Send` where its error is not.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{Arc, Once},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    answer::Answer,
+    budget::{Budget, is_out_of_reach},
+    cache::{Cache, Inner},
+    error::{Error, ErrorKind},
+    flight::{Joined, Lead, Turn},
+    global,
+    policy::Rules,
+    probe::ErrorShare,
+    shared_read::{Arrival, Turn as ReadTurn},
+    site::{Key, Site},
+    stats::Counters,
+    store::{Store, memory::MemoryStore, redis::RedisStore},
+    token::{self, Acquired, Keys, Stored, Token},
+};
+
+/// How often a body that runs for long renews its right to store.
+const RENEWAL: Duration = Duration::from_secs(10);
+
+/// One call of an annotated function, and what its attribute says.
+pub(crate) struct Lookup<'a, R> {
+    pub(crate) site: &'static Site,
+    pub(crate) key: &'a Key,
+    pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
+    /// Default: the global cache.
+    pub(crate) cache: Option<Cache>,
+    /// Default: the cache's.
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl<R> Lookup<'_, R> {
+    /// Answers from the cache, else from `body`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future hands the work to a call that waits for it, which runs its own body.
+    pub(crate) async fn run<E, F>(self, errors: ErrorShare<E>, body: impl FnOnce() -> F) -> Result<R, E>
+    where
+        F: Future<Output = Result<R, E>>,
+    {
+        let counters = self.site.counters();
+        let cache = self.cache.or_else(global::installed);
+        let Some((cache, key)) = cache.and_then(|cache| {
+            let key = self.key.in_cache(cache.prefix())?;
+            Some((cache, key))
+        }) else {
+            counters.bypassed();
+            return timed(counters, body()).await;
+        };
+        let mut call = Call {
+            counters,
+            cache: cache.inner(),
+            budget: Budget::new(self.timeout.unwrap_or_else(|| cache.timeout())),
+            key,
+            rules: self.rules,
+            unreadable: None,
+        };
+        let outcome = call.run(errors, body).await;
+        counters.in_store(call.budget.spent());
+        outcome
+    }
+}
+
+/// The state of one call on its way.
+struct Call<'a, R> {
+    counters: &'static Counters,
+    cache: &'a Arc<Inner>,
+    budget: Budget,
+    key: Arc<str>,
+    rules: &'a (dyn Rules<R> + Send + Sync),
+    /// What stands under the key, and is no value of this function's.
+    unreadable: Option<Bytes>,
+}
+
+/// The right to store what a body is going to return.
+enum Right {
+    /// The flight itself, for as long as it is in the map of flights.
+    InProcess(Arc<MemoryStore>),
+    Token { redis: Arc<RedisStore>, keys: Keys, token: Token },
+}
+
+/// What came of asking for it.
+enum Acquisition<R> {
+    /// Somebody stored a value meanwhile.
+    Found(R),
+    Granted(Right),
+    /// The body runs, and nothing is stored.
+    Refused,
+}
+
+impl<R> Call<'_, R> {
+    async fn run<E, F>(&mut self, errors: ErrorShare<E>, body: impl FnOnce() -> F) -> Result<R, E>
+    where
+        F: Future<Output = Result<R, E>>,
+    {
+        if let Some(value) = self.read().await {
+            self.counters.hit();
+            return Ok(value);
+        }
+        let turn = match self.cache.flights.join(&self.key) {
+            Joined::Lead(lead) => Turn::Lead(lead),
+            Joined::Wait(turn) => turn.await.unwrap_or(Turn::Alone),
+        };
+        match turn {
+            Turn::Lead(lead) => return self.lead(lead, errors, body).await,
+            Turn::Answer(answer) => {
+                if let Some(outcome) = self.take(&answer, &errors) {
+                    self.counters.miss();
+                    self.counters.coalesced();
+                    return outcome;
+                }
+                // The leader is another function, with the same key and other types.
+            }
+            Turn::Alone => {}
+        }
+        self.counters.miss();
+        timed(self.counters, body()).await
+    }
+
+    /// The step "read".
+    async fn read(&mut self) -> Option<R> {
+        let cache = self.cache;
+        match &cache.store {
+            Store::Memory(memory) => self.read_memory(memory),
+            Store::Redis(redis) => {
+                let bytes = self.read_redis(redis).await?;
+                self.decode(bytes)
+            }
+        }
+    }
+
+    fn read_memory(&self, memory: &MemoryStore) -> Option<R> {
+        let stored = memory.get(&self.key)?;
+        let value = self.rules.take(stored.as_ref());
+        if value.is_none() {
+            self.counters.error(ErrorKind::Decode);
+        }
+        value
+    }
+
+    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Bytes> {
+        if let Err(error) = redis.runtime() {
+            self.failed(&error);
+            self.budget.end();
+            return None;
+        }
+        if self.cache.unfinished.holds(&self.key) && !self.finish_invalidation(redis).await {
+            return None;
+        }
+        let Self { budget, key, cache, .. } = self;
+        match budget.spend(|deadline| shared_read(cache, redis, key, deadline)).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Deletes what an earlier invalidation could not, before this process reads it again.
+    async fn finish_invalidation(&mut self, redis: &Arc<RedisStore>) -> bool {
+        let keys = self.keys();
+        match self.budget.spend(|deadline| token::invalidate(redis, &keys, deadline)).await {
+            Ok(()) => {
+                self.cache.unfinished.finish(&self.key);
+                true
+            }
+            Err(error) => {
+                self.failed(&error);
+                self.budget.end();
+                false
+            }
+        }
+    }
+
+    fn decode(&mut self, bytes: Bytes) -> Option<R> {
+        match self.rules.decode(&bytes) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.failed(&error);
+                self.unreadable = Some(bytes);
+                None
+            }
+        }
+    }
+
+    fn take<E>(&self, answer: &Answer, errors: &ErrorShare<E>) -> Option<Result<R, E>> {
+        match answer {
+            Answer::Value(value) => self.rules.take(Some(value)).map(Ok),
+            Answer::Nothing => self.rules.take(None).map(Ok),
+            Answer::Failed(error) => errors.take(&**error).map(Err),
+        }
+    }
+
+    /// The steps "acquire", "body" and "store", for all who wait.
+    async fn lead<E, F>(
+        &mut self,
+        mut lead: Lead<Answer>,
+        errors: ErrorShare<E>,
+        body: impl FnOnce() -> F,
+    ) -> Result<R, E>
+    where
+        F: Future<Output = Result<R, E>>,
+    {
+        if lead.unanswered() {
+            self.budget.end();
+        }
+        let right = match self.acquire(&mut lead).await {
+            Acquisition::Found(value) => {
+                self.counters.hit();
+                self.share_found(lead, &value);
+                return Ok(value);
+            }
+            Acquisition::Granted(right) => Some(right),
+            Acquisition::Refused => None,
+        };
+        self.counters.miss();
+        lead.body_begun();
+        let value = match timed(self.counters, renewing(right.as_ref(), body())).await {
+            Ok(value) => value,
+            Err(error) => {
+                let answer = errors.keep(&error).map(Answer::Failed);
+                self.settle(lead, right, answer);
+                return Err(error);
+            }
+        };
+        Ok(match right {
+            Some(Right::InProcess(memory)) => {
+                self.store_in_process(lead, &memory, &value);
+                value
+            }
+            Some(Right::Token { redis, keys, token }) => {
+                self.store_in_redis(lead, redis, keys, token, value).await
+            }
+            None => {
+                let answer = self.answer(&value, None);
+                self.settle(lead, None, answer);
+                value
+            }
+        })
+    }
+
+    /// The step "acquire".
+    async fn acquire(&mut self, lead: &mut Lead<Answer>) -> Acquisition<R> {
+        let cache = self.cache;
+        let redis = match &cache.store {
+            // Another flight may have ended between this call's look and its own flight.
+            Store::Memory(memory) => {
+                return match self.read_memory(memory) {
+                    Some(value) => Acquisition::Found(value),
+                    None => Acquisition::Granted(Right::InProcess(Arc::clone(memory))),
+                };
+            }
+            Store::Redis(redis) => redis,
+        };
+        if self.budget.is_over() {
+            return Acquisition::Refused;
+        }
+        let keys = self.keys();
+        // A second time if what was found is no value of this function's.
+        for _ in 0..2 {
+            lead.acquire_sent();
+            let Self { budget, unreadable, .. } = self;
+            let seen = unreadable.as_deref();
+            match budget.spend(|deadline| token::acquire(redis, &keys, seen, deadline)).await {
+                Ok(Acquired::Token(token)) => {
+                    let redis = Arc::clone(redis);
+                    return Acquisition::Granted(Right::Token { redis, keys, token });
+                }
+                Ok(Acquired::Value(bytes)) => {
+                    if let Some(value) = self.decode(bytes) {
+                        return Acquisition::Found(value);
+                    }
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    break;
+                }
+            }
+        }
+        Acquisition::Refused
+    }
+
+    fn share_found(&self, lead: Lead<Answer>, value: &R) {
+        if lead.has_waiters() && let Some(answer) = self.answer(value, None) {
+            lead.found(&answer);
+        }
+        // Dropping the lead makes the others look for themselves.
+    }
+
+    fn store_in_process(&self, mut lead: Lead<Answer>, memory: &MemoryStore, value: &R) {
+        let Some(answer) = self.answer(value, None) else {
+            return lead.everybody_alone();
+        };
+        lead.answer_early(&answer);
+        let ttl = self.rules.lifetime(value);
+        let stood = lead.close_with(|| {
+            let Some(ttl) = ttl else { return };
+            match &answer {
+                Answer::Value(value) => memory.insert(&self.key, Some(value.clone()), ttl),
+                Answer::Nothing => memory.insert(&self.key, None, ttl),
+                Answer::Failed(_) => {}
+            }
+        });
+        if stood.is_some() {
+            lead.answer_all(&answer);
+        }
+        // Else the flight was detached: dropping the lead makes those who came later start over.
+    }
+
+    async fn store_in_redis(
+        &mut self,
+        mut lead: Lead<Answer>,
+        redis: Arc<RedisStore>,
+        keys: Keys,
+        token: Token,
+        value: R,
+    ) -> R {
+        let encoded = self.rules.lifetime(&value).and_then(|ttl| match self.rules.encode(&value) {
+            Ok(bytes) => Some((bytes, ttl)),
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        });
+        let Some((bytes, ttl)) = encoded else {
+            let answer = self.answer(&value, None);
+            self.settle(lead, Some(Right::Token { redis, keys, token }), answer);
+            return value;
+        };
+        if lead.has_waiters() && let Some(answer) = self.answer(&value, Some(&bytes)) {
+            lead.answer_early(&answer);
+        }
+        lead.close();
+        let stored = self
+            .budget
+            .spend(|deadline| token::store(&redis, &keys, &token, &bytes, ttl, deadline))
+            .await;
+        match stored {
+            Ok(Stored::Refused) => lead.start_over(false),
+            Ok(stored) => {
+                if stored == Stored::NoRoom {
+                    self.failed(&Error::new(ErrorKind::Server, "redis did not take the value"));
+                }
+                if lead.has_waiters() && let Some(answer) = self.answer(&value, Some(&bytes)) {
+                    lead.answer_all(&answer);
+                }
+            }
+            Err(error) => {
+                self.failed(&error);
+                lead.start_over(is_out_of_reach(&error));
+            }
+        }
+        value
+    }
+
+    /// What others can have of `value`; `None` if that takes JSON, and it has none.
+    fn answer(&self, value: &R, encoded: Option<&Bytes>) -> Option<Answer> {
+        match self.rules.share(value, encoded) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Ends a flight whose outcome is not stored. The caller does not wait for the proof that those
+    /// who came later need.
+    fn settle(&self, mut lead: Lead<Answer>, right: Option<Right>, answer: Option<Answer>) {
+        let Some(answer) = answer else {
+            lead.everybody_alone();
+            if let Some(Right::Token { redis, keys, token }) = right {
+                let deadline = Instant::now() + self.cache.timeout;
+                // Only tidies up: a token that stays behind expires by itself.
+                drop(tokio::spawn(async move { token::release(&redis, &keys, &token, deadline).await }));
+            }
+            return;
+        };
+        lead.answer_early(&answer);
+        match right {
+            None => lead.start_over(true),
+            Some(Right::InProcess(_)) => {
+                if lead.close_with(|| ()).is_some() {
+                    lead.answer_all(&answer);
+                }
+            }
+            Some(Right::Token { redis, keys, token }) => {
+                lead.close();
+                let deadline = Instant::now() + self.cache.timeout;
+                let counters = self.counters;
+                drop(tokio::spawn(async move {
+                    match token::release(&redis, &keys, &token, deadline).await {
+                        Ok(true) => lead.answer_all(&answer),
+                        Ok(false) => lead.start_over(false),
+                        Err(error) => {
+                            report(counters, &error);
+                            lead.start_over(is_out_of_reach(&error));
+                        }
+                    }
+                }));
+            }
+        }
+    }
+
+    fn keys(&self) -> Keys {
+        Keys::new(&self.cache.prefix, &self.key)
+    }
+
+    fn failed(&self, error: &Error) {
+        report(self.counters, error);
+    }
+}
+
+/// Counts an error that no caller gets to see.
+pub(crate) fn report(counters: &Counters, error: &Error) {
+    counters.error(error.kind());
+    if error.kind() == ErrorKind::NoRuntime {
+        static WARNING: Once = Once::new();
+        WARNING.call_once(|| tracing::warn!(%error, "calls run without the cache"));
+    }
+    tracing::debug!(%error, "the cache failed, the call goes on");
+}
+
+/// GET, one for all callers of a key who came before it was sent.
+async fn shared_read(
+    cache: &Inner,
+    redis: &Arc<RedisStore>,
+    key: &Arc<str>,
+    deadline: Instant,
+) -> Result<Option<Bytes>, Error> {
+    let runner = match cache.reads.arrive(key) {
+        Arrival::Run(runner) => runner,
+        Arrival::Wait(turn) => match tokio::time::timeout_at(deadline.into(), turn).await {
+            Ok(Ok(ReadTurn::Reply(reply))) => return reply,
+            Ok(Ok(ReadTurn::Run(runner))) => runner,
+            Ok(Err(_)) => return Err(Error::new(ErrorKind::Unavailable, "a shared read was given up")),
+            Err(_) => return Err(Error::new(ErrorKind::Timeout, "redis did not answer within the timeout")),
+        },
+    };
+    let read = redis.get(key, deadline).await;
+    match &read {
+        // The others have deadlines of their own: one of them reads next.
+        Err(error) if error.is_timeout() => drop(runner),
+        _ => runner.reply(&read),
+    }
+    read
+}
+
+/// Renews the right to store while the body runs.
+async fn renewing<F: Future>(right: Option<&Right>, body: F) -> F::Output {
+    let Some(Right::Token { redis, keys, .. }) = right else {
+        return body.await;
+    };
+    let mut body = pin!(body);
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut body => return outcome,
+            () = tokio::time::sleep(RENEWAL) => {
+                let (redis, keys) = (Arc::clone(redis), keys.clone());
+                let deadline = Instant::now() + RENEWAL;
+                // Its failure shows when the value is stored: the token has expired then.
+                drop(tokio::spawn(async move { token::renew(&redis, &keys, deadline).await }));
+            }
+        }
+    }
+}
+
+/// Runs a body and counts its time, be it dropped or panicking.
+async fn timed<F: Future>(counters: &'static Counters, body: F) -> F::Output {
+    struct Run {
+        counters: &'static Counters,
+        start: Instant,
+    }
+    impl Drop for Run {
+        fn drop(&mut self) {
+            self.counters.in_body(self.start.elapsed());
+        }
+    }
+    counters.body_run();
+    let _run = Run { counters, start: Instant::now() };
+    body.await
+}

@@ -1,0 +1,173 @@
+//! What an attribute says about values: how they are written, shared, and how long they are fresh.
+//!
+//! The one rule: **it only judges**; nothing here waits, reads a clock or touches a store.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    answer::{Answer, SharedValue},
+    codec::{Codec, Stored, encode_none, parse},
+    error::{Error, ErrorKind},
+    probe::ValueShare,
+};
+
+/// Beyond this Redis would overflow its clock; nothing is meant to live longer.
+const LONGEST_TTL: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
+
+/// What an attribute says about values of type `V`, in a function that returns `R`: `V` or
+/// `Option<V>`.
+pub(crate) struct Policy<V, R> {
+    pub(crate) codec: Codec<V>,
+    pub(crate) share: ValueShare<V>,
+    pub(crate) ttl: Ttl<V>,
+    pub(crate) cache_if: Option<fn(&V) -> bool>,
+    pub(crate) none_ttl: Option<Duration>,
+    shape: Shape<V, R>,
+}
+
+/// How long a value is fresh.
+pub(crate) enum Ttl<V> {
+    For(Duration),
+    By(fn(&V) -> Duration),
+}
+
+/// How `R` is made of a `V`.
+struct Shape<V, R> {
+    value: fn(&R) -> Option<&V>,
+    wrap: fn(Option<V>) -> Option<R>,
+}
+
+impl<V> Policy<V, V> {
+    pub(crate) fn new(codec: Codec<V>, share: ValueShare<V>) -> Self {
+        Self {
+            codec,
+            share,
+            ttl: Ttl::For(Duration::ZERO),
+            cache_if: None,
+            none_ttl: None,
+            shape: Shape { value: Some, wrap: |value| value },
+        }
+    }
+
+    pub(crate) fn optional(self) -> Policy<V, Option<V>> {
+        let Self { codec, share, ttl, cache_if, none_ttl, shape: _ } = self;
+        let shape = Shape { value: Option::as_ref, wrap: Some };
+        Policy { codec, share, ttl, cache_if, none_ttl, shape }
+    }
+}
+
+/// A [`Policy`] as the read path sees it: what to do with an `R`, whatever values it is made of.
+pub(crate) trait Rules<R> {
+    /// How long to store what a body returned; `None`: not at all.
+    fn lifetime(&self, returned: &R) -> Option<Duration>;
+
+    /// How long to store what somebody puts, whatever the attribute thinks of such values.
+    fn lifetime_of_put(&self, put: &R) -> Option<Duration>;
+
+    /// The longest that an entry may live that was written until now, if that is known.
+    fn longest(&self) -> Option<Duration>;
+
+    /// The bytes to store.
+    fn encode(&self, returned: &R) -> Result<Bytes, Error>;
+
+    /// What stored bytes stand for.
+    fn decode(&self, bytes: &[u8]) -> Result<R, Error>;
+
+    /// What can be handed to many callers; `encoded` as [`encode`](Self::encode) gave it, if it did.
+    fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error>;
+
+    /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
+    /// of another type.
+    fn take(&self, shared: Option<&SharedValue>) -> Option<R>;
+}
+
+impl<V, R> Rules<R> for Policy<V, R> {
+    fn lifetime(&self, returned: &R) -> Option<Duration> {
+        let ttl = match (self.shape.value)(returned) {
+            None => self.none_ttl?,
+            Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => return None,
+            Some(value) => self.ttl.of(value),
+        };
+        storable(ttl)
+    }
+
+    fn lifetime_of_put(&self, put: &R) -> Option<Duration> {
+        match ((self.shape.value)(put), &self.ttl) {
+            (Some(value), ttl) => storable(ttl.of(value)),
+            (None, Ttl::For(ttl)) => storable(self.none_ttl.unwrap_or(*ttl)),
+            (None, Ttl::By(_)) => storable(self.none_ttl?),
+        }
+    }
+
+    fn longest(&self) -> Option<Duration> {
+        match self.ttl {
+            Ttl::For(ttl) => Some(ttl.max(self.none_ttl.unwrap_or_default())),
+            Ttl::By(_) => None,
+        }
+    }
+
+    fn encode(&self, returned: &R) -> Result<Bytes, Error> {
+        match (self.shape.value)(returned) {
+            Some(value) => Ok(self.codec.encode(value)?.into()),
+            None => Ok(encode_none().into()),
+        }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<R, Error> {
+        let value = match parse(bytes)? {
+            Stored::None => None,
+            Stored::Value(json) => self.codec.decode_optional(json)?,
+        };
+        (self.shape.wrap)(value).ok_or_else(not_an_option)
+    }
+
+    fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error> {
+        let Some(value) = (self.shape.value)(returned) else {
+            return Ok(Answer::Nothing);
+        };
+        if let Some(kept) = SharedValue::kept(value, &self.share, &self.codec) {
+            return Ok(Answer::Value(kept));
+        }
+        let json = match encoded {
+            Some(json) => json.clone(),
+            None => self.codec.encode(value)?.into(),
+        };
+        Ok(Answer::Value(SharedValue::Json(json)))
+    }
+
+    fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
+        match shared {
+            None => (self.shape.wrap)(None),
+            Some(value) => (self.shape.wrap)(Some(value.take(&self.share, &self.codec)?)),
+        }
+    }
+}
+
+impl<V> Ttl<V> {
+    fn of(&self, value: &V) -> Duration {
+        match self {
+            Self::For(ttl) => *ttl,
+            Self::By(ttl) => ttl(value),
+        }
+    }
+}
+
+// A derive would ask for `V: Clone`.
+impl<V> Clone for Ttl<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for Ttl<V> {}
+
+/// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
+fn storable(ttl: Duration) -> Option<Duration> {
+    (!ttl.is_zero()).then(|| ttl.clamp(Duration::from_millis(1), LONGEST_TTL))
+}
+
+fn not_an_option() -> Error {
+    Error::new(ErrorKind::Decode, "`None` is stored here, but the function returns no `Option`")
+}

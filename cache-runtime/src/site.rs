@@ -1,0 +1,245 @@
+//! One annotated function, as the runtime knows it.
+//!
+//! The one rule: **a namespace has one owner.** The default one is the compiler's path of the
+//! function, which no other function has; where two functions end up with the same (both pinned it,
+//! or the compiler spells both alike), both are named in the log, and if nobody pinned it on purpose
+//! they stop using the cache.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    key::{self, KeyPart, Piece},
+    sharded::lock,
+    stats::{Counters, SiteStats},
+};
+
+/// The facts about one annotated function; a `static` in its expansion.
+pub struct Site {
+    function: &'static str,
+    path: fn() -> &'static str,
+    file: &'static str,
+    line: u32,
+    ttl: &'static str,
+    pinned: Option<&'static str>,
+    version: Option<u64>,
+    /// `None` inside: the compiler's path does not tell this function from others.
+    namespace: OnceLock<Option<String>>,
+    /// Two functions have this namespace, and neither pinned it.
+    ambiguous: AtomicBool,
+    /// The log was told why calls run without the cache.
+    refused: AtomicBool,
+    counters: Counters,
+}
+
+/// The part of a key that does not depend on the cache: namespace and arguments.
+#[derive(Debug, Clone)]
+pub struct Key(Option<String>);
+
+/// Every function that was called, with its namespace.
+static SEEN: Mutex<Vec<(&'static Site, Option<String>)>> = Mutex::new(Vec::new());
+
+impl Site {
+    /// A function whose path the compiler tells.
+    #[must_use]
+    pub const fn new(
+        function: &'static str,
+        path: fn() -> &'static str,
+        file: &'static str,
+        line: u32,
+    ) -> Self {
+        Self {
+            function,
+            path,
+            file,
+            line,
+            ttl: "",
+            pinned: None,
+            version: None,
+            namespace: OnceLock::new(),
+            ambiguous: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
+            counters: Counters::new(),
+        }
+    }
+
+    /// The ttl, as the attribute says it.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: &'static str) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// A namespace that does not follow the path.
+    #[must_use]
+    pub const fn namespace(mut self, namespace: &'static str) -> Self {
+        self.pinned = Some(namespace);
+        self
+    }
+
+    /// A part of the namespace that forgets every older entry.
+    #[must_use]
+    pub const fn version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// The default key: namespace, version, types and arguments.
+    #[must_use]
+    pub fn key(&'static self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
+        let Some(namespace) = self.seen() else { return Key(None) };
+        let mut text = String::with_capacity(namespace.len() + 32);
+        text.push_str(namespace);
+        if !key::type_names(namespace, types, &mut text) {
+            self.refuse("the name of a type holds a part that the compiler did not resolve");
+            return Key(None);
+        }
+        if let Some(version) = self.version {
+            text.push('@');
+            text.push_str(&version.to_string());
+        }
+        if !parts.is_empty() {
+            text.push(':');
+            if let Err(error) = key::arguments(parts, &mut text) {
+                self.refuse_key(&error);
+                return Key(None);
+            }
+        }
+        Key(Some(text))
+    }
+
+    /// A key that the attribute spells out.
+    #[must_use]
+    pub fn template_key(&'static self, pieces: &[Piece<'_>]) -> Key {
+        self.seen();
+        let mut text = String::with_capacity(64);
+        match key::template(pieces, &mut text) {
+            Ok(()) => Key(Some(text)),
+            Err(error) => {
+                self.refuse_key(&error);
+                Key(None)
+            }
+        }
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The namespace, if it is this function's alone; lists the function at the first call.
+    fn seen(&'static self) -> Option<&str> {
+        let namespace = self.namespace.get_or_init(|| {
+            let namespace = match self.pinned {
+                Some(pinned) => Some(pinned.replace(':', ".")),
+                None => key::namespace((self.path)(), self.function),
+            };
+            if namespace.is_none() {
+                self.refuse("the compiler's path for it is not resolved; pin one with `namespace = \"…\"`");
+            }
+            self.list(namespace.as_deref());
+            namespace
+        });
+        if self.ambiguous.load(Ordering::Relaxed) {
+            return None;
+        }
+        namespace.as_deref()
+    }
+
+    fn list(&'static self, namespace: Option<&str>) {
+        let mut seen = lock(&SEEN);
+        for (other, theirs) in seen.iter() {
+            if namespace.is_none() || theirs.as_deref() != namespace || self.version != other.version {
+                continue;
+            }
+            if self.pinned.is_none() || other.pinned.is_none() {
+                self.ambiguous.store(true, Ordering::Relaxed);
+                other.ambiguous.store(true, Ordering::Relaxed);
+            }
+            tracing::error!(
+                namespace,
+                one = %self.place(),
+                other = %other.place(),
+                "two cached functions have the same namespace; give each its own with `namespace = \"…\"`",
+            );
+        }
+        seen.push((self, namespace.map(str::to_owned)));
+    }
+
+    fn refuse_key(&self, error: &key::KeyError) {
+        self.counters.error(crate::ErrorKind::Key);
+        tracing::debug!(function = %self.place(), %error, "no key, so the call runs without the cache");
+    }
+
+    fn refuse(&self, why: &'static str) {
+        if !self.refused.swap(true, Ordering::Relaxed) {
+            tracing::error!(function = %self.place(), "runs without the cache: {why}");
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("{} ({}:{})", self.function, self.file, self.line)
+    }
+
+    fn info(&self, namespace: Option<String>) -> SiteInfo {
+        SiteInfo {
+            function: self.function,
+            namespace,
+            ttl: self.ttl,
+            file: self.file,
+            line: self.line,
+            stats: self.counters.snapshot(),
+        }
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Site({})", self.place())
+    }
+}
+
+impl Key {
+    /// A key that somebody spelled out.
+    pub(crate) fn spelled(key: &str) -> Self {
+        Self(Some(key.to_owned()))
+    }
+
+    /// The key in a cache with this prefix; `None` if there is no key.
+    pub(crate) fn in_cache(&self, prefix: &str) -> Option<Arc<str>> {
+        let text = self.0.as_deref()?;
+        Some(match prefix {
+            "" => text.into(),
+            prefix => format!("{prefix}:{text}").into(),
+        })
+    }
+}
+
+/// An annotated function that was called in this process.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SiteInfo {
+    /// The function's name.
+    pub function: &'static str,
+    /// What its keys begin with, after the cache's prefix; `None` if that could not be told, so that
+    /// its calls run without the cache.
+    pub namespace: Option<String>,
+    /// Its ttl, as the attribute says it.
+    pub ttl: &'static str,
+    /// The file that it stands in.
+    pub file: &'static str,
+    /// The line that its attribute stands in.
+    pub line: u32,
+    /// What happened to its calls.
+    pub stats: SiteStats,
+}
+
+/// Lists every annotated function that was called in this process so far, with its counters.
+#[must_use]
+pub fn sites() -> Vec<SiteInfo> {
+    lock(&SEEN).iter().map(|(site, namespace)| site.info(namespace.clone())).collect()
+}

@@ -1,0 +1,193 @@
+//! What happened, counted.
+//!
+//! The one rule: **a counter belongs to an annotated function, never to a key**, so there are as
+//! many as there are functions. They count for the whole process, whichever cache served.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crate::{breaker::BreakerState, error::ErrorKind};
+
+/// The counters of one function.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    coalesced: AtomicU64,
+    bypassed: AtomicU64,
+    body_runs: AtomicU64,
+    errors: [AtomicU64; ErrorKind::ALL.len()],
+    store_nanos: AtomicU64,
+    body_nanos: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) const fn new() -> Self {
+        Self {
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            coalesced: AtomicU64::new(0),
+            bypassed: AtomicU64::new(0),
+            body_runs: AtomicU64::new(0),
+            errors: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
+            store_nanos: AtomicU64::new(0),
+            body_nanos: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn miss(&self) {
+        self.misses.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn coalesced(&self) {
+        self.coalesced.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn bypassed(&self) {
+        self.bypassed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn body_run(&self) {
+        self.body_runs.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn error(&self, kind: ErrorKind) {
+        self.errors[kind.index()].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn in_store(&self, spent: Duration) {
+        self.store_nanos.fetch_add(nanos(spent), Relaxed);
+    }
+
+    pub(crate) fn in_body(&self, spent: Duration) {
+        self.body_nanos.fetch_add(nanos(spent), Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> SiteStats {
+        let errors = ErrorKind::ALL
+            .into_iter()
+            .map(|kind| (kind, self.errors[kind.index()].load(Relaxed)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        SiteStats {
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            coalesced: self.coalesced.load(Relaxed),
+            bypassed: self.bypassed.load(Relaxed),
+            body_runs: self.body_runs.load(Relaxed),
+            errors: Errors(errors),
+            time_in_store: Duration::from_nanos(self.store_nanos.load(Relaxed)),
+            time_in_body: Duration::from_nanos(self.body_nanos.load(Relaxed)),
+        }
+    }
+}
+
+/// 584 years of nanoseconds fit.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What happened to one annotated function's calls since the process started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SiteStats {
+    /// Calls that the cache answered.
+    pub hits: u64,
+    /// Calls that found nothing in the cache.
+    pub misses: u64,
+    /// Misses that another call's body answered.
+    pub coalesced: u64,
+    /// Calls that did not use the cache: none is configured, or the key could not be written.
+    pub bypassed: u64,
+    /// How often the body ran.
+    pub body_runs: u64,
+    /// What went wrong in the cache, by kind; no call failed because of it.
+    pub errors: Errors,
+    /// The time that calls waited for Redis, all calls together.
+    pub time_in_store: Duration,
+    /// The time that calls waited for their bodies, all calls together.
+    pub time_in_body: Duration,
+}
+
+/// The errors of the cache, counted by kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Errors(BTreeMap<ErrorKind, u64>);
+
+impl Errors {
+    /// How many errors of this kind there were.
+    #[must_use]
+    pub fn of(&self, kind: ErrorKind) -> u64 {
+        self.0.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// How many errors there were.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.values().sum()
+    }
+
+    /// The kinds that occurred, with their counts.
+    pub fn iter(&self) -> impl Iterator<Item = (ErrorKind, u64)> + '_ {
+        self.0.iter().map(|(kind, count)| (*kind, *count))
+    }
+}
+
+impl fmt::Display for Errors {
+    /// For example `2 timeout, 1 server`, or `none`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (index, (kind, count)) in self.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{count} {kind}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A cache's state, and what happened since the process started.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Where values are kept.
+    pub store: StoreStats,
+    /// Keys whose bodies run right now.
+    pub flights: usize,
+    /// Keys whose invalidation has not reached Redis yet.
+    pub unfinished_invalidations: usize,
+    /// Every annotated function that was called in this process, whichever cache served it.
+    pub sites: Vec<crate::SiteInfo>,
+}
+
+/// The state of a cache's store.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum StoreStats {
+    /// The in-process store.
+    #[non_exhaustive]
+    Memory {
+        /// Entries that it holds.
+        entries: u64,
+    },
+    /// Redis.
+    #[non_exhaustive]
+    Redis {
+        /// Connections that stand, one for each tokio runtime that uses the cache.
+        connections: usize,
+        /// Connections that were made or tried since the cache was built.
+        connections_tried: u64,
+        /// Whether Redis is asked at present.
+        breaker: BreakerState,
+        /// How often the breaker opened.
+        breaker_opened: u64,
+    },
+}

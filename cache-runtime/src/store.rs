@@ -1,0 +1,16 @@
+//! Where values are kept: in Redis, or in this process.
+
+pub(crate) mod connect;
+pub(crate) mod gate;
+pub(crate) mod link;
+pub(crate) mod memory;
+pub(crate) mod redis;
+
+use std::sync::Arc;
+
+/// The store of one cache.
+#[derive(Debug, Clone)]
+pub(crate) enum Store {
+    Memory(Arc<memory::MemoryStore>),
+    Redis(Arc<redis::RedisStore>),
+}

@@ -1,0 +1,420 @@
+//! Commands to Redis, each with a deadline.
+//!
+//! The one rule: **a command is sent again at most once, and only where that is safe**: always if
+//! the server said that it did not execute it (`NOAUTH`, `LOADING`, `MOVED`, `READONLY`, …); if the
+//! connection broke, only for a read, a delete, or a store that compares (what became of the first
+//! copy is then unknown). Never after a timeout: the time is spent.
+
+use std::{
+    sync::{
+        Arc, LazyLock, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
+
+use super::{
+    connect::Connector,
+    gate::Gate,
+    link::{Link, Links, Live},
+};
+use crate::error::{Error, ErrorKind};
+
+/// How long one probe of the breaker may take.
+const PROBE: Duration = Duration::from_secs(2);
+/// Before a command is sent again to a server that is busy with itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A Redis server as one cache sees it.
+#[derive(Debug)]
+pub(crate) struct RedisStore {
+    connector: Arc<Connector>,
+    timeout: Duration,
+    gate: Gate,
+    links: Links,
+    connections: AtomicU64,
+}
+
+/// A Lua script of this crate.
+#[derive(Debug)]
+pub(crate) struct Script {
+    text: &'static str,
+    /// The text with its SHA-1, which `EVALSHA` wants.
+    hashed: OnceLock<redis::Script>,
+}
+
+impl Script {
+    pub(crate) const fn new(text: &'static str) -> Self {
+        Self { text, hashed: OnceLock::new() }
+    }
+
+    fn hashed(&self) -> &redis::Script {
+        self.hashed.get_or_init(|| redis::Script::new(self.text))
+    }
+}
+
+/// A reply, as far as the scripts of this crate use the protocol.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Nil,
+    Int(i64),
+    Bytes(Bytes),
+    List(Vec<Reply>),
+    /// A kind of reply that no command of this crate has.
+    Other,
+}
+
+/// An argument of a script.
+#[derive(Debug)]
+pub(crate) enum Argument<'a> {
+    Bytes(&'a [u8]),
+    Int(u64),
+    /// Made anew for each send: a copy that executes late must not bring back what was revoked.
+    Nonce,
+}
+
+/// What is sent in one go.
+enum Request<'a> {
+    Command(&'a Cmd),
+    Deletes(&'a Pipeline),
+    Script {
+        script: &'a redis::Script,
+        keys: &'a [&'a str],
+        arguments: &'a [Argument<'a>],
+    },
+}
+
+impl Request<'_> {
+    async fn send(&self, mut live: Live) -> Result<Reply, RedisError> {
+        let connection = &mut live.connection;
+        match self {
+            Self::Command(command) => Ok(reply(command.query_async::<Value>(connection).await?)),
+            Self::Deletes(pipeline) => {
+                for value in connection.req_packed_commands(pipeline, 0, pipeline.len()).await? {
+                    value.extract_error()?;
+                }
+                Ok(Reply::Nil)
+            }
+            Self::Script { script, keys, arguments } => {
+                let mut invocation = script.prepare_invoke();
+                for key in *keys {
+                    invocation.key(*key);
+                }
+                for argument in *arguments {
+                    match argument {
+                        Argument::Bytes(bytes) => invocation.arg(*bytes),
+                        Argument::Int(number) => invocation.arg(*number),
+                        Argument::Nonce => invocation.arg(nonce()),
+                    };
+                }
+                // A server that does not know the script executed nothing, so the same nonce goes
+                // with the text.
+                Ok(reply(invocation.invoke_async::<Value>(connection).await?))
+            }
+        }
+    }
+}
+
+/// Text that no other call in any process has made: 96 random bits a process, and a count.
+pub(crate) fn nonce() -> String {
+    static PROCESS: LazyLock<u128> = LazyLock::new(|| {
+        let mut bytes = [0; 16];
+        // Without the system's randomness the next best thing, seeded by std from the same source.
+        if getrandom::fill(&mut bytes[..12]).is_err() {
+            bytes[..12].copy_from_slice(&fastrand::u128(..).to_le_bytes()[..12]);
+        }
+        u128::from_le_bytes(bytes)
+    });
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    format!("{:x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// What a command does if it is executed twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// The same as once.
+    Safe,
+    /// Something else.
+    Unsafe,
+}
+
+/// Whether the breaker has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Not sent while the breaker is open.
+    Ordinary,
+    /// Sent in any case: an invalidation is worth a timeout.
+    Urgent,
+}
+
+impl RedisStore {
+    pub(crate) fn new(connector: Connector, timeout: Duration) -> Self {
+        Self {
+            connector: Arc::new(connector),
+            timeout,
+            gate: Gate::new(timeout),
+            links: Links::default(),
+            connections: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(crate) fn connector(&self) -> &Arc<Connector> {
+        &self.connector
+    }
+
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn connected(&self) -> usize {
+        self.links.connected()
+    }
+
+    /// Ends every connection; the next command makes a new one.
+    pub(crate) fn close(&self) {
+        self.links.close();
+    }
+
+    /// GET.
+    pub(crate) async fn get(self: &Arc<Self>, key: &str, deadline: Instant) -> Result<Option<Bytes>, Error> {
+        let mut command = Cmd::with_capacity(2, key.len() + 3);
+        command.arg("GET").arg(key);
+        match self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await? {
+            Reply::Bytes(bytes) => Ok(Some(bytes)),
+            Reply::Nil => Ok(None),
+            _ => Err(unexpected("GET")),
+        }
+    }
+
+    /// SET with an expiry, whatever was there.
+    pub(crate) async fn set(
+        self: &Arc<Self>,
+        key: &str,
+        value: &[u8],
+        expiry: Duration,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut command = redis::cmd("SET");
+        command.arg(key).arg(value).arg("PX").arg(milliseconds(expiry));
+        self.send(&command, Repeat::Unsafe, urgency, deadline).await.map(drop)
+    }
+
+    /// DEL of each key, one command a key, in this order, in one write.
+    pub(crate) async fn delete(self: &Arc<Self>, keys: &[&str], deadline: Instant) -> Result<(), Error> {
+        let mut pipeline = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            pipeline.cmd("DEL").arg(key);
+        }
+        self.run(Request::Deletes(&pipeline), Repeat::Safe, Urgency::Urgent, deadline).await.map(drop)
+    }
+
+    /// PEXPIRE.
+    pub(crate) async fn expire(self: &Arc<Self>, key: &str, expiry: Duration, deadline: Instant) -> Result<(), Error> {
+        let mut command = redis::cmd("PEXPIRE");
+        command.arg(key).arg(milliseconds(expiry));
+        self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await.map(drop)
+    }
+
+    /// PTTL: `None` if there is no such key, or it never expires.
+    pub(crate) async fn ttl(self: &Arc<Self>, key: &str, deadline: Instant) -> Result<Option<Duration>, Error> {
+        let mut command = redis::cmd("PTTL");
+        command.arg(key);
+        match self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await? {
+            Reply::Int(left) => Ok(u64::try_from(left).ok().map(Duration::from_millis)),
+            _ => Err(unexpected("PTTL")),
+        }
+    }
+
+    /// PING.
+    pub(crate) async fn ping(self: &Arc<Self>, deadline: Instant) -> Result<(), Error> {
+        self.send(&redis::cmd("PING"), Repeat::Safe, Urgency::Urgent, deadline).await.map(drop)
+    }
+
+    /// Runs a script by its hash, or by its text where the server does not know it yet.
+    pub(crate) async fn eval(
+        self: &Arc<Self>,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Argument<'_>],
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let request = Request::Script { script: script.hashed(), keys, arguments };
+        self.run(request, repeat, urgency, deadline).await
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        command: &Cmd,
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        self.run(Request::Command(command), repeat, urgency, deadline).await
+    }
+
+    /// Sends one request on the present runtime's connection, by the rule of this module.
+    async fn run(
+        self: &Arc<Self>,
+        request: Request<'_>,
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let link = self.links.present()?;
+        let mut pass = match urgency {
+            Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
+            Urgency::Urgent => self.gate.force(),
+        };
+        let mut broken = None;
+        loop {
+            let first = broken.is_none();
+            let since = Instant::now();
+            let live = match link.live(self, broken, deadline).await {
+                Ok(live) => live,
+                Err(error) => {
+                    if error.is_timeout() {
+                        self.note_stall(since, since);
+                    }
+                    return Err(error);
+                }
+            };
+            let (number, pulse) = (live.number, Arc::clone(&live.pulse));
+            let sent = Instant::now();
+            let error = match tokio::time::timeout_at(deadline.into(), request.send(live)).await {
+                Ok(Ok(reply)) => {
+                    pass.replied();
+                    return Ok(reply);
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    self.note_stall(sent, pulse.last_byte());
+                    return Err(Error::new(ErrorKind::Timeout, "redis did not answer within the timeout"));
+                }
+            };
+            let again = match Failure::of(&error) {
+                Failure::Broken => repeat == Repeat::Safe,
+                Failure::NotExecutedHere => true,
+                Failure::NotExecutedYet => {
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                    true
+                }
+                Failure::Refused => false,
+            };
+            if !first || !again {
+                if !matches!(Failure::of(&error), Failure::Broken) {
+                    pass.replied();
+                }
+                return Err(Error::from_redis(&error));
+            }
+            // A number no connection has: sends again without a new connection.
+            broken = Some(match Failure::of(&error) {
+                Failure::NotExecutedYet => u64::MAX,
+                _ => number,
+            });
+            pass = match urgency {
+                Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
+                Urgency::Urgent => self.gate.force(),
+            };
+        }
+    }
+
+    /// Tells the breaker about an operation that waited in vain, if that was not only its own
+    /// impatience: a shorter timeout, or a reply that got lost among others.
+    fn note_stall(self: &Arc<Self>, sent: Instant, last_byte: Instant) {
+        if sent.max(last_byte).elapsed() >= self.timeout {
+            self.gate.stalled(self);
+        }
+    }
+
+    /// Asks whether Redis is back, on a new connection unless the present one answers.
+    pub(crate) async fn probe(self: &Arc<Self>) -> Result<(), Error> {
+        let link = self.links.present()?;
+        let deadline = Instant::now() + PROBE;
+        let mut broken = None;
+        loop {
+            let mut live = link.live(self, broken, deadline).await?;
+            let number = live.number;
+            let command = redis::cmd("PING");
+            let ping = command.query_async::<()>(&mut live.connection);
+            match tokio::time::timeout(self.timeout, ping).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) if broken.is_some() => return Err(Error::from_redis(&error)),
+                Err(_) if broken.is_some() => {
+                    return Err(Error::new(ErrorKind::Timeout, "redis did not answer a probe"));
+                }
+                Ok(Err(_)) | Err(_) => broken = Some(number),
+            }
+        }
+    }
+
+    /// Whether the present runtime can be used at all.
+    pub(crate) fn runtime(&self) -> Result<(), Error> {
+        self.links.present().map(drop)
+    }
+
+    /// A connection for commands of the user's own.
+    pub(crate) async fn live(self: &Arc<Self>) -> Result<Live, Error> {
+        let link: Arc<Link> = self.links.present()?;
+        link.live(self, None, Instant::now() + self.timeout).await
+    }
+}
+
+/// What a redis-rs error says about the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    /// The connection broke: it may have been executed or not.
+    Broken,
+    /// This server will not execute it; another connection may lead to one that does.
+    NotExecutedHere,
+    /// The server will execute it in a moment.
+    NotExecutedYet,
+    /// The server's last word.
+    Refused,
+}
+
+impl Failure {
+    fn of(error: &RedisError) -> Self {
+        if error.is_connection_dropped() || error.is_unrecoverable_error() {
+            return Self::Broken;
+        }
+        match error.code() {
+            Some("NOAUTH" | "READONLY" | "MOVED" | "MASTERDOWN") => Self::NotExecutedHere,
+            Some("LOADING" | "TRYAGAIN" | "BUSY" | "CLUSTERDOWN") => Self::NotExecutedYet,
+            _ => Self::Refused,
+        }
+    }
+}
+
+fn reply(value: Value) -> Reply {
+    match value {
+        Value::Nil => Reply::Nil,
+        Value::Int(number) => Reply::Int(number),
+        Value::BulkString(bytes) => Reply::Bytes(Bytes::from(bytes)),
+        Value::Array(values) => Reply::List(values.into_iter().map(reply).collect()),
+        _ => Reply::Other,
+    }
+}
+
+/// Redis counts in milliseconds, and refuses 0.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+fn unavailable() -> Error {
+    Error::new(ErrorKind::Unavailable, "redis is not asked, because it has not been answering")
+}
+
+fn unexpected(command: &str) -> Error {
+    Error::new(ErrorKind::Server, format!("redis answered {command} with a reply of another kind"))
+}
+
