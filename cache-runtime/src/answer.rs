@@ -3,12 +3,10 @@
 //! The one rule: **a value is cloned where its type allows it, else decoded from its JSON**; read as
 //! another type than it was written as, it goes through its JSON, as it would through Redis.
 
-use std::any::Any;
-
 use bytes::Bytes;
 
 use crate::{
-    codec::Codec,
+    codec::{Codec, EncodeKept},
     probe::{Kept, ValueShare},
 };
 
@@ -25,10 +23,7 @@ pub(crate) enum Answer {
 /// A value that many can have.
 #[derive(Debug, Clone)]
 pub(crate) enum SharedValue {
-    Kept {
-        value: Kept,
-        json: fn(&(dyn Any + Send + Sync)) -> Option<Vec<u8>>,
-    },
+    Kept { value: Kept, encode: EncodeKept },
     Json(Bytes),
 }
 
@@ -37,16 +32,16 @@ impl SharedValue {
     pub(crate) fn kept<V>(value: &V, share: &ValueShare<V>, codec: &Codec<V>) -> Option<Self> {
         Some(Self::Kept {
             value: share.keep(value)?,
-            json: codec.json_of_kept(),
+            encode: codec.encode_kept(),
         })
     }
 
     /// A value for one caller; `None` if it is not a `V`.
     pub(crate) fn take<V>(&self, share: &ValueShare<V>, codec: &Codec<V>) -> Option<V> {
         match self {
-            Self::Kept { value, json } => share
+            Self::Kept { value, encode } => share
                 .take(&**value)
-                .or_else(|| codec.decode(&json(&**value)?).ok()),
+                .or_else(|| codec.decode(&encode(&**value)?).ok()),
             Self::Json(json) => codec.decode(json).ok(),
         }
     }

@@ -94,7 +94,7 @@ impl Breaker {
     pub(crate) fn admit(&mut self) -> Admission {
         match &mut self.state {
             State::Closed { .. } => Admission::Granted,
-            State::HalfOpen { running, limit } if running < limit => {
+            State::HalfOpen { running, limit } if *running < *limit => {
                 *running += 1;
                 Admission::Counted
             }
@@ -137,11 +137,9 @@ impl Breaker {
                 false
             }
             // The other callers of the same stall.
-            State::Closed { stalled: Some(first) }
-                if now.saturating_duration_since(first) < self.stall_after =>
-            {
-                false
-            }
+            State::Closed {
+                stalled: Some(first),
+            } if now.saturating_duration_since(first) < self.stall_after => false,
             State::Closed { .. } | State::HalfOpen { .. } => self.open(),
             State::Open => false,
         }
@@ -166,7 +164,10 @@ impl Breaker {
     /// A probe had its reply.
     pub(crate) fn probe_succeeded(&mut self) {
         if self.state == State::Open {
-            self.state = State::HalfOpen { running: 0, limit: 1 };
+            self.state = State::HalfOpen {
+                running: 0,
+                limit: 1,
+            };
         }
     }
 }

@@ -20,7 +20,11 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { left: timeout, spent: Duration::ZERO, over: false }
+        Self {
+            left: timeout,
+            spent: Duration::ZERO,
+            over: false,
+        }
     }
 
     /// Whether no further operation is allowed.
@@ -39,12 +43,18 @@ impl Budget {
     }
 
     /// Runs one operation, which gets the instant at which it must give up.
-    pub(crate) async fn spend<T, F>(&mut self, operation: impl FnOnce(Instant) -> F) -> Result<T, Error>
+    pub(crate) async fn spend<T, F>(
+        &mut self,
+        operation: impl FnOnce(Instant) -> F,
+    ) -> Result<T, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         if self.over {
-            return Err(Error::new(ErrorKind::Unavailable, "an earlier operation of this call failed"));
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "an earlier operation of this call failed",
+            ));
         }
         let start = Instant::now();
         let result = operation(start + self.left).await;
@@ -60,5 +70,7 @@ impl Budget {
 
 /// Whether asking again within the same call would be asking for trouble.
 pub(crate) fn is_out_of_reach(error: &Error) -> bool {
-    error.is_timeout() || error.is_unavailable() || matches!(error.kind(), ErrorKind::NoRuntime | ErrorKind::Auth)
+    error.is_timeout()
+        || error.is_unavailable()
+        || matches!(error.kind(), ErrorKind::NoRuntime | ErrorKind::Auth)
 }

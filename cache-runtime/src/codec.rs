@@ -9,10 +9,11 @@
 //! After the byte `c1`, which begins no UTF-8 text, come the header's version and its flags. A reader refuses a version or a
 //! flag that it does not know, and skips fields that it does not know: what a later release may not have ignored is a flag.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::{Serialize, de::DeserializeOwned};
+use crate::probe::Cacheable;
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
@@ -22,7 +23,11 @@ const FLAG_NONE: u8 = 1;
 pub struct Codec<V> {
     encode: fn(&V) -> Result<Vec<u8>, serde_json::Error>,
     decode: fn(&[u8]) -> Result<V, serde_json::Error>,
+    encode_kept: EncodeKept,
 }
+
+/// Encodes a value whose type was forgotten; `None` if that fails.
+pub(crate) type EncodeKept = fn(&(dyn Any + Send + Sync)) -> Option<Vec<u8>>;
 
 // Derives would ask for `V: Clone` and so on, but a codec holds no value.
 impl<V> Clone for Codec<V> {
@@ -53,12 +58,16 @@ pub(crate) enum CodecError {
     Unreadable,
 }
 
-impl<V: Serialize + DeserializeOwned + Send + 'static> Codec<V> {
+impl<V: Cacheable> Codec<V> {
     /// Plain JSON.
     pub fn json() -> Self {
         Self {
             encode: |value| serde_json::to_vec(value),
             decode: |payload| serde_json::from_slice(payload),
+            encode_kept: |value| {
+                let value = value.downcast_ref::<V>()?;
+                caught(|| serde_json::to_vec(value)).ok()
+            },
         }
     }
 }
@@ -71,6 +80,11 @@ impl<V> Codec<V> {
     /// If the value's `Serialize` fails or panics.
     pub(crate) fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
         caught(|| (self.encode)(value))
+    }
+
+    /// The function that encodes a `V` for somebody who does not know its type.
+    pub(crate) fn encode_kept(&self) -> EncodeKept {
+        self.encode_kept
     }
 
     /// The value of a payload.

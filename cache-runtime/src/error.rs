@@ -23,7 +23,7 @@ struct Inner {
 }
 
 /// The kinds of [`Error`], which are also the labels that errors are counted under.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// A setting is missing, cannot be read or contradicts another.

@@ -154,7 +154,12 @@ impl<T> State<T> {
 }
 
 impl<T> Lead<T> {
-    fn new(flights: Arc<Flights<T>>, key: Arc<str>, flight: Arc<Flight<T>>, unanswered: bool) -> Self {
+    fn new(
+        flights: Arc<Flights<T>>,
+        key: Arc<str>,
+        flight: Arc<Flight<T>>,
+        unanswered: bool,
+    ) -> Self {
         Self {
             flights,
             key,
@@ -201,7 +206,10 @@ impl<T> Lead<T> {
     /// store in this process.
     pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
         let mut shard = self.flights.open.lock(&self.key);
-        if !shard.get(&*self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight)) {
+        if !shard
+            .get(&*self.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+        {
             return None;
         }
         shard.remove(&*self.key);
@@ -222,7 +230,9 @@ impl<T> Lead<T> {
                 let mut shard = self.flights.open.lock(&self.key);
                 let mut state = self.flight.state();
                 state.waiters.retain(|waiter| !waiter.turn.is_closed());
-                let mine = shard.get(&*self.key).is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+                let mine = shard
+                    .get(&*self.key)
+                    .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
                 if state.waiters.is_empty() {
                     if mine {
                         shard.remove(&*self.key);

@@ -51,6 +51,8 @@ pub(crate) struct Lookup<'a, R> {
     pub(crate) cache: Option<Cache>,
     /// Default: the cache's.
     pub(crate) timeout: Option<Duration>,
+    /// Default: the attribute's.
+    pub(crate) ttl: Option<Duration>,
 }
 
 impl<R> Lookup<'_, R> {
@@ -59,40 +61,77 @@ impl<R> Lookup<'_, R> {
     /// # Cancel safety
     ///
     /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn run<E, F>(self, errors: ErrorShare<E>, body: impl FnOnce() -> F) -> Result<R, E>
+    pub(crate) async fn run<E, F>(
+        self,
+        errors: ErrorShare<E>,
+        body: impl FnOnce() -> F,
+    ) -> Result<R, E>
     where
         F: Future<Output = Result<R, E>>,
     {
         let counters = self.site.counters();
-        let cache = self.cache.or_else(global::installed);
-        let Some((cache, key)) = cache.and_then(|cache| {
-            let key = self.key.in_cache(cache.prefix())?;
-            Some((cache, key))
-        }) else {
+        let Some(mut call) = self.begin() else {
             counters.bypassed();
             return timed(counters, body()).await;
-        };
-        let mut call = Call {
-            counters,
-            cache: cache.inner(),
-            budget: Budget::new(self.timeout.unwrap_or_else(|| cache.timeout())),
-            key,
-            rules: self.rules,
-            unreadable: None,
         };
         let outcome = call.run(errors, body).await;
         counters.in_store(call.budget.spent());
         outcome
+    }
+
+    /// Runs `body` and stores its outcome, whatever is stored or computed now.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stores nothing; a call that waits for it runs its own body.
+    pub(crate) async fn refresh<E, F>(
+        self,
+        errors: ErrorShare<E>,
+        body: impl FnOnce() -> F,
+    ) -> Result<R, E>
+    where
+        F: Future<Output = Result<R, E>>,
+    {
+        let counters = self.site.counters();
+        let Some(mut call) = self.begin() else {
+            counters.bypassed();
+            return timed(counters, body()).await;
+        };
+        let (lead, right) = call.take_over().await;
+        let outcome = call.complete(lead, right, errors, body).await;
+        counters.in_store(call.budget.spent());
+        outcome
+    }
+}
+
+impl<'a, R> Lookup<'a, R> {
+    /// `None`: there is no cache, or the call has no key in it.
+    fn begin(self) -> Option<Call<'a, R>> {
+        let cache = self
+            .cache
+            .or_else(global::installed)
+            .filter(|cache| !cache.is_shut_down())?;
+        let cache = Arc::clone(cache.inner());
+        Some(Call {
+            counters: self.site.counters(),
+            budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
+            key: self.key.in_cache(&cache.prefix).ok()?,
+            rules: self.rules,
+            ttl: self.ttl,
+            unreadable: None,
+            cache,
+        })
     }
 }
 
 /// The state of one call on its way.
 struct Call<'a, R> {
     counters: &'static Counters,
-    cache: &'a Arc<Inner>,
+    cache: Arc<Inner>,
     budget: Budget,
     key: Arc<str>,
     rules: &'a (dyn Rules<R> + Send + Sync),
+    ttl: Option<Duration>,
     /// What stands under the key, and is no value of this function's.
     unreadable: Option<Bytes>,
 }
@@ -101,7 +140,11 @@ struct Call<'a, R> {
 enum Right {
     /// The flight itself, for as long as it is in the map of flights.
     InProcess(Arc<MemoryStore>),
-    Token { redis: Arc<RedisStore>, keys: Keys, token: Token },
+    Token {
+        redis: Arc<RedisStore>,
+        keys: Keys,
+        token: Token,
+    },
 }
 
 /// What came of asking for it.
@@ -144,11 +187,10 @@ impl<R> Call<'_, R> {
 
     /// The step "read".
     async fn read(&mut self) -> Option<R> {
-        let cache = self.cache;
-        match &cache.store {
-            Store::Memory(memory) => self.read_memory(memory),
+        match self.cache.store.clone() {
+            Store::Memory(memory) => self.read_memory(&memory),
             Store::Redis(redis) => {
-                let bytes = self.read_redis(redis).await?;
+                let bytes = self.read_redis(&redis).await?;
                 self.decode(bytes)
             }
         }
@@ -172,8 +214,13 @@ impl<R> Call<'_, R> {
         if self.cache.unfinished.holds(&self.key) && !self.finish_invalidation(redis).await {
             return None;
         }
-        let Self { budget, key, cache, .. } = self;
-        match budget.spend(|deadline| shared_read(cache, redis, key, deadline)).await {
+        let Self {
+            budget, key, cache, ..
+        } = self;
+        match budget
+            .spend(|deadline| shared_read(cache, redis, key, deadline))
+            .await
+        {
             Ok(bytes) => bytes,
             Err(error) => {
                 self.failed(&error);
@@ -185,7 +232,11 @@ impl<R> Call<'_, R> {
     /// Deletes what an earlier invalidation could not, before this process reads it again.
     async fn finish_invalidation(&mut self, redis: &Arc<RedisStore>) -> bool {
         let keys = self.keys();
-        match self.budget.spend(|deadline| token::invalidate(redis, &keys, deadline)).await {
+        match self
+            .budget
+            .spend(|deadline| token::invalidate(redis, &keys, deadline))
+            .await
+        {
             Ok(()) => {
                 self.cache.unfinished.finish(&self.key);
                 true
@@ -239,6 +290,47 @@ impl<R> Call<'_, R> {
             Acquisition::Granted(right) => Some(right),
             Acquisition::Refused => None,
         };
+        self.complete(lead, right, errors, body).await
+    }
+
+    /// Takes the key over from whoever computes it: a flight of its own, and a token of its own.
+    async fn take_over(&mut self) -> (Lead<Answer>, Option<Right>) {
+        let mut lead = loop {
+            self.cache.flights.detach(&self.key, || ());
+            if let Joined::Lead(lead) = self.cache.flights.join(&self.key) {
+                break lead;
+            }
+        };
+        let redis = match self.cache.store.clone() {
+            Store::Memory(memory) => return (lead, Some(Right::InProcess(memory))),
+            Store::Redis(redis) => redis,
+        };
+        let keys = self.keys();
+        lead.acquire_sent();
+        match self
+            .budget
+            .spend(|deadline| token::seize(&redis, &keys, deadline))
+            .await
+        {
+            Ok(token) => (lead, Some(Right::Token { redis, keys, token })),
+            Err(error) => {
+                self.failed(&error);
+                (lead, None)
+            }
+        }
+    }
+
+    /// The steps "body" and "store".
+    async fn complete<E, F>(
+        &mut self,
+        mut lead: Lead<Answer>,
+        right: Option<Right>,
+        errors: ErrorShare<E>,
+        body: impl FnOnce() -> F,
+    ) -> Result<R, E>
+    where
+        F: Future<Output = Result<R, E>>,
+    {
         self.counters.miss();
         lead.body_begun();
         let value = match timed(self.counters, renewing(right.as_ref(), body())).await {
@@ -267,13 +359,12 @@ impl<R> Call<'_, R> {
 
     /// The step "acquire".
     async fn acquire(&mut self, lead: &mut Lead<Answer>) -> Acquisition<R> {
-        let cache = self.cache;
-        let redis = match &cache.store {
+        let redis = match self.cache.store.clone() {
             // Another flight may have ended between this call's look and its own flight.
             Store::Memory(memory) => {
-                return match self.read_memory(memory) {
+                return match self.read_memory(&memory) {
                     Some(value) => Acquisition::Found(value),
-                    None => Acquisition::Granted(Right::InProcess(Arc::clone(memory))),
+                    None => Acquisition::Granted(Right::InProcess(memory)),
                 };
             }
             Store::Redis(redis) => redis,
@@ -285,11 +376,15 @@ impl<R> Call<'_, R> {
         // A second time if what was found is no value of this function's.
         for _ in 0..2 {
             lead.acquire_sent();
-            let Self { budget, unreadable, .. } = self;
+            let Self {
+                budget, unreadable, ..
+            } = self;
             let seen = unreadable.as_deref();
-            match budget.spend(|deadline| token::acquire(redis, &keys, seen, deadline)).await {
+            match budget
+                .spend(|deadline| token::acquire(&redis, &keys, seen, deadline))
+                .await
+            {
                 Ok(Acquired::Token(token)) => {
-                    let redis = Arc::clone(redis);
                     return Acquisition::Granted(Right::Token { redis, keys, token });
                 }
                 Ok(Acquired::Value(bytes)) => {
@@ -307,7 +402,9 @@ impl<R> Call<'_, R> {
     }
 
     fn share_found(&self, lead: Lead<Answer>, value: &R) {
-        if lead.has_waiters() && let Some(answer) = self.answer(value, None) {
+        if lead.has_waiters()
+            && let Some(answer) = self.answer(value, None)
+        {
             lead.found(&answer);
         }
         // Dropping the lead makes the others look for themselves.
@@ -318,13 +415,10 @@ impl<R> Call<'_, R> {
             return lead.everybody_alone();
         };
         lead.answer_early(&answer);
-        let ttl = self.rules.lifetime(value);
+        let ttl = self.rules.lifetime(value, self.ttl);
         let stood = lead.close_with(|| {
-            let Some(ttl) = ttl else { return };
-            match &answer {
-                Answer::Value(value) => memory.insert(&self.key, Some(value.clone()), ttl),
-                Answer::Nothing => memory.insert(&self.key, None, ttl),
-                Answer::Failed(_) => {}
+            if let Some(ttl) = ttl {
+                memory.insert(&self.key, &answer, ttl);
             }
         });
         if stood.is_some() {
@@ -341,19 +435,24 @@ impl<R> Call<'_, R> {
         token: Token,
         value: R,
     ) -> R {
-        let encoded = self.rules.lifetime(&value).and_then(|ttl| match self.rules.encode(&value) {
-            Ok(bytes) => Some((bytes, ttl)),
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
-        });
+        let encoded =
+            self.rules
+                .lifetime(&value, self.ttl)
+                .and_then(|ttl| match self.rules.encode(&value) {
+                    Ok(bytes) => Some((bytes, ttl)),
+                    Err(error) => {
+                        self.failed(&error);
+                        None
+                    }
+                });
         let Some((bytes, ttl)) = encoded else {
             let answer = self.answer(&value, None);
             self.settle(lead, Some(Right::Token { redis, keys, token }), answer);
             return value;
         };
-        if lead.has_waiters() && let Some(answer) = self.answer(&value, Some(&bytes)) {
+        if lead.has_waiters()
+            && let Some(answer) = self.answer(&value, Some(&bytes))
+        {
             lead.answer_early(&answer);
         }
         lead.close();
@@ -365,9 +464,14 @@ impl<R> Call<'_, R> {
             Ok(Stored::Refused) => lead.start_over(false),
             Ok(stored) => {
                 if stored == Stored::NoRoom {
-                    self.failed(&Error::new(ErrorKind::Server, "redis did not take the value"));
+                    self.failed(&Error::new(
+                        ErrorKind::Server,
+                        "redis did not take the value",
+                    ));
                 }
-                if lead.has_waiters() && let Some(answer) = self.answer(&value, Some(&bytes)) {
+                if lead.has_waiters()
+                    && let Some(answer) = self.answer(&value, Some(&bytes))
+                {
                     lead.answer_all(&answer);
                 }
             }
@@ -398,7 +502,9 @@ impl<R> Call<'_, R> {
             if let Some(Right::Token { redis, keys, token }) = right {
                 let deadline = Instant::now() + self.cache.timeout;
                 // Only tidies up: a token that stays behind expires by itself.
-                drop(tokio::spawn(async move { token::release(&redis, &keys, &token, deadline).await }));
+                drop(tokio::spawn(async move {
+                    token::release(&redis, &keys, &token, deadline).await
+                }));
             }
             return;
         };
@@ -459,8 +565,18 @@ async fn shared_read(
         Arrival::Wait(turn) => match tokio::time::timeout_at(deadline.into(), turn).await {
             Ok(Ok(ReadTurn::Reply(reply))) => return reply,
             Ok(Ok(ReadTurn::Run(runner))) => runner,
-            Ok(Err(_)) => return Err(Error::new(ErrorKind::Unavailable, "a shared read was given up")),
-            Err(_) => return Err(Error::new(ErrorKind::Timeout, "redis did not answer within the timeout")),
+            Ok(Err(_)) => {
+                return Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "a shared read was given up",
+                ));
+            }
+            Err(_) => {
+                return Err(Error::new(
+                    ErrorKind::Timeout,
+                    "redis did not answer within the timeout",
+                ));
+            }
         },
     };
     let read = redis.get(key, deadline).await;
@@ -504,6 +620,9 @@ async fn timed<F: Future>(counters: &'static Counters, body: F) -> F::Output {
         }
     }
     counters.body_run();
-    let _run = Run { counters, start: Instant::now() };
+    let _run = Run {
+        counters,
+        start: Instant::now(),
+    };
     body.await
 }

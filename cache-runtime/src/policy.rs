@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     answer::{Answer, SharedValue},
-    codec::{Codec, Stored, encode_none, parse},
+    codec::{Codec, CodecError, encode_none},
     error::{Error, ErrorKind},
     probe::ValueShare,
 };
@@ -47,24 +47,45 @@ impl<V> Policy<V, V> {
             ttl: Ttl::For(Duration::ZERO),
             cache_if: None,
             none_ttl: None,
-            shape: Shape { value: Some, wrap: |value| value },
+            shape: Shape {
+                value: |value| Some(value),
+                wrap: |value| value,
+            },
         }
     }
 
     pub(crate) fn optional(self) -> Policy<V, Option<V>> {
-        let Self { codec, share, ttl, cache_if, none_ttl, shape: _ } = self;
-        let shape = Shape { value: Option::as_ref, wrap: Some };
-        Policy { codec, share, ttl, cache_if, none_ttl, shape }
+        let Self {
+            codec,
+            share,
+            ttl,
+            cache_if,
+            none_ttl,
+            shape: _,
+        } = self;
+        let shape = Shape {
+            value: Option::as_ref,
+            wrap: Some,
+        };
+        Policy {
+            codec,
+            share,
+            ttl,
+            cache_if,
+            none_ttl,
+            shape,
+        }
     }
 }
 
 /// A [`Policy`] as the read path sees it: what to do with an `R`, whatever values it is made of.
 pub(crate) trait Rules<R> {
-    /// How long to store what a body returned; `None`: not at all.
-    fn lifetime(&self, returned: &R) -> Option<Duration>;
+    /// How long to store what a body returned; `None`: not at all. `ttl`: in the place of the
+    /// attribute's.
+    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Option<Duration>;
 
     /// How long to store what somebody puts, whatever the attribute thinks of such values.
-    fn lifetime_of_put(&self, put: &R) -> Option<Duration>;
+    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Option<Duration>;
 
     /// The longest that an entry may live that was written until now, if that is known.
     fn longest(&self) -> Option<Duration>;
@@ -84,21 +105,22 @@ pub(crate) trait Rules<R> {
 }
 
 impl<V, R> Rules<R> for Policy<V, R> {
-    fn lifetime(&self, returned: &R) -> Option<Duration> {
+    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Option<Duration> {
         let ttl = match (self.shape.value)(returned) {
             None => self.none_ttl?,
             Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => return None,
-            Some(value) => self.ttl.of(value),
+            Some(value) => ttl.unwrap_or_else(|| self.ttl.of(value)),
         };
         storable(ttl)
     }
 
-    fn lifetime_of_put(&self, put: &R) -> Option<Duration> {
-        match ((self.shape.value)(put), &self.ttl) {
-            (Some(value), ttl) => storable(ttl.of(value)),
-            (None, Ttl::For(ttl)) => storable(self.none_ttl.unwrap_or(*ttl)),
-            (None, Ttl::By(_)) => storable(self.none_ttl?),
-        }
+    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Option<Duration> {
+        let of_attribute = || match ((self.shape.value)(put), &self.ttl) {
+            (Some(value), ttl) => Some(ttl.of(value)),
+            (None, Ttl::For(ttl)) => Some(self.none_ttl.unwrap_or(*ttl)),
+            (None, Ttl::By(_)) => self.none_ttl,
+        };
+        storable(ttl.or_else(of_attribute)?)
     }
 
     fn longest(&self) -> Option<Duration> {
@@ -110,16 +132,13 @@ impl<V, R> Rules<R> for Policy<V, R> {
 
     fn encode(&self, returned: &R) -> Result<Bytes, Error> {
         match (self.shape.value)(returned) {
-            Some(value) => Ok(self.codec.encode(value)?.into()),
+            Some(value) => Ok(self.codec.encode(value).map_err(not_encoded)?.into()),
             None => Ok(encode_none().into()),
         }
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<R, Error> {
-        let value = match parse(bytes)? {
-            Stored::None => None,
-            Stored::Value(json) => self.codec.decode_optional(json)?,
-        };
+        let value = self.codec.decode_optional(bytes).map_err(not_decoded)?;
         (self.shape.wrap)(value).ok_or_else(not_an_option)
     }
 
@@ -132,7 +151,7 @@ impl<V, R> Rules<R> for Policy<V, R> {
         }
         let json = match encoded {
             Some(json) => json.clone(),
-            None => self.codec.encode(value)?.into(),
+            None => self.codec.encode(value).map_err(not_encoded)?.into(),
         };
         Ok(Answer::Value(SharedValue::Json(json)))
     }
@@ -168,6 +187,21 @@ fn storable(ttl: Duration) -> Option<Duration> {
     (!ttl.is_zero()).then(|| ttl.clamp(Duration::from_millis(1), LONGEST_TTL))
 }
 
+fn not_encoded(error: CodecError) -> Error {
+    Error::with_source(ErrorKind::Encode, "the value cannot be stored", error)
+}
+
+fn not_decoded(error: CodecError) -> Error {
+    Error::with_source(
+        ErrorKind::Decode,
+        "what is stored is no value of this type",
+        error,
+    )
+}
+
 fn not_an_option() -> Error {
-    Error::new(ErrorKind::Decode, "`None` is stored here, but the function returns no `Option`")
+    Error::new(
+        ErrorKind::Decode,
+        "`None` is stored here, but the function returns no `Option`",
+    )
 }

@@ -118,7 +118,9 @@ impl<T> Drop for Runner<T> {
         loop {
             if batch.is_empty() {
                 let mut shard = self.reads.queues.lock(&self.key);
-                let Some(queue) = shard.get_mut(&*self.key) else { return };
+                let Some(queue) = shard.get_mut(&*self.key) else {
+                    return;
+                };
                 batch = std::mem::take(&mut queue.next);
                 if batch.is_empty() {
                     queue.under_way -= 1;

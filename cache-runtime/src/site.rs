@@ -14,7 +14,8 @@ use std::{
 };
 
 use crate::{
-    key::{self, KeyPart, Piece},
+    error::{Error, ErrorKind},
+    key::{self, KeyError, KeyPart, Namespace, Piece},
     sharded::lock,
     stats::{Counters, SiteStats},
 };
@@ -28,8 +29,7 @@ pub struct Site {
     ttl: &'static str,
     pinned: Option<&'static str>,
     version: Option<u64>,
-    /// `None` inside: the compiler's path does not tell this function from others.
-    namespace: OnceLock<Option<String>>,
+    namespace: OnceLock<Namespace>,
     /// Two functions have this namespace, and neither pinned it.
     ambiguous: AtomicBool,
     /// The log was told why calls run without the cache.
@@ -37,12 +37,12 @@ pub struct Site {
     counters: Counters,
 }
 
-/// The part of a key that does not depend on the cache: namespace and arguments.
+/// The part of a key that does not depend on the cache: namespace and arguments. Or why there is none.
 #[derive(Debug, Clone)]
-pub struct Key(Option<String>);
+pub struct Key(Result<String, Error>);
 
 /// Every function that was called, with its namespace.
-static SEEN: Mutex<Vec<(&'static Site, Option<String>)>> = Mutex::new(Vec::new());
+static SEEN: Mutex<Vec<(&'static Site, Namespace)>> = Mutex::new(Vec::new());
 
 impl Site {
     /// A function whose path the compiler tells.
@@ -92,12 +92,19 @@ impl Site {
     /// The default key: namespace, version, types and arguments.
     #[must_use]
     pub fn key(&'static self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
-        let Some(namespace) = self.seen() else { return Key(None) };
-        let mut text = String::with_capacity(namespace.len() + 32);
-        text.push_str(namespace);
-        if !key::type_names(namespace, types, &mut text) {
-            self.refuse("the name of a type holds a part that the compiler did not resolve");
-            return Key(None);
+        let namespace = self.seen();
+        let mut text = String::with_capacity(64);
+        if self.ambiguous.load(Ordering::Relaxed) {
+            return Key(Err(Error::new(
+                ErrorKind::Key,
+                "another cached function has the same namespace",
+            )));
+        }
+        if let Err(error) = namespace.write(types, &mut text) {
+            if !self.refused.swap(true, Ordering::Relaxed) {
+                tracing::error!(function = %self.place(), %error, "calls run without the cache");
+            }
+            return self.no_key(error);
         }
         if let Some(version) = self.version {
             text.push('@');
@@ -106,11 +113,10 @@ impl Site {
         if !parts.is_empty() {
             text.push(':');
             if let Err(error) = key::arguments(parts, &mut text) {
-                self.refuse_key(&error);
-                return Key(None);
+                return self.no_key(error);
             }
         }
-        Key(Some(text))
+        Key(Ok(text))
     }
 
     /// A key that the attribute spells out.
@@ -119,73 +125,68 @@ impl Site {
         self.seen();
         let mut text = String::with_capacity(64);
         match key::template(pieces, &mut text) {
-            Ok(()) => Key(Some(text)),
-            Err(error) => {
-                self.refuse_key(&error);
-                Key(None)
-            }
+            Ok(()) => Key(Ok(text)),
+            Err(error) => self.no_key(error),
         }
+    }
+
+    fn no_key(&self, error: KeyError) -> Key {
+        self.counters.error(ErrorKind::Key);
+        tracing::debug!(function = %self.place(), %error, "this call runs without the cache");
+        Key(Err(Error::with_source(
+            ErrorKind::Key,
+            "the call has no key",
+            error,
+        )))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// The namespace, if it is this function's alone; lists the function at the first call.
-    fn seen(&'static self) -> Option<&str> {
-        let namespace = self.namespace.get_or_init(|| {
+    /// The namespace; lists the function at the first call.
+    fn seen(&'static self) -> &'static Namespace {
+        self.namespace.get_or_init(|| {
+            let namespace = Namespace::of_path((self.path)(), self.function);
             let namespace = match self.pinned {
-                Some(pinned) => Some(pinned.replace(':', ".")),
-                None => key::namespace((self.path)(), self.function),
+                Some(pinned) => namespace.pinned(pinned),
+                None => namespace,
             };
-            if namespace.is_none() {
-                self.refuse("the compiler's path for it is not resolved; pin one with `namespace = \"…\"`");
-            }
-            self.list(namespace.as_deref());
+            self.list(&namespace);
             namespace
-        });
-        if self.ambiguous.load(Ordering::Relaxed) {
-            return None;
-        }
-        namespace.as_deref()
+        })
     }
 
-    fn list(&'static self, namespace: Option<&str>) {
+    fn list(&'static self, namespace: &Namespace) {
         let mut seen = lock(&SEEN);
         for (other, theirs) in seen.iter() {
-            if namespace.is_none() || theirs.as_deref() != namespace || self.version != other.version {
+            let same = match (self.pinned, other.pinned) {
+                (Some(mine), Some(theirs)) => mine == theirs,
+                _ => namespace == theirs,
+            };
+            if !same || self.version != other.version {
                 continue;
             }
-            if self.pinned.is_none() || other.pinned.is_none() {
+            if self.pinned.is_none() {
                 self.ambiguous.store(true, Ordering::Relaxed);
                 other.ambiguous.store(true, Ordering::Relaxed);
             }
             tracing::error!(
-                namespace,
                 one = %self.place(),
                 other = %other.place(),
                 "two cached functions have the same namespace; give each its own with `namespace = \"…\"`",
             );
         }
-        seen.push((self, namespace.map(str::to_owned)));
-    }
-
-    fn refuse_key(&self, error: &key::KeyError) {
-        self.counters.error(crate::ErrorKind::Key);
-        tracing::debug!(function = %self.place(), %error, "no key, so the call runs without the cache");
-    }
-
-    fn refuse(&self, why: &'static str) {
-        if !self.refused.swap(true, Ordering::Relaxed) {
-            tracing::error!(function = %self.place(), "runs without the cache: {why}");
-        }
+        seen.push((self, namespace.clone()));
     }
 
     fn place(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
     }
 
-    fn info(&self, namespace: Option<String>) -> SiteInfo {
+    fn info(&self, namespace: &Namespace) -> SiteInfo {
+        let mut text = String::new();
+        let namespace = namespace.write(&[], &mut text).ok().map(|()| text);
         SiteInfo {
             function: self.function,
             namespace,
@@ -206,13 +207,19 @@ impl fmt::Debug for Site {
 impl Key {
     /// A key that somebody spelled out.
     pub(crate) fn spelled(key: &str) -> Self {
-        Self(Some(key.to_owned()))
+        Self(match key::check_key(key) {
+            Ok(()) => Ok(key.to_owned()),
+            Err(why) => Err(Error::new(
+                ErrorKind::Key,
+                format!("`{key}` cannot be a key; {why}"),
+            )),
+        })
     }
 
-    /// The key in a cache with this prefix; `None` if there is no key.
-    pub(crate) fn in_cache(&self, prefix: &str) -> Option<Arc<str>> {
-        let text = self.0.as_deref()?;
-        Some(match prefix {
+    /// The key in a cache with this prefix.
+    pub(crate) fn in_cache(&self, prefix: &str) -> Result<Arc<str>, Error> {
+        let text = self.0.as_deref().map_err(Clone::clone)?;
+        Ok(match prefix {
             "" => text.into(),
             prefix => format!("{prefix}:{text}").into(),
         })
@@ -225,8 +232,8 @@ impl Key {
 pub struct SiteInfo {
     /// The function's name.
     pub function: &'static str,
-    /// What its keys begin with, after the cache's prefix; `None` if that could not be told, so that
-    /// its calls run without the cache.
+    /// What its keys begin with, after the cache's prefix; `None` where that depends on the types that
+    /// it is called with.
     pub namespace: Option<String>,
     /// Its ttl, as the attribute says it.
     pub ttl: &'static str,
@@ -241,5 +248,8 @@ pub struct SiteInfo {
 /// Lists every annotated function that was called in this process so far, with its counters.
 #[must_use]
 pub fn sites() -> Vec<SiteInfo> {
-    lock(&SEEN).iter().map(|(site, namespace)| site.info(namespace.clone())).collect()
+    lock(&SEEN)
+        .iter()
+        .map(|(site, namespace)| site.info(namespace))
+        .collect()
 }

@@ -120,14 +120,26 @@ pub(crate) async fn acquire(
         Some(bytes) => &[Argument::Nonce, life, Argument::Bytes(bytes)],
     };
     let reply = redis
-        .eval(&ACQUIRE, &[&keys.value, &keys.token], arguments, Repeat::Safe, Urgency::Ordinary, deadline)
+        .eval(
+            &ACQUIRE,
+            &[&keys.value, &keys.token],
+            arguments,
+            Repeat::Safe,
+            Urgency::Ordinary,
+            deadline,
+        )
         .await?;
-    let Reply::List(fields) = reply else { return Err(unexpected()) };
+    let Reply::List(fields) = reply else {
+        return Err(unexpected());
+    };
     let mut fields = fields.into_iter();
     match (fields.next(), fields.next(), fields.next()) {
         (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None) => Ok(Acquired::Value(value)),
         (Some(Reply::Int(0)), Some(Reply::Bytes(content)), Some(Reply::Int(own))) => {
-            Ok(Acquired::Token(Token { content, own: own == 1 }))
+            Ok(Acquired::Token(Token {
+                content,
+                own: own == 1,
+            }))
         }
         _ => Err(unexpected()),
     }
@@ -148,7 +160,14 @@ pub(crate) async fn store(
         Argument::Int(milliseconds(ttl)),
     ];
     let reply = redis
-        .eval(&STORE, &[&keys.value, &keys.token], &arguments, Repeat::Safe, Urgency::Ordinary, deadline)
+        .eval(
+            &STORE,
+            &[&keys.value, &keys.token],
+            &arguments,
+            Repeat::Safe,
+            Urgency::Ordinary,
+            deadline,
+        )
         .await?;
     match reply {
         Reply::Int(0) => Ok(Stored::Refused),
@@ -175,9 +194,19 @@ pub(crate) async fn release(
     token: &Token,
     deadline: Instant,
 ) -> Result<bool, Error> {
-    let arguments = [Argument::Bytes(&token.content), Argument::Int(u64::from(token.own))];
+    let arguments = [
+        Argument::Bytes(&token.content),
+        Argument::Int(u64::from(token.own)),
+    ];
     let reply = redis
-        .eval(&RELEASE, &[&keys.token], &arguments, Repeat::Safe, Urgency::Ordinary, deadline)
+        .eval(
+            &RELEASE,
+            &[&keys.token],
+            &arguments,
+            Repeat::Safe,
+            Urgency::Ordinary,
+            deadline,
+        )
         .await?;
     match reply {
         Reply::Int(stood) => Ok(stood == 1),
@@ -188,8 +217,25 @@ pub(crate) async fn release(
 /// Makes the token live on while a body runs.
 ///
 /// PEXPIRE and never SET: a token that was revoked stays revoked.
-pub(crate) async fn renew(redis: &Arc<RedisStore>, keys: &Keys, deadline: Instant) -> Result<(), Error> {
+pub(crate) async fn renew(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    deadline: Instant,
+) -> Result<(), Error> {
     redis.expire(&keys.token, LIFE, deadline).await
+}
+
+/// Takes the right to store for its holder alone, and revokes everybody else's.
+pub(crate) async fn seize(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    deadline: Instant,
+) -> Result<Token, Error> {
+    let content = Bytes::from(nonce());
+    redis
+        .set(&keys.token, &content, LIFE, Urgency::Urgent, deadline)
+        .await?;
+    Ok(Token { content, own: true })
 }
 
 /// Stores a value that the caller brings, and revokes the right of all who compute it now.
@@ -203,25 +249,38 @@ pub(crate) async fn put(
     ttl: Duration,
     deadline: Instant,
 ) -> Result<(), Error> {
-    let token = nonce();
-    redis.set(&keys.token, token.as_bytes(), LIFE, Urgency::Urgent, deadline).await?;
+    let token = seize(redis, keys, deadline).await?;
     let arguments = [
-        Argument::Bytes(token.as_bytes()),
+        Argument::Bytes(&token.content),
         Argument::Bytes(value),
         Argument::Int(milliseconds(ttl)),
     ];
     let value_and_token = [&*keys.value, &*keys.token];
     redis
-        .eval(&PUT, &value_and_token, &arguments, Repeat::Safe, Urgency::Urgent, deadline)
+        .eval(
+            &PUT,
+            &value_and_token,
+            &arguments,
+            Repeat::Safe,
+            Urgency::Urgent,
+            deadline,
+        )
         .await
         .map(drop)
 }
 
 /// Deletes the token, then the value. The other order would let a body store between the two.
-pub(crate) async fn invalidate(redis: &Arc<RedisStore>, keys: &Keys, deadline: Instant) -> Result<(), Error> {
+pub(crate) async fn invalidate(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    deadline: Instant,
+) -> Result<(), Error> {
     redis.delete(&[&keys.token, &keys.value], deadline).await
 }
 
 fn unexpected() -> Error {
-    Error::new(ErrorKind::Server, "redis answered a script with a reply of another kind")
+    Error::new(
+        ErrorKind::Server,
+        "redis answered a script with a reply of another kind",
+    )
 }

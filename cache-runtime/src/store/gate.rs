@@ -59,12 +59,21 @@ impl Gate {
     /// Leave to ask Redis, or `None` while the breaker is open.
     pub(crate) fn admit(&self, store: &Arc<RedisStore>) -> Option<Pass<'_>> {
         if self.calm.load(Ordering::Relaxed) {
-            return Some(Pass { gate: self, counted: false });
+            return Some(Pass {
+                gate: self,
+                counted: false,
+            });
         }
         let admission = self.update(|state| state.breaker.admit());
         match admission {
-            Admission::Granted => Some(Pass { gate: self, counted: false }),
-            Admission::Counted => Some(Pass { gate: self, counted: true }),
+            Admission::Granted => Some(Pass {
+                gate: self,
+                counted: false,
+            }),
+            Admission::Counted => Some(Pass {
+                gate: self,
+                counted: true,
+            }),
             Admission::Refused => {
                 self.ensure_probe(store);
                 None
@@ -74,7 +83,10 @@ impl Gate {
 
     /// Leave to ask Redis whatever the breaker says.
     pub(crate) fn force(&self) -> Pass<'_> {
-        Pass { gate: self, counted: false }
+        Pass {
+            gate: self,
+            counted: false,
+        }
     }
 
     /// No connection could be made.
@@ -136,7 +148,10 @@ impl Gate {
                 return None;
             }
             // Full pauses for everybody would make a fleet knock in step.
-            let pause = state.breaker.next_pause().mul_f64(0.5 + fastrand::f64() / 2.0);
+            let pause = state
+                .breaker
+                .next_pause()
+                .mul_f64(0.5 + fastrand::f64() / 2.0);
             state.lease = Some(Instant::now() + pause + PATIENCE);
             Some(pause)
         })
@@ -154,7 +169,10 @@ impl Gate {
 
 async fn probe(store: std::sync::Weak<RedisStore>, number: u64) {
     loop {
-        let Some(pause) = store.upgrade().and_then(|store| store.gate().next_pause(number)) else {
+        let Some(pause) = store
+            .upgrade()
+            .and_then(|store| store.gate().next_pause(number))
+        else {
             return;
         };
         tokio::time::sleep(pause).await;

@@ -61,7 +61,11 @@ impl Link {
     /// A link for the present runtime, without a connection yet.
     pub(crate) fn new(runtime: Id) -> Result<Self, Error> {
         // Tokio has no way to ask whether a runtime has timers, and panics where it has not.
-        if catch_unwind(AssertUnwindSafe(|| drop(tokio::time::sleep(Duration::ZERO)))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| {
+            drop(tokio::time::sleep(Duration::ZERO))
+        }))
+        .is_err()
+        {
             return Err(Error::new(
                 ErrorKind::NoRuntime,
                 "the tokio runtime has no timers; build it with `enable_all()`",
@@ -93,7 +97,9 @@ impl Link {
         broken: Option<u64>,
         deadline: Instant,
     ) -> Result<Live, Error> {
-        if broken.is_none() && let State::Up(live) = &*self.state.borrow() {
+        if broken.is_none()
+            && let State::Up(live) = &*self.state.borrow()
+        {
             return Ok(live.clone());
         }
         let mut states = self.state.subscribe();
@@ -121,7 +127,10 @@ impl Link {
             },
             // The sender is this link's own.
             Ok(Err(_)) => Err(lost()),
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "no connection to redis within the timeout")),
+            Err(_) => Err(Error::new(
+                ErrorKind::Timeout,
+                "no connection to redis within the timeout",
+            )),
         }
     }
 
@@ -160,16 +169,26 @@ async fn drive(
     number: u64,
 ) {
     // Dropped with the task, also where the runtime ends under it.
-    let _gone = GoneOnDrop { state: Arc::clone(&state), number };
+    let _gone = GoneOnDrop {
+        state: Arc::clone(&state),
+        number,
+    };
     let pulse = Arc::new(Pulse::new());
     let connecting = tokio::time::timeout(LONGEST, connector.connect(Arc::clone(&pulse)));
     let connected = connecting.await.unwrap_or_else(|_| {
-        Err(Error::new(ErrorKind::Connect, "redis took the connection, but did not answer"))
+        Err(Error::new(
+            ErrorKind::Connect,
+            "redis took the connection, but did not answer",
+        ))
     });
     match connected {
         Ok((connection, driver)) => {
             tracing::debug!(number, "connected to redis");
-            let live = Live { connection, pulse, number };
+            let live = Live {
+                connection,
+                pulse,
+                number,
+            };
             settle(&state, number, State::Up(live));
             driver.await;
             tracing::debug!(number, "lost the connection to redis");
@@ -256,7 +275,10 @@ impl Links {
             next
         });
         let links = self.0.load();
-        Ok(links.iter().find(|other| other.runtime() == runtime).map_or(link, Arc::clone))
+        Ok(links
+            .iter()
+            .find(|other| other.runtime() == runtime)
+            .map_or(link, Arc::clone))
     }
 
     pub(crate) fn close(&self) {

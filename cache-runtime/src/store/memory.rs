@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::answer::SharedValue;
+use crate::answer::{Answer, SharedValue};
 
 /// Values of this process, by key.
 #[derive(Debug)]
@@ -58,9 +58,16 @@ impl MemoryStore {
         (Instant::now() < entry.expires).then_some(entry.value)
     }
 
-    pub(crate) fn insert(&self, key: &Arc<str>, value: Option<SharedValue>, ttl: Duration) {
+    /// Keeps the outcome of a body; a failure is never kept.
+    pub(crate) fn insert(&self, key: &Arc<str>, outcome: &Answer, ttl: Duration) {
+        let value = match outcome {
+            Answer::Value(value) => Some(value.clone()),
+            Answer::Nothing => None,
+            Answer::Failed(_) => return,
+        };
         let expires = Instant::now() + ttl;
-        self.entries.insert(Arc::clone(key), Entry { value, expires });
+        self.entries
+            .insert(Arc::clone(key), Entry { value, expires });
     }
 
     pub(crate) fn remove(&self, key: &str) {
@@ -68,7 +75,11 @@ impl MemoryStore {
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let left = self.entries.get(key)?.expires.checked_duration_since(Instant::now())?;
+        let left = self
+            .entries
+            .get(key)?
+            .expires
+            .checked_duration_since(Instant::now())?;
         (!left.is_zero()).then_some(left)
     }
 

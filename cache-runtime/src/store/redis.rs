@@ -19,7 +19,7 @@ use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 use super::{
     connect::Connector,
     gate::Gate,
-    link::{Link, Links, Live},
+    link::{Links, Live},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -48,7 +48,10 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) const fn new(text: &'static str) -> Self {
-        Self { text, hashed: OnceLock::new() }
+        Self {
+            text,
+            hashed: OnceLock::new(),
+        }
     }
 
     fn hashed(&self) -> &redis::Script {
@@ -93,12 +96,19 @@ impl Request<'_> {
         match self {
             Self::Command(command) => Ok(reply(command.query_async::<Value>(connection).await?)),
             Self::Deletes(pipeline) => {
-                for value in connection.req_packed_commands(pipeline, 0, pipeline.len()).await? {
+                for value in connection
+                    .req_packed_commands(pipeline, 0, pipeline.len())
+                    .await?
+                {
                     value.extract_error()?;
                 }
                 Ok(Reply::Nil)
             }
-            Self::Script { script, keys, arguments } => {
+            Self::Script {
+                script,
+                keys,
+                arguments,
+            } => {
                 let mut invocation = script.prepare_invoke();
                 for key in *keys {
                     invocation.key(*key);
@@ -173,6 +183,10 @@ impl RedisStore {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
+    pub(crate) fn connections_tried(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn connected(&self) -> usize {
         self.links.connected()
     }
@@ -183,10 +197,17 @@ impl RedisStore {
     }
 
     /// GET.
-    pub(crate) async fn get(self: &Arc<Self>, key: &str, deadline: Instant) -> Result<Option<Bytes>, Error> {
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Bytes>, Error> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
-        match self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await? {
+        match self
+            .send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await?
+        {
             Reply::Bytes(bytes) => Ok(Some(bytes)),
             Reply::Nil => Ok(None),
             _ => Err(unexpected("GET")),
@@ -203,31 +224,62 @@ impl RedisStore {
         deadline: Instant,
     ) -> Result<(), Error> {
         let mut command = redis::cmd("SET");
-        command.arg(key).arg(value).arg("PX").arg(milliseconds(expiry));
-        self.send(&command, Repeat::Unsafe, urgency, deadline).await.map(drop)
+        command
+            .arg(key)
+            .arg(value)
+            .arg("PX")
+            .arg(milliseconds(expiry));
+        self.send(&command, Repeat::Unsafe, urgency, deadline)
+            .await
+            .map(drop)
     }
 
     /// DEL of each key, one command a key, in this order, in one write.
-    pub(crate) async fn delete(self: &Arc<Self>, keys: &[&str], deadline: Instant) -> Result<(), Error> {
+    pub(crate) async fn delete(
+        self: &Arc<Self>,
+        keys: &[&str],
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let mut pipeline = Pipeline::with_capacity(keys.len());
         for key in keys {
             pipeline.cmd("DEL").arg(key);
         }
-        self.run(Request::Deletes(&pipeline), Repeat::Safe, Urgency::Urgent, deadline).await.map(drop)
+        self.run(
+            Request::Deletes(&pipeline),
+            Repeat::Safe,
+            Urgency::Urgent,
+            deadline,
+        )
+        .await
+        .map(drop)
     }
 
     /// PEXPIRE.
-    pub(crate) async fn expire(self: &Arc<Self>, key: &str, expiry: Duration, deadline: Instant) -> Result<(), Error> {
+    pub(crate) async fn expire(
+        self: &Arc<Self>,
+        key: &str,
+        expiry: Duration,
+        deadline: Instant,
+    ) -> Result<(), Error> {
         let mut command = redis::cmd("PEXPIRE");
         command.arg(key).arg(milliseconds(expiry));
-        self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await.map(drop)
+        self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await
+            .map(drop)
     }
 
     /// PTTL: `None` if there is no such key, or it never expires.
-    pub(crate) async fn ttl(self: &Arc<Self>, key: &str, deadline: Instant) -> Result<Option<Duration>, Error> {
+    pub(crate) async fn ttl(
+        self: &Arc<Self>,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, Error> {
         let mut command = redis::cmd("PTTL");
         command.arg(key);
-        match self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline).await? {
+        match self
+            .send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await?
+        {
             Reply::Int(left) => Ok(u64::try_from(left).ok().map(Duration::from_millis)),
             _ => Err(unexpected("PTTL")),
         }
@@ -235,7 +287,9 @@ impl RedisStore {
 
     /// PING.
     pub(crate) async fn ping(self: &Arc<Self>, deadline: Instant) -> Result<(), Error> {
-        self.send(&redis::cmd("PING"), Repeat::Safe, Urgency::Urgent, deadline).await.map(drop)
+        self.send(&redis::cmd("PING"), Repeat::Safe, Urgency::Urgent, deadline)
+            .await
+            .map(drop)
     }
 
     /// Runs a script by its hash, or by its text where the server does not know it yet.
@@ -248,7 +302,11 @@ impl RedisStore {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        let request = Request::Script { script: script.hashed(), keys, arguments };
+        let request = Request::Script {
+            script: script.hashed(),
+            keys,
+            arguments,
+        };
         self.run(request, repeat, urgency, deadline).await
     }
 
@@ -259,7 +317,8 @@ impl RedisStore {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        self.run(Request::Command(command), repeat, urgency, deadline).await
+        self.run(Request::Command(command), repeat, urgency, deadline)
+            .await
     }
 
     /// Sends one request on the present runtime's connection, by the rule of this module.
@@ -298,7 +357,10 @@ impl RedisStore {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     self.note_stall(sent, pulse.last_byte());
-                    return Err(Error::new(ErrorKind::Timeout, "redis did not answer within the timeout"));
+                    return Err(Error::new(
+                        ErrorKind::Timeout,
+                        "redis did not answer within the timeout",
+                    ));
                 }
             };
             let again = match Failure::of(&error) {
@@ -350,7 +412,10 @@ impl RedisStore {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) if broken.is_some() => return Err(Error::from_redis(&error)),
                 Err(_) if broken.is_some() => {
-                    return Err(Error::new(ErrorKind::Timeout, "redis did not answer a probe"));
+                    return Err(Error::new(
+                        ErrorKind::Timeout,
+                        "redis did not answer a probe",
+                    ));
                 }
                 Ok(Err(_)) | Err(_) => broken = Some(number),
             }
@@ -362,10 +427,12 @@ impl RedisStore {
         self.links.present().map(drop)
     }
 
-    /// A connection for commands of the user's own.
+    /// The present runtime's connection, for commands of the user's own.
     pub(crate) async fn live(self: &Arc<Self>) -> Result<Live, Error> {
-        let link: Arc<Link> = self.links.present()?;
-        link.live(self, None, Instant::now() + self.timeout).await
+        self.links
+            .present()?
+            .live(self, None, Instant::now() + self.timeout)
+            .await
     }
 }
 
@@ -407,14 +474,21 @@ fn reply(value: Value) -> Reply {
 
 /// Redis counts in milliseconds, and refuses 0.
 pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 fn unavailable() -> Error {
-    Error::new(ErrorKind::Unavailable, "redis is not asked, because it has not been answering")
+    Error::new(
+        ErrorKind::Unavailable,
+        "redis is not asked, because it has not been answering",
+    )
 }
 
 fn unexpected(command: &str) -> Error {
-    Error::new(ErrorKind::Server, format!("redis answered {command} with a reply of another kind"))
+    Error::new(
+        ErrorKind::Server,
+        format!("redis answered {command} with a reply of another kind"),
+    )
 }
-

@@ -1,0 +1,12 @@
+//! All that an expansion of `#[redis_cached]` may name; not for anybody else, and not subject to
+//! semantic versioning.
+
+pub use crate::{
+    call::Call,
+    codec::Codec,
+    key::{KeyPart, Piece, part},
+    probe::{
+        ByBytes, ByClone, ByJson, Cacheable, ErrorAlone, ErrorShare, Probe, Shared, ValueShare,
+    },
+    site::{Key, Site},
+};

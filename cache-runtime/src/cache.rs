@@ -1,0 +1,358 @@
+//! The handle on a cache.
+//!
+//! The one rule: **a [`Cache`] is cheap to clone and safe to keep**: it outlives connections,
+//! restarts of Redis and tokio runtimes.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    answer::Answer,
+    config::{Config, Place, builder::CacheBuilder},
+    connection::Connection,
+    entry::Entry,
+    error::{Error, ErrorKind},
+    flight::Flights,
+    shared_read::SharedReads,
+    site::{Key, sites},
+    stats::{Stats, StoreStats},
+    store::{Store, connect::Connector, memory::MemoryStore, redis::RedisStore},
+    token::{self, Keys},
+    unfinished::Unfinished,
+};
+
+/// A cache: Redis, or the in-process store.
+///
+/// Clones are handles on the same cache. [`get_cache`](crate::get_cache) gives the global one, which
+/// annotated functions use unless their attribute says `cache = …`.
+///
+/// ```
+/// # use std::time::Duration;
+/// use cache_runtime::Cache;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), cache_runtime::Error> {
+/// let cache = Cache::builder().in_memory().build()?;
+/// cache.set_ex("greeting", &"hello".to_owned(), Duration::from_secs(60)).await?;
+/// assert_eq!(cache.get::<String>("greeting").await?.as_deref(), Some("hello"));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+/// What all handles on one cache share.
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) prefix: String,
+    pub(crate) timeout: Duration,
+    pub(crate) flights: Arc<Flights<Answer>>,
+    pub(crate) reads: Arc<SharedReads<Result<Option<Bytes>, Error>>>,
+    pub(crate) unfinished: Unfinished,
+    shut_down: AtomicBool,
+}
+
+impl CacheBuilder {
+    /// Checks the settings and makes the cache; connections are made at the first use.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], which names the setting, its value unless that may be a secret, and
+    /// what is accepted.
+    pub fn build(self) -> Result<Cache, Error> {
+        Cache::new(self.build_config()?)
+    }
+}
+
+impl Cache {
+    /// A cache that is configured in code.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::default()
+    }
+
+    pub(crate) fn new(config: Config) -> Result<Self, Error> {
+        let Config {
+            place,
+            prefix,
+            timeout,
+            memory_capacity,
+        } = config;
+        let store = match place {
+            Place::Memory => Store::Memory(Arc::new(MemoryStore::new(memory_capacity))),
+            Place::Redis(endpoint) => Store::Redis(Arc::new(RedisStore::new(
+                Connector::new(endpoint)?,
+                timeout,
+            ))),
+        };
+        Ok(Self(Arc::new(Inner {
+            store,
+            prefix,
+            timeout,
+            flights: Arc::new(Flights::new()),
+            reads: Arc::new(SharedReads::new()),
+            unfinished: Unfinished::new(),
+            shut_down: AtomicBool::new(false),
+        })))
+    }
+
+    /// The entry under `key`, which follows the cache's prefix; for keys of trait methods, of other
+    /// crates and of other programs.
+    ///
+    /// [`Entry::put`] needs a ttl here: [`Entry::with_ttl`].
+    #[must_use]
+    pub fn entry<R>(&self, key: &str) -> Entry<R>
+    where
+        R: Serialize + DeserializeOwned + Send + 'static,
+    {
+        Entry::spelled(self.clone(), Key::spelled(key))
+    }
+
+    /// The value under `key`, which follows the cache's prefix; `None` if there is none, or one of
+    /// another type.
+    ///
+    /// # Errors
+    ///
+    /// If Redis cannot be asked, or does not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn get<V>(&self, key: &str) -> Result<Option<V>, Error>
+    where
+        V: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.entry(key).get().await
+    }
+
+    /// Stores `value` under `key`, which follows the cache's prefix, for `ttl`.
+    ///
+    /// # Errors
+    ///
+    /// If `value` cannot be encoded, or Redis does not take it in time. What was stored before may
+    /// then still be there.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have stored or not.
+    pub fn set_ex<V>(
+        &self,
+        key: &str,
+        value: &V,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<(), Error>> + Send + use<V>
+    where
+        V: Serialize + DeserializeOwned + Send + 'static,
+    {
+        self.entry(key).with_ttl(ttl).put(value)
+    }
+
+    /// Deletes the value under `key`, which follows the cache's prefix.
+    ///
+    /// # Errors
+    ///
+    /// As [`Entry::invalidate`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Entry::invalidate`].
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        self.entry::<serde_json::Value>(key).invalidate().await
+    }
+
+    /// A connection for every Redis command that the typed operations do not cover.
+    ///
+    /// It may be kept: each command goes to the connection that stands at the time. Keys are given
+    /// whole, with the prefix, and nothing is repeated.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] on the in-process store.
+    pub fn connection(&self) -> Result<Connection, Error> {
+        match &self.0.store {
+            Store::Redis(redis) => Ok(Connection::new(Arc::clone(redis))),
+            Store::Memory(_) => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the in-process store has no connection; set `REDIS_URL` or `REDIS_HOST`",
+            )),
+        }
+    }
+
+    /// Asks Redis for a sign of life; the in-process store is always well.
+    ///
+    /// # Errors
+    ///
+    /// If none comes within the timeout.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ping(&self) -> Result<(), Error> {
+        match &self.0.store {
+            Store::Redis(redis) => redis.ping(self.deadline()).await,
+            Store::Memory(_) => Ok(()),
+        }
+    }
+
+    /// The state of this cache, and what happened to the calls of annotated functions.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let store = match &self.0.store {
+            Store::Memory(memory) => StoreStats::Memory {
+                entries: memory.len(),
+            },
+            Store::Redis(redis) => StoreStats::Redis {
+                connections: redis.connected(),
+                connections_tried: redis.connections_tried(),
+                breaker: redis.gate().breaker_state(),
+                breaker_opened: redis.gate().times_opened(),
+            },
+        };
+        Stats {
+            store,
+            flights: self.0.flights.len(),
+            unfinished_invalidations: self.0.unfinished.len(),
+            sites: sites(),
+        }
+    }
+
+    /// Closes the connections and ends the background tasks; annotated functions run their bodies
+    /// from here on.
+    ///
+    /// Invalidations that Redis has not confirmed are tried once more.
+    ///
+    /// # Errors
+    ///
+    /// If an invalidation is left over; until it expires, other processes may read the old value.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have closed the cache or not; it can be called again.
+    pub async fn shutdown(&self) -> Result<(), Error> {
+        self.0.shut_down.store(true, Ordering::Relaxed);
+        let left = self.0.finish_invalidations().await;
+        self.0.unfinished.close();
+        if let Store::Redis(redis) = &self.0.store {
+            redis.close();
+        }
+        left
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.0.shut_down.load(Ordering::Relaxed)
+    }
+
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.0.timeout
+    }
+}
+
+impl Inner {
+    /// Takes the value away, in this process and in Redis. `longest`: what an entry can live.
+    pub(crate) async fn invalidate(
+        self: &Arc<Self>,
+        key: &Arc<str>,
+        longest: Option<Duration>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let redis = match &self.store {
+            Store::Memory(memory) => {
+                self.flights.detach(key, || memory.remove(key));
+                return Ok(());
+            }
+            Store::Redis(redis) => redis,
+        };
+        self.flights.detach(key, || ());
+        let keys = Keys::new(&self.prefix, key);
+        // Remembered before it is tried, so that dropping this future loses nothing.
+        let mut unfinished = Unless {
+            done: false,
+            cache: self,
+            keys: &keys,
+            longest,
+        };
+        let deleted = token::invalidate(redis, &keys, Instant::now() + timeout).await;
+        if deleted.is_ok() {
+            unfinished.done = true;
+            self.unfinished.finish(key);
+        }
+        deleted
+    }
+
+    async fn finish_invalidations(self: &Arc<Self>) -> Result<(), Error> {
+        let Store::Redis(redis) = &self.store else {
+            return Ok(());
+        };
+        let mut result = Ok(());
+        for keys in self.unfinished.due().unwrap_or_default() {
+            match token::invalidate(redis, &keys, Instant::now() + self.timeout).await {
+                Ok(()) => self.unfinished.finish(&keys.value),
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        result
+    }
+}
+
+/// Remembers an invalidation when it is dropped, unless that was done.
+struct Unless<'a> {
+    done: bool,
+    cache: &'a Arc<Inner>,
+    keys: &'a Keys,
+    longest: Option<Duration>,
+}
+
+impl Drop for Unless<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            self.cache
+                .unfinished
+                .add(self.cache, self.keys, self.longest);
+        }
+    }
+}
+
+impl From<&Self> for Cache {
+    fn from(cache: &Self) -> Self {
+        cache.clone()
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner {
+            store,
+            prefix,
+            timeout,
+            flights: _,
+            reads: _,
+            unfinished: _,
+            shut_down,
+        } = &*self.0;
+        let store = match store {
+            Store::Memory(_) => "in process".to_owned(),
+            Store::Redis(redis) => redis.connector().endpoint().to_string(),
+        };
+        f.debug_struct("Cache")
+            .field("store", &store)
+            .field("prefix", prefix)
+            .field("timeout", timeout)
+            .field("shut_down", &shut_down.load(Ordering::Relaxed))
+            .finish()
+    }
+}

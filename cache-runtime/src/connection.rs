@@ -1,0 +1,69 @@
+//! The user's own commands on the cache's connections.
+//!
+//! The one rule: **each command goes to the connection that stands when it is sent**, so a
+//! [`Connection`] that is kept for days outlives every reconnect.
+
+use std::sync::Arc;
+
+use redis::{
+    Cmd, ErrorKind as RedisErrorKind, Pipeline, RedisError, RedisFuture, Value, aio::ConnectionLike,
+};
+
+use crate::{error::Error, store::redis::RedisStore};
+
+/// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
+///
+/// ```no_run
+/// use cache_runtime::{get_cache, redis::AsyncCommands};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut connection = get_cache().await?.connection()?;
+/// let queue: usize = connection.llen("jobs").await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Connection {
+    redis: Arc<RedisStore>,
+}
+
+impl Connection {
+    pub(crate) fn new(redis: Arc<RedisStore>) -> Self {
+        Self { redis }
+    }
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        Box::pin(async move {
+            let mut live = self.redis.live().await.map_err(no_connection)?;
+            live.connection.req_packed_command(command).await
+        })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        Box::pin(async move {
+            let mut live = self.redis.live().await.map_err(no_connection)?;
+            live.connection
+                .req_packed_commands(pipeline, offset, count)
+                .await
+        })
+    }
+
+    fn get_db(&self) -> i64 {
+        self.redis.connector().endpoint().db
+    }
+}
+
+fn no_connection(error: Error) -> RedisError {
+    RedisError::from((
+        RedisErrorKind::Io,
+        "no connection to redis",
+        error.to_string(),
+    ))
+}

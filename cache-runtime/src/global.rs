@@ -1,0 +1,75 @@
+//! The cache that annotated functions use unless they name another.
+//!
+//! The one rule: **it is made at the first use and lives as long as the process**, whatever becomes
+//! of the runtime that first used it.
+
+use std::sync::{Mutex, Once};
+
+use arc_swap::ArcSwapOption;
+
+use crate::{
+    cache::Cache,
+    config::{Config, Place},
+    error::Error,
+    sharded::lock,
+};
+
+static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
+/// Held while the environment is read, so that only one cache comes of it.
+static MAKING: Mutex<()> = Mutex::new(());
+
+/// The global cache; at the first use it is made from the environment.
+///
+/// Cheap enough to be called per request, and the handle may be kept. No connection is made here.
+///
+/// # Errors
+///
+/// A variable with a bad value: the message names it and says what is accepted.
+///
+/// # Cancel safety
+///
+/// Dropping the future changes nothing.
+pub async fn get_cache() -> Result<Cache, Error> {
+    installed_or_made()
+}
+
+/// Installs `cache` as the global one and gives back the one before, if there was one.
+///
+/// Calls under way keep the cache that they began with.
+pub fn set_cache(cache: Cache) -> Option<Cache> {
+    INSTALLED
+        .swap(Some(cache.into()))
+        .map(|previous| Cache::clone(&previous))
+}
+
+/// The global cache for an annotated function; `None` if the environment is not in order.
+pub(crate) fn installed() -> Option<Cache> {
+    match installed_or_made() {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            static WARNING: Once = Once::new();
+            WARNING.call_once(|| tracing::error!(%error, "calls run without the cache"));
+            None
+        }
+    }
+}
+
+/// The global cache, made from the environment at the first use.
+pub(crate) fn installed_or_made() -> Result<Cache, Error> {
+    if let Some(cache) = &*INSTALLED.load() {
+        return Ok(Cache::clone(cache));
+    }
+    let _making = lock(&MAKING);
+    if let Some(cache) = &*INSTALLED.load() {
+        return Ok(Cache::clone(cache));
+    }
+    let config = Config::from_environment(|name| std::env::var_os(name))?;
+    if matches!(config.place, Place::Memory) {
+        tracing::warn!(
+            "neither REDIS_URL nor REDIS_HOST is set: values are cached in this process only"
+        );
+    }
+    let cache = Cache::new(config)?;
+    INSTALLED.store(Some(cache.clone().into()));
+    Ok(cache)
+}
