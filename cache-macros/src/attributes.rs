@@ -1,0 +1,42 @@
+//! Which of the user's attributes goes where. The rule: what speaks of the code (`cfg`, lint levels) goes to
+//! every item, what speaks of the function stays on it.
+
+use syn::{Attribute, Ident, Meta};
+
+/// The function's attributes, and those of its companions.
+pub(crate) fn split(attrs: &[Attribute]) -> (Vec<Attribute>, Vec<Attribute>) {
+    let companions = attrs
+        .iter()
+        .filter(|attr| is_everywhere(attr))
+        .map(expect_as_allow);
+    (attrs.to_vec(), companions.collect())
+}
+
+fn is_everywhere(attr: &Attribute) -> bool {
+    let path = attr.path();
+    ["cfg", "allow", "warn", "deny", "forbid", "expect"]
+        .iter()
+        .any(|name| path.is_ident(name))
+        || is_doc_hidden(attr)
+}
+
+fn is_doc_hidden(attr: &Attribute) -> bool {
+    match &attr.meta {
+        Meta::List(list) if list.path.is_ident("doc") => list
+            .parse_args::<Ident>()
+            .is_ok_and(|ident| ident == "hidden"),
+        _ => false,
+    }
+}
+
+/// What is expected of the whole is not to be expected of every part.
+pub(crate) fn expect_as_allow(attr: &Attribute) -> Attribute {
+    let mut attr = attr.clone();
+    if let Meta::List(list) = &mut attr.meta
+        && list.path.is_ident("expect")
+    {
+        let span = list.path.segments[0].ident.span();
+        list.path = Ident::new("allow", span).into();
+    }
+    attr
+}

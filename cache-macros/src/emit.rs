@@ -1,0 +1,353 @@
+//! Specification to tokens. The rule: it cannot fail, and it decides nothing.
+//!
+//! Locals have a mixed-site span, which parameters cannot shadow, and the prefix `__redis_cached_`, which no
+//! `const` or unit struct of the user can have. Items have the prefix alone.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{FnArg, Ident, Pat};
+
+use crate::duration::Lifetime;
+use crate::options::Ttl;
+use crate::signature::{Item, Param, Pattern, turbofish};
+use crate::spec::{Key, KeyType, Names, Spec};
+use crate::template::{FieldPath, Piece};
+
+/// `quote!` with a mixed-site span.
+macro_rules! mixed {
+    ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
+}
+
+/// The whole expansion.
+pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
+    let Some(names) = &spec.companions else {
+        return inline(item, spec);
+    };
+    let function = function(item, spec, names);
+    let uncached = uncached(item, spec, names, &item.body.to_token_stream());
+    let entry = entry(item, spec, names, &entry_body(spec, names));
+    let site = site(item, spec, names);
+    quote!(#function #uncached #entry #site)
+}
+
+/// Input:  `async fn get(id: u64) -> User { … }`
+/// Output: `async fn get(id: u64) -> User { let site = …; Call::new(…).run(move || get_uncached(id)).await }`
+fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
+    let uncached = &names.uncached;
+    let receiver = item.sig.receiver().map(|receiver| &receiver.self_token);
+    let arguments = receiver.into_iter().map(ToTokens::to_token_stream).chain(
+        spec.params
+            .iter()
+            .enumerate()
+            .map(|(index, param)| argument(index, param).to_token_stream()),
+    );
+    let turbofish = match turbofish(&item.sig.generics).as_slice() {
+        [] => None,
+        generics => Some(mixed!(::<#(#generics),*>)),
+    };
+    let scope = scope(spec);
+    let body = mixed!(move || #scope #uncached #turbofish(#(#arguments),*));
+    let site_fn = &names.site;
+    let statements = run(spec, &mixed!(#scope #site_fn()), &body);
+    signed(item, spec, &statements)
+}
+
+/// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
+/// Output: `async fn get(&self, id: u64) -> User { static SITE: … ; Call::new(…).run(move || async move { … }).await }`
+fn inline(item: &Item, spec: &Spec) -> TokenStream {
+    let root = &spec.root;
+    let site = site_items(item, spec);
+    let output = &spec.shape.output;
+    let bindings = spec.params.iter().enumerate().map(|(index, param)| {
+        let (pattern, argument) = (&param.span.pat, argument(index, param));
+        match &**pattern {
+            Pat::Ident(plain)
+                if plain.mutability.is_none()
+                    && plain.by_ref.is_none()
+                    && plain.subpat.is_none() =>
+            {
+                None
+            }
+            Pat::Wild(_) => None,
+            _ => Some(mixed!(let #pattern = #argument;)),
+        }
+    });
+    let inner = match &spec.boxed {
+        Some(boxed) => boxed.body.clone(),
+        None => item.body.stream(),
+    };
+    // The first `return` tells the compiler what the block returns; without it `?` and coercions could not know.
+    let body = mixed! {
+        move || async move {
+            if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<#output> {
+                return __redis_cached_type;
+            }
+            #(#bindings)*
+            #inner
+        }
+    };
+    let run = run(spec, &mixed!(&__REDIS_CACHED_SITE), &body);
+    let statements = mixed! {
+        fn __redis_cached_here() {}
+        static __REDIS_CACHED_SITE: #root::__private::Site = #site;
+        #run
+    };
+    signed(item, spec, &statements)
+}
+
+/// The function under its own name, with `statements` as its body.
+fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
+    let attrs = &spec.function_attrs;
+    let (vis, defaultness) = (&item.vis, &item.defaultness);
+    let mut sig = item.sig.clone();
+    let mut params = spec.params.iter().enumerate();
+    for input in &mut sig.inputs {
+        match input {
+            FnArg::Receiver(receiver) => {
+                receiver.attrs.clear();
+                if receiver.reference.is_none() {
+                    receiver.mutability = None;
+                }
+            }
+            FnArg::Typed(typed) => {
+                typed.attrs.clear();
+                if let Some((index, param)) = params.next() {
+                    let argument = argument(index, param);
+                    *typed.pat = Pat::Verbatim(argument.to_token_stream());
+                }
+            }
+        }
+    }
+    let body = match &spec.boxed {
+        Some(boxed) => {
+            let pin = &boxed.pin;
+            mixed!({ #pin(async move { #statements }) })
+        }
+        None => mixed!({ #statements }),
+    };
+    mixed! {
+        #(#attrs)*
+        #[allow(clippy::used_underscore_binding)]
+        #vis #defaultness #sig #body
+    }
+}
+
+/// The name under which the function passes a parameter on.
+fn argument(index: usize, param: &Param) -> Ident {
+    match &param.pattern {
+        Pattern::Named(name) | Pattern::Other(name) => name.clone(),
+        Pattern::Wild => Ident::new(&format!("__redis_cached_arg{index}"), Span::mixed_site()),
+    }
+}
+
+/// The function's body, under another name. The stub of a recovery has another body.
+pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStream) -> TokenStream {
+    let attrs = &spec.companion_attrs;
+    let vis = &item.vis;
+    let mut sig = item.sig.clone();
+    sig.ident = names.uncached.clone();
+    let doc = format!("The body of `{}`, without the cache.", item.sig.ident);
+    mixed! {
+        #(#attrs)*
+        #[doc = #doc]
+        #[allow(dead_code, non_snake_case, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::unused_async)]
+        #vis #sig #body
+    }
+}
+
+/// The function that speaks of an entry. The stub of a recovery has another body.
+pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream) -> TokenStream {
+    let attrs = &spec.companion_attrs;
+    let (vis, root, name) = (&item.vis, &spec.root, &names.entry);
+    let returned = &spec.shape.entry;
+    let receiver = spec.entry.receiver.iter().map(ToTokens::to_token_stream);
+    let params = spec
+        .entry
+        .params
+        .iter()
+        .map(|(name, ty)| quote!(#name: #ty));
+    let inputs = receiver.chain(params);
+    let (generics, _, where_clause) = spec.entry.generics.split_for_impl();
+    let generics = (!spec.entry.generics.params.is_empty())
+        .then_some(&spec.entry.generics.params)
+        .map(|_| generics);
+    let doc = format!(
+        "The cache entry of `{}` for these arguments.",
+        item.sig.ident
+    );
+    mixed! {
+        #(#attrs)*
+        #[doc = #doc]
+        #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+        #vis fn #name #generics(#(#inputs),*) -> #root::Entry<#returned> #where_clause {
+            #body
+        }
+    }
+}
+
+fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
+    let (scope, site_fn) = (scope(spec), &names.site);
+    let call = call(spec);
+    let imports = imports(spec, false);
+    let key = key(spec);
+    mixed! {
+        #imports
+        let __redis_cached_site = #scope #site_fn();
+        let __redis_cached_key = #key;
+        #call.entry()
+    }
+}
+
+fn site(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
+    let (attrs, root, name) = (&spec.companion_attrs, &spec.root, &names.site);
+    let site = site_items(item, spec);
+    mixed! {
+        #(#attrs)*
+        #[doc(hidden)]
+        #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+        fn #name() -> &'static #root::__private::Site {
+            fn __redis_cached_here() {}
+            static __REDIS_CACHED_SITE: #root::__private::Site = #site;
+            &__REDIS_CACHED_SITE
+        }
+    }
+}
+
+/// The facts of the function, which are the same for each of its calls.
+fn site_items(item: &Item, spec: &Spec) -> TokenStream {
+    let root = &spec.root;
+    let function = quote::format_ident!("{}", item.sig.ident).to_string();
+    let function = function.trim_start_matches("r#");
+    let ttl = match &spec.ttl {
+        Some(Ttl::Fixed(Lifetime::Known { text, .. })) => text.as_str(),
+        Some(Ttl::Fixed(Lifetime::Computed(_))) => "per call",
+        Some(Ttl::ByValue(_)) | None => "per value",
+    };
+    let namespace = spec.namespace.iter();
+    let version = spec.version.iter();
+    mixed! {
+        #root::__private::Site::new(
+            #function,
+            || ::core::any::type_name_of_val(&__redis_cached_here),
+            ::core::file!(),
+            ::core::line!(),
+        )
+        .ttl(#ttl)
+        #(.namespace(#namespace))*
+        #(.version(#version))*
+    }
+}
+
+/// The statements that answer a call from the cache, or run `body`.
+fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
+    let call = call(spec);
+    let imports = imports(spec, spec.shape.fallible);
+    let key = key(spec);
+    let output = &spec.shape.output;
+    let run = if spec.shape.fallible {
+        mixed!(.run_result(__redis_cached::Probe::<#output>::new().error(), #body))
+    } else {
+        mixed!(.run(#body))
+    };
+    mixed! {
+        #imports
+        let __redis_cached_site = #site;
+        let __redis_cached_key = #key;
+        #call #run.await
+    }
+}
+
+/// One of the traits is always unused: which one is what they find out.
+fn imports(spec: &Spec, error: bool) -> TokenStream {
+    let root = &spec.root;
+    let error = error.then(|| mixed!(, ErrorAlone as _));
+    mixed! {
+        #[allow(unused_imports)]
+        use #root::__private::{self as __redis_cached, ByBytes as _, ByClone as _, ByJson as _ #error};
+    }
+}
+
+fn key(spec: &Spec) -> TokenStream {
+    match &spec.key {
+        Key::Default { types, parts } => {
+            let types = types.iter().map(|ty| match ty {
+                KeyType::Named(name) => mixed!(::core::any::type_name::<#name>()),
+                KeyType::Of(name) => mixed!(::core::any::type_name_of_val(&#name)),
+            });
+            let parts = parts.iter().map(part);
+            mixed!(__redis_cached_site.key(&[#(#types),*], &[#(#parts),*]))
+        }
+        Key::Template(pieces) => {
+            let pieces = pieces.iter().map(|piece| match piece {
+                Piece::Literal(plain) => mixed!(__redis_cached::Piece::Literal(#plain)),
+                Piece::Field(path) => {
+                    let part = part(path);
+                    mixed!(__redis_cached::Piece::Value(#part))
+                }
+            });
+            mixed!(__redis_cached_site.template_key(&[#(#pieces),*]))
+        }
+    }
+}
+
+/// Spanned at the parameter, where a type that is no key part is reported.
+fn part(path: &FieldPath) -> TokenStream {
+    let (base, fields) = (&path.base, &path.fields);
+    quote_spanned!(base.span()=> __redis_cached::part(&#base #(.#fields)*))
+}
+
+/// The call with all that the options say of it.
+fn call(spec: &Spec) -> TokenStream {
+    let shape = &spec.shape;
+    let value = &shape.value;
+    // The bound of the value stands here alone, at the return type.
+    let codec = quote_spanned!(value.span()=> __redis_cached::Probe::<#value>::new().codec());
+    let optional = shape.optional.then(|| mixed!(.optional()));
+    let ttl = match &spec.ttl {
+        Some(Ttl::Fixed(lifetime)) => {
+            let lifetime = duration(lifetime);
+            Some(mixed!(.ttl(#lifetime)))
+        }
+        Some(Ttl::ByValue(closure)) => Some(mixed!(.ttl_by(#closure))),
+        None => None,
+    };
+    let cache_if = spec.cache_if.iter();
+    let none_ttl = spec.none_ttl.iter().map(duration);
+    let timeout = spec.timeout.iter().map(duration);
+    let cache = spec.cache.iter();
+    mixed! {
+        __redis_cached::Call::new(
+            __redis_cached_site,
+            __redis_cached_key,
+            #codec,
+            __redis_cached::Probe::<#value>::new().value(),
+        )
+        #optional
+        #ttl
+        #(.cache_if(#cache_if))*
+        #(.none_ttl(#none_ttl))*
+        #(.timeout(#timeout))*
+        #(.cache(#cache))*
+    }
+}
+
+fn duration(lifetime: &Lifetime) -> TokenStream {
+    match lifetime {
+        Lifetime::Known { duration, .. } if duration.subsec_nanos() == 0 => {
+            let seconds = duration.as_secs();
+            mixed!(::core::time::Duration::from_secs(#seconds))
+        }
+        Lifetime::Known { duration, .. } => {
+            // No lifetime is longer than 64 bits of milliseconds: `Lifetime::parse` refuses it.
+            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            mixed!(::core::time::Duration::from_millis(#millis))
+        }
+        Lifetime::Computed(expr) => expr.to_token_stream(),
+    }
+}
+
+/// Where the companions are.
+fn scope(spec: &Spec) -> Option<TokenStream> {
+    spec.in_impl.then(|| mixed!(Self::))
+}

@@ -1,0 +1,166 @@
+//! What an expression of an option says. The rule: it is evaluated in the cached function and in its
+//! `_entry`, so it can use neither the call's parameters nor its control flow.
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::visit::{self, Visit};
+use syn::{Expr, Ident};
+
+use crate::diag::Errors;
+use crate::signature::same;
+
+/// The names among `params` that `expr` uses, each once.
+pub(crate) fn params_in(expr: &Expr, params: &[Ident]) -> Vec<Ident> {
+    let mut uses = Uses {
+        params,
+        bound: Vec::new(),
+        found: Vec::new(),
+    };
+    uses.visit_expr(expr);
+    uses.found
+}
+
+struct Uses<'a> {
+    params: &'a [Ident],
+    /// Names that the expression binds itself, so far.
+    bound: Vec<Ident>,
+    found: Vec<Ident>,
+}
+
+impl Uses<'_> {
+    fn uses(&mut self, ident: &Ident) {
+        let is_param = self.params.iter().any(|param| same(param, ident));
+        let is_bound = self.bound.iter().any(|bound| same(bound, ident));
+        if is_param && !is_bound && !self.found.iter().any(|found| same(found, ident)) {
+            self.found.push(ident.clone());
+        }
+    }
+
+    fn uses_in_tokens(&mut self, tokens: TokenStream) {
+        let mut after_dot = false;
+        let mut tokens = tokens.into_iter().peekable();
+        while let Some(token) = tokens.next() {
+            let named = matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if matches!(punct.as_char(), ':' | '!'));
+            match &token {
+                TokenTree::Ident(ident) if !after_dot && !named => self.uses(ident),
+                TokenTree::Group(group) => self.uses_in_tokens(group.stream()),
+                _ => {}
+            }
+            after_dot = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '.');
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Uses<'_> {
+    fn visit_expr_path(&mut self, path: &'ast syn::ExprPath) {
+        if let (None, Some(ident)) = (&path.qself, path.path.get_ident()) {
+            self.uses(ident);
+        }
+    }
+    fn visit_expr_closure(&mut self, closure: &'ast syn::ExprClosure) {
+        let outside = self.bound.len();
+        visit::visit_expr_closure(self, closure);
+        self.bound.truncate(outside);
+    }
+    fn visit_block(&mut self, block: &'ast syn::Block) {
+        let outside = self.bound.len();
+        visit::visit_block(self, block);
+        self.bound.truncate(outside);
+    }
+    fn visit_arm(&mut self, arm: &'ast syn::Arm) {
+        let outside = self.bound.len();
+        visit::visit_arm(self, arm);
+        self.bound.truncate(outside);
+    }
+    fn visit_local(&mut self, local: &'ast syn::Local) {
+        // What is bound is not yet bound in what it is bound to.
+        if let Some(init) = &local.init {
+            self.visit_expr(&init.expr);
+            if let Some((_, diverge)) = &init.diverge {
+                self.visit_expr(diverge);
+            }
+        }
+        self.visit_pat(&local.pat);
+    }
+    fn visit_pat_ident(&mut self, pat: &'ast syn::PatIdent) {
+        self.bound.push(pat.ident.clone());
+    }
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        self.uses_in_tokens(call.tokens.clone());
+    }
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+/// Refuses `.await`, `?` and `return`, which would act on the cached function.
+pub(crate) fn check_flow(option: &str, expr: &Expr, errors: &mut Errors) {
+    Flow { option, errors }.visit_expr(expr);
+}
+
+struct Flow<'a> {
+    option: &'a str,
+    errors: &'a mut Errors,
+}
+
+impl<'ast> Visit<'ast> for Flow<'_> {
+    fn visit_expr_await(&mut self, expr: &'ast syn::ExprAwait) {
+        let message = format!(
+            "`{}` cannot await; write an expression that has its value at once",
+            self.option
+        );
+        self.errors.on(expr.await_token, message);
+    }
+    fn visit_expr_try(&mut self, expr: &'ast syn::ExprTry) {
+        let message = format!(
+            "`?` in `{}` would leave the cached function; write an expression that cannot fail",
+            self.option
+        );
+        self.errors.on(expr.question_token, message);
+    }
+    fn visit_expr_return(&mut self, expr: &'ast syn::ExprReturn) {
+        let message = format!(
+            "`return` in `{}` would leave the cached function; write the value alone",
+            self.option
+        );
+        self.errors.on(expr.return_token, message);
+    }
+    // These have a flow of their own.
+    fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
+    fn visit_expr_async(&mut self, _: &'ast syn::ExprAsync) {}
+    fn visit_item(&mut self, _: &'ast syn::Item) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+    use syn::Ident;
+
+    use super::params_in;
+
+    fn found(source: &str) -> Vec<String> {
+        let params = ["id", "self", "value"].map(|name| Ident::new(name, Span::call_site()));
+        let expr = syn::parse_str(source).unwrap();
+        params_in(&expr, &params)
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn parameters_are_found() {
+        assert_eq!(found("lookup(id, &self.cache, id)"), ["id", "self"]);
+        assert_eq!(found("pick!(a, id)"), ["id"]);
+        assert_eq!(found("|other| other + id"), ["id"]);
+        assert_eq!(found("{ let id = id; id }"), ["id"]);
+    }
+
+    #[test]
+    fn what_is_named_alike_is_no_parameter() {
+        let nothing = Vec::<String>::new();
+        assert_eq!(found("|value| value.id"), nothing);
+        assert_eq!(found("Self::value"), nothing);
+        assert_eq!(found("id::TTL"), nothing);
+        assert_eq!(found("pick!(row.id, id::A, id!())"), nothing);
+        assert_eq!(found("{ let id = 1; id }"), nothing);
+        assert_eq!(found("match x { Some(id) => id, None => 1 }"), nothing);
+        assert_eq!(found("Duration::from_secs(5)"), nothing);
+    }
+}

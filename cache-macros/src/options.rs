@@ -1,0 +1,480 @@
+//! The attribute's syntax. The rule: every option ends in a value or in an error, none is dropped, and one
+//! that cannot be read does not hide the next.
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned as _;
+use syn::{Expr, ExprClosure, Ident, Lit, LitInt, LitStr, Path, Token, parenthesized, token};
+
+use crate::diag::{Errors, nearest, text};
+use crate::duration::Lifetime;
+use crate::template::{FieldPath, Template};
+
+/// What the attribute says.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) ttl: Option<Given<Ttl>>,
+    pub(crate) key: Option<Given<Template>>,
+    pub(crate) key_args: Option<Given<Vec<FieldPath>>>,
+    pub(crate) skip: Option<Given<Vec<Ident>>>,
+    pub(crate) namespace: Option<Given<LitStr>>,
+    pub(crate) version: Option<Given<u64>>,
+    pub(crate) cache_if: Option<Given<Expr>>,
+    pub(crate) none_ttl: Option<Given<Lifetime>>,
+    pub(crate) timeout: Option<Given<Lifetime>>,
+    pub(crate) cache: Option<Given<Expr>>,
+    pub(crate) in_impl: Option<Given<()>>,
+    pub(crate) trait_impl: Option<Given<()>>,
+    pub(crate) companions: Option<Given<Companions>>,
+    pub(crate) krate: Option<Given<Path>>,
+    /// Options that stand there but could not be read: no rule speaks of their absence.
+    failed: Vec<&'static str>,
+}
+
+/// A value, and the name that it was given under.
+pub(crate) struct Given<T> {
+    pub(crate) name: Ident,
+    pub(crate) value: T,
+}
+
+/// How long a value is fresh.
+pub(crate) enum Ttl {
+    Fixed(Lifetime),
+    /// A closure that asks the value.
+    ByValue(ExprClosure),
+}
+
+/// The functions beside the cached one.
+pub(crate) enum Companions {
+    None,
+    Named(LitStr),
+}
+
+/// Every option, and how it is written.
+const OPTIONS: [(&str, &str); 14] = [
+    ("ttl", "ttl = 300"),
+    ("key", "key = \"user:{id}\""),
+    ("key_args", "key_args(id)"),
+    ("skip", "skip(pool)"),
+    ("namespace", "namespace = \"users\""),
+    ("version", "version = 2"),
+    ("cache_if", "cache_if = |value| value.active"),
+    ("none_ttl", "none_ttl = 60"),
+    ("timeout", "timeout = \"50ms\""),
+    ("cache", "cache = my_cache()"),
+    ("in_impl", "in_impl"),
+    ("trait_impl", "trait_impl"),
+    ("companions", "companions = none"),
+    ("crate", "crate = ::cache_runtime"),
+];
+
+/// Options to come, so that who read about them is not told of a typing mistake.
+const PLANNED: [&str; 10] = [
+    "jitter",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "refresh_ahead",
+    "soft_timeout",
+    "coalesce",
+    "local",
+    "tags",
+    "codec",
+    "compress",
+];
+
+/// What other caches call our options.
+const ALIASES: [(&str, &str); 12] = [
+    ("expire", "ttl"),
+    ("expires", "ttl"),
+    ("expiry", "ttl"),
+    ("time", "ttl"),
+    ("time_to_live", "ttl"),
+    ("ignore", "skip"),
+    ("exclude", "skip"),
+    ("condition", "cache_if"),
+    ("when", "cache_if"),
+    ("prefix", "namespace"),
+    ("name", "namespace"),
+    ("args", "key_args"),
+];
+
+impl Options {
+    pub(crate) fn parse(attribute: TokenStream, errors: &mut Errors) -> Self {
+        let mut options = Self::default();
+        let read = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                let read = options.read_one(input, errors);
+                if let Err(error) = read {
+                    errors.push(error);
+                    skip_to_comma(input);
+                }
+                if input.is_empty() {
+                    break;
+                }
+                if input.peek(Token![,]) {
+                    input.parse::<Token![,]>()?;
+                } else if input.peek(Ident::peek_any) {
+                    errors.at(
+                        input.span(),
+                        "options are separated by commas; write a `,` before this one",
+                    );
+                } else {
+                    let token = input.cursor().token_tree().map(|(token, _)| token);
+                    errors.at(
+                        input.span(),
+                        format!(
+                            "`{}` does not belong here; write a `,`, or remove it",
+                            text(token)
+                        ),
+                    );
+                    skip_to_comma(input);
+                    let _: Option<Token![,]> = input.parse()?;
+                }
+            }
+            Ok(())
+        };
+        let read = read.parse2(attribute);
+        errors.ok(read);
+        options
+    }
+
+    /// Whether the option stands there and could not be read.
+    pub(crate) fn failed(&self, option: &str) -> bool {
+        self.failed.contains(&option)
+    }
+
+    fn read_one(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        if !input.peek(Ident::peek_any) {
+            let example = match input.parse::<LitInt>() {
+                Ok(seconds) => format!("an option has a name; write `ttl = {seconds}`"),
+                Err(_) => "an option has a name; write one, such as `ttl = 300`".to_owned(),
+            };
+            return Err(input.error(example));
+        }
+        let name = input.call(Ident::parse_any)?;
+        let word = name.to_string();
+        if let Some((option, _)) = OPTIONS.iter().find(|(option, _)| *option == word) {
+            let before = errors.len();
+            let read = self.read_value(option, name, input, errors);
+            if read.is_err() || errors.len() > before {
+                self.failed.push(option);
+            }
+            return read;
+        }
+        if PLANNED.contains(&word.as_str()) {
+            errors.on(&name, format!("`{word}` is not supported yet; remove it"));
+            skip_to_comma(input);
+            return Ok(());
+        }
+        let meant = ALIASES
+            .iter()
+            .find(|(alias, _)| *alias == word)
+            .map(|(_, option)| *option)
+            .or_else(|| nearest(&word, OPTIONS.iter().map(|(option, _)| *option)));
+        let Some(meant) = meant else {
+            let known = crate::diag::list(OPTIONS.iter().map(|(option, _)| option));
+            errors.on(
+                &name,
+                format!("unknown option `{word}`; options are {known}"),
+            );
+            skip_to_comma(input);
+            return Ok(());
+        };
+        errors.on(
+            &name,
+            format!("unknown option `{word}`; did you mean `{meant}`?"),
+        );
+        // Taken as what it was meant to be, so that the mistake has no second error. What is wrong with its
+        // value is told when it has its name.
+        let mut unsaid = Errors::default();
+        if self.read_value(meant, name, input, &mut unsaid).is_err() {
+            self.failed.push(meant);
+            skip_to_comma(input);
+        }
+        Ok(())
+    }
+
+    fn read_value(
+        &mut self,
+        option: &str,
+        name: Ident,
+        input: ParseStream<'_>,
+        errors: &mut Errors,
+    ) -> syn::Result<()> {
+        match option {
+            "ttl" => {
+                let value = match ungroup(value::<Expr>(&name, input)?) {
+                    Expr::Closure(closure) => {
+                        check_closure(option, &closure)?;
+                        Ttl::ByValue(closure)
+                    }
+                    expr => Ttl::Fixed(Lifetime::parse(option, expr)?),
+                };
+                set_once(&mut self.ttl, name, value, errors);
+            }
+            "key" => {
+                let literal = string(&name, input)?;
+                if let Some(template) = Template::parse(literal, errors) {
+                    set_once(&mut self.key, name, template, errors);
+                }
+            }
+            "key_args" => {
+                let paths = names::<Expr>(&name, input)?;
+                let paths = paths
+                    .iter()
+                    .filter_map(|expr| errors.ok(FieldPath::from_expr(expr)));
+                let paths = paths.collect();
+                set_once(&mut self.key_args, name, paths, errors);
+            }
+            "skip" => {
+                let paths = names::<Expr>(&name, input)?;
+                if paths.is_empty() {
+                    errors.on(&name, "`skip()` names nothing; write parameters, such as `skip(pool)`, or remove it");
+                }
+                let skipped = paths.iter().filter_map(|expr| match expr {
+                    Expr::Path(path) if path.path.get_ident().is_some() => path.path.get_ident().cloned(),
+                    _ => {
+                        errors.on(
+                            expr,
+                            format!(
+                                "`skip` takes whole parameters, not `{}`; write names, such as `skip(pool)`",
+                                text(expr)
+                            ),
+                        );
+                        None
+                    }
+                });
+                let skipped = skipped.collect();
+                set_once(&mut self.skip, name, skipped, errors);
+            }
+            "namespace" => {
+                let literal = string(&name, input)?;
+                check_namespace(&literal)?;
+                set_once(&mut self.namespace, name, literal, errors);
+            }
+            "version" => {
+                let version = version(value(&name, input)?)?;
+                set_once(&mut self.version, name, version, errors);
+            }
+            "cache_if" => {
+                let expr = ungroup(value::<Expr>(&name, input)?);
+                if let Expr::Closure(closure) = &expr {
+                    check_closure(option, closure)?;
+                }
+                set_once(&mut self.cache_if, name, expr, errors);
+            }
+            "none_ttl" => {
+                let lifetime = Lifetime::parse(option, ungroup(value(&name, input)?))?;
+                set_once(&mut self.none_ttl, name, lifetime, errors);
+            }
+            "timeout" => {
+                let lifetime = Lifetime::parse(option, ungroup(value(&name, input)?))?;
+                set_once(&mut self.timeout, name, lifetime, errors);
+            }
+            "cache" => {
+                let expr = ungroup(value::<Expr>(&name, input)?);
+                set_once(&mut self.cache, name, expr, errors);
+            }
+            "in_impl" => {
+                flag(&name, input)?;
+                set_once(&mut self.in_impl, name, (), errors);
+            }
+            "trait_impl" => {
+                flag(&name, input)?;
+                set_once(&mut self.trait_impl, name, (), errors);
+            }
+            "companions" => {
+                let companions = companions(value(&name, input)?)?;
+                set_once(&mut self.companions, name, companions, errors);
+            }
+            // `crate`, the last of `OPTIONS`.
+            _ => {
+                let path = equals(&name, input).and_then(|()| match input.parse::<LitStr>() {
+                    Ok(literal) => Err(syn::Error::new_spanned(
+                        &literal,
+                        format!("`crate` takes a path; write `crate = {}`", literal.value()),
+                    )),
+                    Err(_) => input.call(Path::parse_mod_style),
+                })?;
+                set_once(&mut self.krate, name, path, errors);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn set_once<T>(slot: &mut Option<Given<T>>, name: Ident, value: T, errors: &mut Errors) {
+    if slot.is_some() {
+        errors.on(&name, format!("`{name}` is set twice; remove this one"));
+    } else {
+        *slot = Some(Given { name, value });
+    }
+}
+
+fn example(name: &Ident) -> &'static str {
+    let word = name.to_string();
+    OPTIONS
+        .iter()
+        .find(|(option, _)| *option == word)
+        .map_or("ttl = 300", |(_, example)| example)
+}
+
+fn equals(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    let equals: Option<Token![=]> = input.parse()?;
+    if equals.is_none() || input.is_empty() || input.peek(Token![,]) {
+        let message = format!("`{name}` takes a value; write `{}`", example(name));
+        return Err(syn::Error::new_spanned(name, message));
+    }
+    Ok(())
+}
+
+fn value<T: syn::parse::Parse>(name: &Ident, input: ParseStream<'_>) -> syn::Result<T> {
+    equals(name, input)?;
+    input.parse()
+}
+
+fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
+    if input.is_empty() || input.peek(Token![,]) || input.peek(Ident::peek_any) {
+        return Ok(());
+    }
+    Err(syn::Error::new_spanned(
+        name,
+        format!("`{name}` takes no value; write `{name}`"),
+    ))
+}
+
+fn names<T: syn::parse::Parse>(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<T>> {
+    if !input.peek(token::Paren) {
+        let message = format!(
+            "`{name}` takes names in parentheses; write `{}`",
+            example(name)
+        );
+        return Err(syn::Error::new_spanned(name, message));
+    }
+    let content;
+    parenthesized!(content in input);
+    let names = Punctuated::<T, Token![,]>::parse_terminated(&content)?;
+    Ok(names.into_iter().collect())
+}
+
+fn string(name: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr> {
+    let expr = ungroup(value::<Expr>(name, input)?);
+    if let Expr::Lit(syn::ExprLit {
+        lit: Lit::Str(literal),
+        ..
+    }) = expr
+    {
+        return Ok(literal);
+    }
+    Err(syn::Error::new_spanned(
+        &expr,
+        format!(
+            "`{name}` takes a string literal; write one, such as `{}`",
+            example(name)
+        ),
+    ))
+}
+
+fn version(expr: Expr) -> syn::Result<u64> {
+    let expr = ungroup(expr);
+    if let Expr::Lit(syn::ExprLit {
+        lit: Lit::Int(number),
+        ..
+    }) = &expr
+        && let Ok(version) = number.base10_parse()
+    {
+        return Ok(version);
+    }
+    Err(syn::Error::new_spanned(
+        &expr,
+        format!(
+            "`version` is a number, not `{}`; write one, such as `version = 2`",
+            text(&expr)
+        ),
+    ))
+}
+
+fn companions(expr: Expr) -> syn::Result<Companions> {
+    let expr = ungroup(expr);
+    match &expr {
+        Expr::Path(path) if path.path.is_ident("none") => return Ok(Companions::None),
+        Expr::Lit(syn::ExprLit {
+            lit: Lit::Str(stem),
+            ..
+        }) => {
+            // A stem is no name of its own, but what makes names of it makes one of itself.
+            if syn::parse_str::<Ident>(&format!("{}_entry", stem.value())).is_ok() {
+                return Ok(Companions::Named(stem.clone()));
+            }
+            return Err(syn::Error::new_spanned(
+                stem,
+                format!(
+                    "`{}` cannot begin a function's name; write letters, digits and `_`",
+                    stem.value()
+                ),
+            ));
+        }
+        _ => {}
+    }
+    Err(syn::Error::new_spanned(
+        &expr,
+        format!(
+            "`companions` is `none` or a stem, not `{}`; write `companions = none` or `companions = \"load_user\"`",
+            text(&expr)
+        ),
+    ))
+}
+
+fn check_namespace(literal: &LitStr) -> syn::Result<()> {
+    let value = literal.value();
+    let refuse = |message: String| Err(syn::Error::new_spanned(literal, message));
+    if value.is_empty() {
+        return refuse("`namespace` is empty; write a name, such as `\"users\"`".to_owned());
+    }
+    let foreign =
+        |c: char| matches!(c, ':' | '%' | '{' | '}' | '@') || c.is_whitespace() || c.is_control();
+    match value.chars().find(|c| foreign(*c)) {
+        Some(character) => refuse(format!(
+            "`namespace` is one part of a key and cannot hold `{}`; write `\"{}\"`",
+            character.escape_debug(),
+            value.replace(foreign, ".")
+        )),
+        None => Ok(()),
+    }
+}
+
+fn check_closure(option: &str, closure: &ExprClosure) -> syn::Result<()> {
+    if let Some(asyncness) = &closure.asyncness {
+        return Err(syn::Error::new(
+            asyncness.span(),
+            format!("`{option}` cannot await; write `|value| …`"),
+        ));
+    }
+    if closure.inputs.len() != 1 {
+        let message = format!("the closure of `{option}` takes the value alone; write `|value| …`");
+        return Err(syn::Error::new(closure.or1_token.span(), message));
+    }
+    Ok(())
+}
+
+/// The expression that a `macro_rules!` fragment or parentheses stand for.
+fn ungroup(expr: Expr) -> Expr {
+    match expr {
+        Expr::Group(group) => ungroup(*group.expr),
+        Expr::Paren(paren) if matches!(*paren.expr, Expr::Closure(_) | Expr::Lit(_)) => {
+            ungroup(*paren.expr)
+        }
+        expr => expr,
+    }
+}
+
+fn skip_to_comma(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        // Not at the end, so there is a token.
+        if input.parse::<TokenTree>().is_err() {
+            break;
+        }
+    }
+}

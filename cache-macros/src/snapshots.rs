@@ -1,0 +1,191 @@
+//! What `cargo expand` shows for representative functions, in `snapshots/`. The rule: it is shorter than its
+//! user fears.
+
+use expect_test::{ExpectFile, expect_file};
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use crate::expand::redis_cached;
+
+/// Lines of an expansion beyond the function that it expands.
+const MAX_LINES: usize = 40;
+
+fn print(tokens: TokenStream) -> String {
+    let file = syn::parse2(quote!(#tokens)).expect("an expansion is a file of items");
+    prettyplease::unparse(&file)
+}
+
+fn check(attribute: TokenStream, function: TokenStream, expected: ExpectFile) {
+    check_in(|tokens| tokens, attribute, function, expected);
+}
+
+/// Prints the expansion in the impl that `place` puts it in.
+fn check_in(
+    place: impl Fn(TokenStream) -> TokenStream,
+    attribute: TokenStream,
+    function: TokenStream,
+    expected: ExpectFile,
+) {
+    let written = print(place(function.clone())).lines().count();
+    let expansion = print(place(redis_cached(attribute, function)));
+    let beyond = expansion.lines().count() - written;
+    assert!(beyond <= MAX_LINES, "{beyond} lines beyond the function:\n{expansion}");
+    expected.assert_eq(&expansion);
+}
+
+fn in_impl(method: TokenStream) -> TokenStream {
+    quote!(impl Users { #method })
+}
+
+#[test]
+fn a_free_function() {
+    check(
+        quote!(ttl = 300, skip(pool)),
+        quote! {
+            /// Loads a user.
+            #[tracing::instrument(skip_all)]
+            pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
+                query(pool, id).await
+            }
+        },
+        expect_file!["../snapshots/free_function.rs"],
+    );
+}
+
+#[test]
+fn an_option_and_every_value() {
+    check(
+        quote!(ttl = |user| user.lifetime, none_ttl = "30s", cache_if = |user| user.active, timeout = "50ms",
+               namespace = "users", version = 2, cache = cache, skip(cache)),
+        quote! {
+            async fn find(cache: &Cache, name: &str) -> Option<User> {
+                lookup(name).await
+            }
+        },
+        expect_file!["../snapshots/all_values.rs"],
+    );
+}
+
+#[test]
+fn a_template() {
+    check_in(
+        in_impl,
+        quote!(ttl = "1h 30m", key = "{{user:{id}}}:{self.tenant}"),
+        quote! {
+            pub(crate) async fn name(&self, id: u64) -> io::Result<Option<String>> {
+                self.load(id).await
+            }
+        },
+        expect_file!["../snapshots/template.rs"],
+    );
+}
+
+#[test]
+fn a_method() {
+    check_in(
+        in_impl,
+        quote!(ttl = Self::TTL, key_args(self.tenant, user.id)),
+        quote! {
+            pub async fn rights(&self, user: &User) -> Vec<Right> {
+                self.load(user).await
+            }
+        },
+        expect_file!["../snapshots/method.rs"],
+    );
+}
+
+#[test]
+fn a_generic_function() {
+    check(
+        quote!(ttl = 60, skip(db)),
+        quote! {
+            pub async fn load<'a, D, T, const N: usize>(db: &'a D, id: T, query: impl Query) -> Result<[T; N], D::Error>
+            where
+                D: Db,
+                T: Id,
+            {
+                db.load(id, query).await
+            }
+        },
+        expect_file!["../snapshots/generic.rs"],
+    );
+}
+
+#[test]
+fn patterns() {
+    check(
+        quote!(ttl = 60),
+        quote! {
+            async fn sum(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
+                a += b;
+                a + c
+            }
+        },
+        expect_file!["../snapshots/patterns.rs"],
+    );
+}
+
+#[test]
+fn a_trait_method() {
+    check_in(
+        |method| quote!(impl Repository for Users { #method }),
+        quote!(ttl = 60, trait_impl),
+        quote! {
+            async fn get(&self, mut id: u64) -> Result<User, Error> {
+                id += 1;
+                self.load(id).await
+            }
+        },
+        expect_file!["../snapshots/trait_method.rs"],
+    );
+}
+
+#[test]
+fn a_method_that_async_trait_wrote() {
+    check_in(
+        |method| quote!(impl Repository for Users { #method }),
+        quote!(ttl = 60, trait_impl),
+        quote! {
+            fn get<'life0, 'async_trait>(
+                &'life0 self,
+                id: u64,
+            ) -> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = Result<User, Error>> + Send + 'async_trait>>
+            where
+                'life0: 'async_trait,
+                Self: 'async_trait,
+            {
+                Box::pin(async move {
+                    let __self = self;
+                    __self.load(id).await
+                })
+            }
+        },
+        expect_file!["../snapshots/async_trait.rs"],
+    );
+}
+
+#[test]
+fn without_companions() {
+    check(
+        quote!(ttl = 60, companions = none, crate = crate::deps::cache_runtime),
+        quote! {
+            async fn answer() -> u64 {
+                42
+            }
+        },
+        expect_file!["../snapshots/without_companions.rs"],
+    );
+}
+
+#[test]
+fn a_mistake_leaves_the_function_and_stubs() {
+    check(
+        quote!(tll = 60, skip(dbb), timeout = 0),
+        quote! {
+            pub async fn get_user(db: &Db, id: u64) -> Result<User, DbError> {
+                query(db, id).await
+            }
+        },
+        expect_file!["../snapshots/recovery.rs"],
+    );
+}

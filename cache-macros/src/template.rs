@@ -1,0 +1,309 @@
+//! Key templates, such as `"user:{id}:{self.tenant}"`. The rule: a template that is accepted spells a
+//! different key for different values, and never a key of the cache's own (those hold a `%`).
+
+use proc_macro2::Span;
+use syn::ext::IdentExt as _;
+use syn::{Expr, Ident, Index, LitStr, Member};
+
+use crate::diag::{Errors, text};
+
+/// A whole key, over parameters and their fields.
+pub(crate) struct Template {
+    pub(crate) literal: LitStr,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+pub(crate) enum Piece {
+    Literal(String),
+    Field(FieldPath),
+}
+
+/// A parameter, or a field of one: `id`, `self.tenant`, `pair.0`.
+#[derive(Clone)]
+pub(crate) struct FieldPath {
+    pub(crate) base: Ident,
+    pub(crate) fields: Vec<Member>,
+}
+
+impl FieldPath {
+    /// Reads `key_args(…)`'s form, an expression.
+    pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
+        match expr {
+            Expr::Path(path) if path.attrs.is_empty() && path.qself.is_none() => {
+                if let Some(base) = path.path.get_ident() {
+                    return Ok(Self {
+                        base: base.clone(),
+                        fields: Vec::new(),
+                    });
+                }
+            }
+            Expr::Field(field) => {
+                let mut path = Self::from_expr(&field.base)?;
+                path.fields.push(field.member.clone());
+                return Ok(path);
+            }
+            _ => {}
+        }
+        Err(syn::Error::new_spanned(
+            expr,
+            format!(
+                "`{}` is not a parameter or a field of one; write names, such as `key_args(id, user.name)`",
+                text(expr)
+            ),
+        ))
+    }
+
+    /// Reads a template's form, text between braces.
+    fn from_text(name: &str, span: Span) -> Result<Self, String> {
+        let mut segments = name.split('.');
+        // `split` yields at least one segment.
+        let base = segments.next().unwrap_or_default();
+        if name.is_empty() {
+            return Err("`{}` names nothing; write a parameter, such as `{id}`".to_owned());
+        }
+        if base.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(format!(
+                "`{{{name}}}` counts parameters; write the parameter's name, such as `{{id}}`"
+            ));
+        }
+        if let Some((path, _)) = name.split_once(':') {
+            return Err(format!(
+                "`{{{name}}}` has a format spec, which a key cannot have; write `{{{path}}}`"
+            ));
+        }
+        let unreadable = || {
+            format!(
+                "`{{{name}}}` is not a parameter or a field of one; write `{{id}}` or `{{user.name}}`"
+            )
+        };
+        let base = ident(base, span).ok_or_else(unreadable)?;
+        let fields = segments
+            .map(|field| match field.parse::<u32>() {
+                Ok(index) => Some(Member::Unnamed(Index { index, span })),
+                Err(_) => ident(field, span).map(Member::Named),
+            })
+            .collect::<Option<_>>()
+            .ok_or_else(unreadable)?;
+        Ok(Self { base, fields })
+    }
+}
+
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.base)?;
+        for field in &self.fields {
+            match field {
+                Member::Named(name) => write!(f, ".{name}")?,
+                Member::Unnamed(index) => write!(f, ".{}", index.index)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PartialEq for FieldPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.base.unraw() == other.base.unraw() && self.fields == other.fields
+    }
+}
+
+fn ident(word: &str, span: Span) -> Option<Ident> {
+    use syn::parse::Parser as _;
+    let mut ident = Ident::parse_any.parse_str(word).ok()?;
+    ident.set_span(span);
+    Some(ident)
+}
+
+impl Template {
+    /// Reads the value of `key`; what is wrong with it is in `errors`.
+    pub(crate) fn parse(literal: LitStr, errors: &mut Errors) -> Option<Self> {
+        let mut refused: Vec<String> = Vec::new();
+        let value = literal.value();
+        if value.is_empty() {
+            refused.push("`key` is empty; write a template, such as `\"user:{id}\"`".to_owned());
+        }
+        let mut pieces = Vec::new();
+        let mut plain = String::new();
+        let mut rest = value.chars().peekable();
+        while let Some(character) = rest.next() {
+            match character {
+                '{' | '}' if rest.next_if_eq(&character).is_some() => plain.push(character),
+                '{' => {
+                    let mut name = String::new();
+                    let closed = loop {
+                        match rest.next() {
+                            Some('}') => break true,
+                            Some(character) => name.push(character),
+                            None => break false,
+                        }
+                    };
+                    if !closed {
+                        refused.push(format!(
+                            "`{{{name}` has no closing brace; write `{{{name}}}`, or `{{{{` for a literal `{{`"
+                        ));
+                        break;
+                    }
+                    if !plain.is_empty() {
+                        pieces.push(Piece::Literal(std::mem::take(&mut plain)));
+                    }
+                    match FieldPath::from_text(&name, literal.span()) {
+                        Ok(path) => pieces.push(Piece::Field(path)),
+                        Err(message) => refused.push(message),
+                    }
+                }
+                '}' => refused
+                    .push("a `}` in `key` closes nothing; write `}}` for a literal `}`".to_owned()),
+                '%' => refused.push(
+                    "`key` cannot hold a `%`, which marks escapes; write another character"
+                        .to_owned(),
+                ),
+                _ => plain.push(character),
+            }
+        }
+        if !plain.is_empty() {
+            pieces.push(Piece::Literal(plain));
+        }
+        // Pieces that were not read would make the next two rules speak of neighbours that are none.
+        if refused.is_empty() {
+            if let Some(message) = unseparated(&pieces) {
+                refused.push(message);
+            }
+            if !is_one_hash_tag(&pieces) {
+                refused.push(
+                    "literal braces in `key` must be one hash tag that holds something; write `{{user:{id}}}`, or no literal braces"
+                        .to_owned(),
+                );
+            }
+        }
+        for message in &refused {
+            errors.on(&literal, message);
+        }
+        refused.is_empty().then_some(Self { literal, pieces })
+    }
+
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Field(path) => Some(path),
+            Piece::Literal(_) => None,
+        })
+    }
+}
+
+/// Two pieces whose values could run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and
+/// nothing; `{a}-{b}` spells `x-y-z` for two pairs. Values never hold a `:`, a brace or white space.
+fn unseparated(pieces: &[Piece]) -> Option<String> {
+    let separates = |c: char| matches!(c, ':' | '{' | '}') || c.is_whitespace();
+    for window in pieces.windows(2) {
+        if let [Piece::Field(one), Piece::Field(two)] = window {
+            return Some(format!(
+                "`{{{one}}}` and `{{{two}}}` have no text between them; write `{{{one}}}:{{{two}}}`"
+            ));
+        }
+    }
+    for window in pieces.windows(3) {
+        if let [Piece::Field(one), Piece::Literal(plain), Piece::Field(two)] = window
+            && !plain.contains(separates)
+        {
+            return Some(format!(
+                "`{plain}` between `{{{one}}}` and `{{{two}}}` can also stand in a value; write `{{{one}}}:{{{two}}}`"
+            ));
+        }
+    }
+    None
+}
+
+/// Whether the literal braces are none, or one pair with something between.
+fn is_one_hash_tag(pieces: &[Piece]) -> bool {
+    // A piece is never empty, so any character can stand for it.
+    let text = pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Literal(plain) => plain.as_str(),
+            Piece::Field(_) => "x",
+        })
+        .collect::<String>();
+    let braces = text.matches(['{', '}']).count();
+    match (text.find('{'), text.find('}')) {
+        (None, None) => true,
+        (Some(open), Some(close)) => braces == 2 && open + 1 < close,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::Span;
+    use syn::LitStr;
+
+    use super::{Piece, Template};
+    use crate::diag::Errors;
+
+    fn read(template: &str) -> Result<Vec<String>, Vec<String>> {
+        let mut errors = Errors::default();
+        let template = Template::parse(LitStr::new(template, Span::call_site()), &mut errors);
+        match errors.into_error() {
+            Some(errors) => Err(errors.into_iter().map(|error| error.to_string()).collect()),
+            None => Ok(template
+                .unwrap()
+                .pieces
+                .iter()
+                .map(|piece| match piece {
+                    Piece::Literal(plain) => plain.clone(),
+                    Piece::Field(path) => format!("<{path}>"),
+                })
+                .collect()),
+        }
+    }
+
+    #[test]
+    fn templates_are_read() {
+        assert_eq!(read("user:{id}"), Ok(vec!["user:".into(), "<id>".into()]));
+        assert_eq!(
+            read("{self.tenant}:{pair.0.1}"),
+            Ok(vec![
+                "<self.tenant>".into(),
+                ":".into(),
+                "<pair.0.1>".into()
+            ])
+        );
+        assert_eq!(
+            read("{{user:{id}}}:x"),
+            Ok(vec!["{user:".into(), "<id>".into(), "}:x".into()])
+        );
+        assert_eq!(
+            read("{{{id}}}"),
+            Ok(vec!["{".into(), "<id>".into(), "}".into()])
+        );
+        assert_eq!(read("{r#type}"), Ok(vec!["<r#type>".into()]));
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_refused() {
+        for template in [
+            "",
+            "{}",
+            "{0}",
+            "{id:?}",
+            "{id",
+            "id}",
+            "{a}{b}",
+            "{a}-{b}",
+            "{{}}",
+            "}}{{",
+            "{{a",
+            "{{a}}{{b}}",
+            "100%",
+            "{a b}",
+            "{a.}",
+            "{.a}",
+            "{ id }:{}",
+        ] {
+            assert!(read(template).is_err(), "{template}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_told() {
+        assert_eq!(read("{}:{0}:{id:?}").unwrap_err().len(), 3);
+    }
+}
