@@ -10,9 +10,9 @@ mod generics;
 mod options;
 mod recover;
 mod signature;
-mod spec;
 #[cfg(test)]
 mod snapshots;
+mod spec;
 mod template;
 
 use proc_macro::TokenStream;

@@ -29,7 +29,10 @@ fn check_in(
     let written = print(place(function.clone())).lines().count();
     let expansion = print(place(redis_cached(attribute, function)));
     let beyond = expansion.lines().count() - written;
-    assert!(beyond <= MAX_LINES, "{beyond} lines beyond the function:\n{expansion}");
+    assert!(
+        beyond <= MAX_LINES,
+        "{beyond} lines beyond the function:\n{expansion}"
+    );
     expected.assert_eq(&expansion);
 }
 
@@ -55,8 +58,16 @@ fn a_free_function() {
 #[test]
 fn an_option_and_every_value() {
     check(
-        quote!(ttl = |user| user.lifetime, none_ttl = "30s", cache_if = |user| user.active, timeout = "50ms",
-               namespace = "users", version = 2, cache = cache, skip(cache)),
+        quote!(
+            ttl = |user| user.lifetime,
+            none_ttl = "30s",
+            cache_if = |user| user.active,
+            timeout = "50ms",
+            namespace = "users",
+            version = 2,
+            cache = cache,
+            skip(cache)
+        ),
         quote! {
             async fn find(cache: &Cache, name: &str) -> Option<User> {
                 lookup(name).await
@@ -167,7 +178,11 @@ fn a_method_that_async_trait_wrote() {
 #[test]
 fn without_companions() {
     check(
-        quote!(ttl = 60, companions = none, crate = crate::deps::cache_runtime),
+        quote!(
+            ttl = 60,
+            companions = none,
+            crate = crate::deps::cache_runtime
+        ),
         quote! {
             async fn answer() -> u64 {
                 42
