@@ -210,6 +210,8 @@ impl Cache {
                 entries: memory.len(),
             },
             Store::Redis(redis) => StoreStats::Redis {
+                endpoint: redis.connector().endpoint().to_string(),
+                tls: redis.connector().endpoint().has_tls(),
                 connections: redis.connected(),
                 connections_tried: redis.connections_tried(),
                 breaker: redis.gate().breaker_state(),

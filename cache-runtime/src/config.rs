@@ -91,6 +91,15 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl Endpoint {
+    pub(crate) fn has_tls(&self) -> bool {
+        #[cfg(feature = "tls")]
+        return self.tls.is_some();
+        #[cfg(not(feature = "tls"))]
+        false
+    }
+}
+
 impl fmt::Display for Endpoint {
     /// `host:port`, which is safe to log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -181,6 +181,10 @@ pub enum StoreStats {
     /// Redis.
     #[non_exhaustive]
     Redis {
+        /// The server's host and port.
+        endpoint: String,
+        /// Whether connections are TLS.
+        tls: bool,
         /// Connections that stand, one for each tokio runtime that uses the cache.
         connections: usize,
         /// Connections that were made or tried since the cache was built.
