@@ -47,7 +47,10 @@ async fn needs(package: &str) -> Result<Option<BTreeSet<String>>, LockFileError>
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .without_time()
+        .with_target(false)
+        .init();
     let store = get_cache().await?.stats().store;
     match &store {
         StoreStats::Redis { endpoint, .. } => println!("Values are kept in Redis at {endpoint}.\n"),
@@ -56,7 +59,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let mut packages: Vec<String> = std::env::args().skip(1).collect();
     if packages.is_empty() {
-        packages = ["cache-runtime", "redis", "tokio"].map(str::to_owned).to_vec();
+        packages = ["cache-runtime", "redis", "tokio"]
+            .map(str::to_owned)
+            .to_vec();
     }
     for package in &packages {
         for _ in 0..2 {
@@ -146,8 +151,14 @@ async fn read_lock_file(path: &Path) -> Result<BTreeMap<String, BTreeSet<String>
     let mut packages = BTreeMap::<String, BTreeSet<String>>::new();
     for package in file.package {
         // A dependency of which there are several versions is written `name version`.
-        let names = package.dependencies.iter().filter_map(|text| text.split(' ').next());
-        packages.entry(package.name).or_default().extend(names.map(str::to_owned));
+        let names = package
+            .dependencies
+            .iter()
+            .filter_map(|text| text.split(' ').next());
+        packages
+            .entry(package.name)
+            .or_default()
+            .extend(names.map(str::to_owned));
     }
     Ok(packages)
 }

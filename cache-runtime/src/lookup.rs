@@ -113,6 +113,7 @@ impl<'a, R> Lookup<'a, R> {
             .filter(|cache| !cache.is_shut_down())?;
         let cache = Arc::clone(cache.inner());
         Some(Call {
+            site: self.site,
             counters: self.site.counters(),
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
             key: self.key.in_cache(&cache.prefix).ok()?,
@@ -126,6 +127,7 @@ impl<'a, R> Lookup<'a, R> {
 
 /// The state of one call on its way.
 struct Call<'a, R> {
+    site: &'static Site,
     counters: &'static Counters,
     cache: Arc<Inner>,
     budget: Budget,
@@ -416,9 +418,11 @@ impl<R> Call<'_, R> {
         };
         lead.answer_early(&answer);
         let ttl = self.rules.lifetime(value, self.ttl);
+        let kept = ttl
+            .and_then(|ttl| Some((kept_in_process(self.site, self.rules, value, &answer)?, ttl)));
         let stood = lead.close_with(|| {
-            if let Some(ttl) = ttl {
-                memory.insert(&self.key, &answer, ttl);
+            if let Some((kept, ttl)) = kept {
+                memory.insert(&self.key, &kept, ttl);
             }
         });
         if stood.is_some() {
@@ -540,6 +544,34 @@ impl<R> Call<'_, R> {
 
     fn failed(&self, error: &Error) {
         report(self.counters, error);
+    }
+}
+
+/// What the in-process store keeps of `value`; `None`: nothing.
+///
+/// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
+/// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back.
+pub(crate) fn kept_in_process<R>(
+    site: &Site,
+    rules: &(dyn Rules<R> + Send + Sync),
+    value: &R,
+    answer: &Answer,
+) -> Option<Answer> {
+    if !cfg!(debug_assertions) {
+        return Some(answer.clone());
+    }
+    match rules.through_json(value) {
+        Ok((kept, faithful)) => {
+            if !faithful {
+                site.warn_of_loss(None);
+            }
+            Some(kept)
+        }
+        Err(error) => {
+            report(site.counters(), &error);
+            site.warn_of_loss(Some(&error));
+            None
+        }
     }
 }
 

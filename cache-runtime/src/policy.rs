@@ -99,6 +99,9 @@ pub(crate) trait Rules<R> {
     /// What can be handed to many callers; `encoded` as [`encode`](Self::encode) gave it, if it did.
     fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error>;
 
+    /// What `returned` would be if it came out of Redis, and whether nothing was lost on the way.
+    fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error>;
+
     /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
     /// of another type.
     fn take(&self, shared: Option<&SharedValue>) -> Option<R>;
@@ -154,6 +157,12 @@ impl<V, R> Rules<R> for Policy<V, R> {
             None => self.codec.encode(value).map_err(not_encoded)?.into(),
         };
         Ok(Answer::Value(SharedValue::Json(json)))
+    }
+
+    fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error> {
+        let bytes = self.encode(returned)?;
+        let decoded = self.decode(&bytes)?;
+        Ok((self.share(&decoded, None)?, self.encode(&decoded)? == bytes))
     }
 
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {

@@ -34,6 +34,8 @@ pub struct Site {
     ambiguous: AtomicBool,
     /// The log was told why calls run without the cache.
     refused: AtomicBool,
+    /// The log was told that values change on their way through JSON.
+    lossy: AtomicBool,
     counters: Counters,
 }
 
@@ -64,6 +66,7 @@ impl Site {
             namespace: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            lossy: AtomicBool::new(false),
             counters: Counters::new(),
         }
     }
@@ -138,6 +141,20 @@ impl Site {
             "the call has no key",
             error,
         )))
+    }
+
+    /// Says once that Redis would not give back what the function returned.
+    pub(crate) fn warn_of_loss(&self, error: Option<&Error>) {
+        if !self.lossy.swap(true, Ordering::Relaxed) {
+            let cause = error
+                .and_then(std::error::Error::source)
+                .map(ToString::to_string);
+            tracing::warn!(
+                function = %self.place(),
+                cause,
+                "values do not survive their own JSON; redis would not give back what was returned",
+            );
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
