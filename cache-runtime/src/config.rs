@@ -8,8 +8,15 @@ mod address;
 pub(crate) mod builder;
 mod environment;
 mod settings;
+#[cfg(test)]
+mod tests;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{fmt, time::Duration};
+
+#[cfg(feature = "tls")]
+pub(crate) use tls::Tls;
 
 /// Everything that a `Cache` is made from.
 #[derive(Clone, Debug)]
@@ -42,16 +49,6 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<Tls>,
     pub(crate) auth: Auth,
     pub(crate) db: i64,
-}
-
-/// How a TLS server proves itself.
-#[cfg(feature = "tls")]
-#[derive(Clone, Debug)]
-pub(crate) struct Tls {
-    /// The name that its certificate must be for.
-    pub(crate) name: rustls::pki_types::ServerName<'static>,
-    /// The authorities that its certificate may come from; `None` for those that the system trusts.
-    pub(crate) authorities: Option<std::sync::Arc<rustls::RootCertStore>>,
 }
 
 /// How a connection says who it is.

@@ -14,6 +14,6 @@ pub(crate) fn refusal() -> Error {
     };
     Error::config(format!(
         "Entra ID login, the default for a host without a password, {why}; \
-         give a password (`REDIS_PASSWORD`), or say that the server asks for none (`REDIS_AUTH=none`)"
+         give a password (`REDIS_PASSWORD`, `password`), or say that the server asks for none (`REDIS_AUTH=none`, `no_auth`)"
     ))
 }

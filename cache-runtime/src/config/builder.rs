@@ -162,7 +162,7 @@ impl CacheBuilder {
         self.build_config_in(|name| std::env::var_os(name))
     }
 
-    fn build_config_in(
+    pub(super) fn build_config_in(
         self,
         environment: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Config, Error> {

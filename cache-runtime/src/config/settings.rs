@@ -178,7 +178,11 @@ impl Settings {
         Ok(Endpoint {
             #[cfg(feature = "tls")]
             tls: match tls {
-                true => Some(self.tls_identity(&server)?),
+                true => Some(super::Tls::new(
+                    server.name,
+                    &server.host,
+                    self.authorities.take(),
+                )?),
                 false => None,
             },
             host: server.host,
@@ -199,8 +203,8 @@ impl Settings {
                 )));
             }
             let host = address::check_host(&value).map_err(|what| {
-                // What has an `@` or is a URL may hold a password.
-                if value.contains('@') || value.contains("://") {
+                // A URL or a connection string may hold a password.
+                if value.contains(['@', '=', ',']) || value.contains("://") {
                     Error::config(format!("`{name}` {what}"))
                 } else {
                     Error::config(format!("`{name}` is `{}`, which {what}", shown(&value)))
@@ -221,7 +225,7 @@ impl Settings {
         .into_iter()
         .flatten()
         {
-            return Err(twice(name, other, "where Redis is"));
+            return Err(twice(name, other, "say where Redis is"));
         }
         let Address {
             tls,
@@ -232,9 +236,9 @@ impl Settings {
             db,
         } = address::parse(url.value.expose())
             .map_err(|what| Error::config(format!("`{name}` {what}")))?;
-        merge(&mut self.username, username, name, "the user's name")?;
-        merge(&mut self.password, password, name, "the password")?;
-        merge(&mut self.db, db, name, "the database")?;
+        merge(&mut self.username, username, name, "set the user")?;
+        merge(&mut self.password, password, name, "set the password")?;
+        merge(&mut self.db, db, name, "set the database")?;
         Ok(Server {
             host,
             port,
@@ -314,24 +318,6 @@ impl Settings {
         }
         Ok(tls)
     }
-
-    #[cfg(feature = "tls")]
-    fn tls_identity(&mut self, server: &Server) -> Result<super::Tls, Error> {
-        let name = rustls::pki_types::ServerName::try_from(server.host.clone()).map_err(|_| {
-            Error::config(format!(
-                "`{}` has a host that no certificate can be for, `{}`; TLS needs a DNS name or an address",
-                server.name,
-                shown(&server.host)
-            ))
-        })?;
-        let authorities = match self.authorities.take() {
-            None => None,
-            Some(Setting { value, name }) => {
-                Some(std::sync::Arc::new(read_authorities(name, value)?))
-            }
-        };
-        Ok(super::Tls { name, authorities })
-    }
 }
 
 /// Where the server is, as it was said.
@@ -342,50 +328,6 @@ struct Server {
     url: Option<bool>,
     /// The setting that said it.
     name: &'static str,
-}
-
-#[cfg(feature = "tls")]
-fn read_authorities(
-    name: &'static str,
-    source: Authorities,
-) -> Result<rustls::RootCertStore, Error> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-
-    let (pem, what) = match source {
-        Authorities::Pem(pem) => (pem, format!("`{name}`")),
-        Authorities::File(path) => {
-            let what = format!("`{name}` is `{}`, which", shown(&path.to_string_lossy()));
-            match std::fs::read(&path) {
-                Ok(pem) => (pem, what),
-                Err(error) => {
-                    return Err(Error::with_source(
-                        crate::error::ErrorKind::Config,
-                        format!("{what} cannot be read; name a file of certificates in PEM form"),
-                        error,
-                    ));
-                }
-            }
-        }
-    };
-    let mut authorities = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|_| {
-            Error::config(format!(
-                "{what} is not in PEM form; write `-----BEGIN CERTIFICATE-----` blocks"
-            ))
-        })?;
-        authorities.add(certificate).map_err(|error| {
-            Error::config(format!(
-                "{what} holds a certificate that cannot be used: {error}"
-            ))
-        })?;
-    }
-    if authorities.is_empty() {
-        return Err(Error::config(format!(
-            "{what} holds no certificate; write `-----BEGIN CERTIFICATE-----` blocks"
-        )));
-    }
-    Ok(authorities)
 }
 
 /// Makes what a URL says a setting, unless it is one already.
@@ -405,7 +347,7 @@ fn merge<T>(
 
 fn twice(one: &str, other: &str, what: &str) -> Error {
     Error::config(format!(
-        "`{one}` and `{other}` both say {what}; remove one of them"
+        "`{one}` and `{other}` both {what}; remove one of them"
     ))
 }
 

@@ -7,6 +7,9 @@
 //! No message that a server sends before the login is repeated unexamined, because old servers quote
 //! the command that they do not know, and that command holds the password.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::Future,
     io,
@@ -208,6 +211,13 @@ impl Connector {
     fn refusal(&self, error: &RedisError, login: Option<&Login>) -> Error {
         let endpoint = &self.endpoint;
         match kind_of(error) {
+            // By `AUTH` alone redis-rs keeps no answer but this.
+            ErrorKind::Auth if error.kind() == redis::ErrorKind::AuthenticationFailed => {
+                Error::new(
+                    ErrorKind::Auth,
+                    format!("redis at {endpoint} refused the login: it does not take the password"),
+                )
+            }
             ErrorKind::Auth => Error::new(
                 ErrorKind::Auth,
                 format!(
@@ -218,6 +228,10 @@ impl Connector {
             ErrorKind::Disconnected => Error::new(
                 ErrorKind::Connect,
                 format!("redis at {endpoint} closed the connection before it answered: {error}"),
+            ),
+            _ if error.kind() == redis::ErrorKind::Parse => Error::new(
+                ErrorKind::Connect,
+                format!("what answers at {endpoint} is not redis"),
             ),
             kind => Error::new(
                 kind,

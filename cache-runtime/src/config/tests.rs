@@ -1,0 +1,823 @@
+use std::{collections::HashMap, ffi::OsString, time::Duration};
+
+use expect_test::{Expect, expect};
+
+use super::{Auth, Config, Login, Place, Secret, builder::CacheBuilder};
+use crate::{
+    auth,
+    error::{Error, ErrorKind},
+};
+
+const SECRET: &str = "hunter2-Zq/9";
+
+fn environment(variables: &[(&str, &str)]) -> impl Fn(&str) -> Option<OsString> + use<> {
+    let variables: HashMap<String, OsString> = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).into()))
+        .collect();
+    move |name| variables.get(name).cloned()
+}
+
+fn config(variables: &[(&str, &str)]) -> Result<Config, Error> {
+    Config::from_environment(environment(variables))
+}
+
+/// The endpoint in one line, for comparison.
+fn endpoint(config: Result<Config, Error>) -> String {
+    let Place::Redis(endpoint) = config.expect("a valid configuration").place else {
+        return "memory".to_owned();
+    };
+    #[cfg(feature = "tls")]
+    let tls = if endpoint.tls.is_some() {
+        "tls"
+    } else {
+        "plain"
+    };
+    #[cfg(not(feature = "tls"))]
+    let tls = "plain";
+    let auth = match &endpoint.auth {
+        Auth::None => "no login".to_owned(),
+        Auth::Entra => "entra".to_owned(),
+        Auth::Password(Login { username, password }) => {
+            format!(
+                "{} {}",
+                username.as_deref().unwrap_or("default"),
+                password.expose()
+            )
+        }
+    };
+    format!("{tls} {endpoint} db {} {auth}", endpoint.db)
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(" <- ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What each of these environments is refused with.
+fn check_refused(environments: &[&[(&str, &str)]], expected: &Expect) {
+    let mut table = String::new();
+    for variables in environments {
+        for (name, value) in *variables {
+            table.push_str(&format!("{name}={value:?}\n"));
+        }
+        let error = config(variables).expect_err(&format!("{variables:?} is refused"));
+        assert_eq!(error.kind(), ErrorKind::Config);
+        table.push_str(&format!("  {}\n", chain(&error)));
+    }
+    expected.assert_eq(&table);
+}
+
+#[test]
+fn without_host_and_url_values_stay_in_this_process() {
+    let config = config(&[]).unwrap();
+    assert!(matches!(config.place, Place::Memory));
+    assert_eq!(config.prefix, "");
+    assert_eq!(config.timeout, Duration::from_millis(250));
+    assert_eq!(config.memory_capacity, 10_000);
+    // What only a server has is of no account then, but must still be readable.
+    assert_eq!(
+        endpoint(self::config(&[
+            ("REDIS_PASSWORD", SECRET),
+            ("REDIS_AUTH", "entra")
+        ])),
+        "memory"
+    );
+    assert!(self::config(&[("REDIS_DB", "one")]).is_err());
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let names = [
+        "REDIS_HOST",
+        "REDIS_PORT",
+        "REDIS_URL",
+        "REDIS_AUTH",
+        "REDIS_USERNAME",
+        "REDIS_PASSWORD",
+        "REDIS_TLS",
+        "REDIS_TLS_CA",
+        "REDIS_DB",
+        "REDIS_KEY_PREFIX",
+        "REDIS_TIMEOUT",
+    ];
+    assert_eq!(endpoint(config(&names.map(|name| (name, "")))), "memory");
+    let all_but_url = names.map(|name| (name, if name == "REDIS_URL" { "redis://h" } else { "" }));
+    assert_eq!(endpoint(config(&all_but_url)), "plain h:6379 db 0 no login");
+}
+
+#[test]
+fn the_url_says_all() {
+    for (url, expected) in [
+        ("redis://cache", "plain cache:6379 db 0 no login"),
+        ("redis://cache/", "plain cache:6379 db 0 no login"),
+        ("redis://cache:7000/3", "plain cache:7000 db 3 no login"),
+        (
+            "redis://127.0.0.1:7000",
+            "plain 127.0.0.1:7000 db 0 no login",
+        ),
+        ("redis://[::1]:7000/15", "plain [::1]:7000 db 15 no login"),
+        ("redis://my_cache", "plain my_cache:6379 db 0 no login"),
+        ("redis://:pw@cache", "plain cache:6379 db 0 default pw"),
+        ("redis://app:pw@cache/1", "plain cache:6379 db 1 app pw"),
+        (
+            "redis://a%3Ab:p%40ss%2Fw%C3%B6rd%25@cache",
+            "plain cache:6379 db 0 a:b p@ss/wörd%",
+        ),
+        (
+            "redis://app:100%sure+1@cache",
+            "plain cache:6379 db 0 app 100%sure+1",
+        ),
+        // An access key of Azure's, as it comes.
+        (
+            "redis://:6Zw0=AzCaABC+x=@cache",
+            "plain cache:6379 db 0 default 6Zw0=AzCaABC+x=",
+        ),
+        ("  redis://cache\n", "plain cache:6379 db 0 no login"),
+        ("redis://:@cache", "plain cache:6379 db 0 no login"),
+    ] {
+        assert_eq!(endpoint(config(&[("REDIS_URL", url)])), expected, "{url}");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn tls_has_its_own_default_port() {
+    for (variables, expected) in [
+        (
+            &[("REDIS_URL", "rediss://cache")][..],
+            "tls cache:6380 db 0 no login",
+        ),
+        (
+            &[("REDIS_URL", "rediss://cache:7000")],
+            "tls cache:7000 db 0 no login",
+        ),
+        (
+            &[("REDIS_URL", "rediss://cache"), ("REDIS_TLS", "yes")],
+            "tls cache:6380 db 0 no login",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "::1"),
+                ("REDIS_AUTH", "none"),
+                ("REDIS_TLS", "on"),
+            ],
+            "tls [::1]:6380 db 0 no login",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_PASSWORD", "pw"),
+                ("REDIS_TLS", "1"),
+            ],
+            "tls cache:6380 db 0 default pw",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_PASSWORD", "pw"),
+                ("REDIS_TLS", "FALSE"),
+            ],
+            "plain cache:6379 db 0 default pw",
+        ),
+    ] {
+        assert_eq!(endpoint(config(variables)), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn host_and_login_are_said_apart() {
+    for (variables, expected) in [
+        (
+            &[("REDIS_HOST", "cache"), ("REDIS_PASSWORD", "pw")][..],
+            "plain cache:6379 db 0 default pw",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "[::1]"),
+                ("REDIS_PASSWORD", " pw\n"),
+                ("REDIS_USERNAME", " app "),
+            ],
+            "plain [::1]:6379 db 0 app  pw\n",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_AUTH", "NONE"),
+                ("REDIS_PORT", "7000"),
+                ("REDIS_DB", "2"),
+            ],
+            "plain cache:7000 db 2 no login",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_AUTH", "password"),
+                ("REDIS_PASSWORD", "pw"),
+            ],
+            "plain cache:6379 db 0 default pw",
+        ),
+        // A URL from the deployment, its secrets from elsewhere.
+        (
+            &[
+                ("REDIS_URL", "redis://cache"),
+                ("REDIS_PASSWORD", "pw"),
+                ("REDIS_USERNAME", "app"),
+                ("REDIS_DB", "4"),
+            ],
+            "plain cache:6379 db 4 app pw",
+        ),
+        (
+            &[("REDIS_URL", "redis://app@cache"), ("REDIS_PASSWORD", "pw")],
+            "plain cache:6379 db 0 app pw",
+        ),
+    ] {
+        assert_eq!(endpoint(config(variables)), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_port_that_kubernetes_sets_says_nothing() {
+    let port = ("REDIS_PORT", "tcp://10.96.0.11:6379");
+    assert_eq!(endpoint(config(&[port])), "memory");
+    assert_eq!(
+        endpoint(config(&[port, ("REDIS_URL", "redis://redis:7000")])),
+        "plain redis:7000 db 0 no login"
+    );
+    assert_eq!(
+        endpoint(config(&[
+            port,
+            ("REDIS_HOST", "redis"),
+            ("REDIS_AUTH", "none")
+        ])),
+        "plain redis:6379 db 0 no login"
+    );
+}
+
+#[test]
+fn the_other_settings_are_read() {
+    let config = config(&[
+        ("REDIS_KEY_PREFIX", "shop:{eu}"),
+        ("REDIS_TIMEOUT", "1s 500ms"),
+    ])
+    .unwrap();
+    assert_eq!(config.prefix, "shop:{eu}");
+    assert_eq!(config.timeout, Duration::from_millis(1500));
+}
+
+#[test]
+fn a_bad_value_is_named_with_what_is_accepted() {
+    check_refused(
+        &[
+            &[("REDIS_HOST", "cache:6379")],
+            &[("REDIS_HOST", "redis://cache")],
+            &[("REDIS_HOST", "/var/run/redis.sock")],
+            &[("REDIS_HOST", "10.0.0.300")],
+            &[("REDIS_HOST", "ca che\n1")],
+            &[("REDIS_PORT", "70000")],
+            &[("REDIS_HOST", "cache"), ("REDIS_PORT", "0")],
+            &[("REDIS_URL", "http://cache")],
+            &[("REDIS_URL", "cache:6379")],
+            &[("REDIS_URL", "cache")],
+            &[("REDIS_URL", "redis://")],
+            &[("REDIS_URL", "redis:///2")],
+            &[("REDIS_URL", "redis://cache:70000")],
+            &[("REDIS_URL", "redis://cache:0")],
+            &[("REDIS_URL", "redis://cache/two")],
+            &[("REDIS_URL", "redis://cache/2/")],
+            &[("REDIS_URL", "redis://cache?protocol=resp3")],
+            &[("REDIS_URL", "redis://ca%20che")],
+            &[("REDIS_URL", "redis://:%FF@cache")],
+            &[("REDIS_AUTH", "kerberos")],
+            &[("REDIS_AUTH", SECRET)],
+            &[("REDIS_TLS", "maybe")],
+            &[("REDIS_DB", "-1")],
+            &[("REDIS_DB", "4294967296")],
+            &[("REDIS_TIMEOUT", "250")],
+            &[("REDIS_TIMEOUT", "0s")],
+            &[("REDIS_TIMEOUT", "2h")],
+            &[(
+                "REDIS_TIMEOUT",
+                "soon, or when a whole paragraph about it has been written down here",
+            )],
+            &[("REDIS_KEY_PREFIX", "my shop")],
+            &[("REDIS_KEY_PREFIX", "100%")],
+            &[("REDIS_KEY_PREFIX", "{}shop")],
+            &[("REDIS_KEY_PREFIX", "{a}{b}")],
+            &[("REDIS_KEY_PREFIX", "}a{")],
+            &[("REDIS_KEY_PREFIX", "a{b")],
+        ],
+        &expect![[r#"
+            REDIS_HOST="cache:6379"
+              `REDIS_HOST` is `cache:6379`, which holds a port; the port goes into `REDIS_PORT`
+            REDIS_HOST="redis://cache"
+              `REDIS_HOST` is a URL; a URL goes into `REDIS_URL`
+            REDIS_HOST="/var/run/redis.sock"
+              `REDIS_HOST` is `/var/run/redis.sock`, which is no name and no address; a host is written as `cache.example.com`, `10.0.0.7` or `::1`
+            REDIS_HOST="10.0.0.300"
+              `REDIS_HOST` is `10.0.0.300`, which is no address; an IPv4 address is four numbers up to 255, for example `10.0.0.7`
+            REDIS_HOST="ca che\n1"
+              `REDIS_HOST` is `ca che\n1`, which is no name and no address; a host is written as `cache.example.com`, `10.0.0.7` or `::1`
+            REDIS_PORT="70000"
+              `REDIS_PORT` is `70000`; it is a number from 1 to 65535
+            REDIS_HOST="cache"
+            REDIS_PORT="0"
+              `REDIS_PORT` is `0`; a port is a number from 1 to 65535
+            REDIS_URL="http://cache"
+              `REDIS_URL` has the scheme `http`; write `redis://user:password@host:port/db`, or `rediss://…` for TLS
+            REDIS_URL="cache:6379"
+              `REDIS_URL` has no scheme; write `redis://user:password@host:port/db`, or `rediss://…` for TLS
+            REDIS_URL="cache"
+              `REDIS_URL` cannot be read (relative URL without a base); write `redis://user:password@host:port/db`, or `rediss://…` for TLS, with `%40` for an `@` in the password, and the like for `:` `/` `?` `#` `%`
+            REDIS_URL="redis://"
+              `REDIS_URL` has no host; write `redis://user:password@host:port/db`, or `rediss://…` for TLS
+            REDIS_URL="redis:///2"
+              `REDIS_URL` has no host; write `redis://user:password@host:port/db`, or `rediss://…` for TLS
+            REDIS_URL="redis://cache:70000"
+              `REDIS_URL` cannot be read (invalid port number); write `redis://user:password@host:port/db`, or `rediss://…` for TLS, with `%40` for an `@` in the password, and the like for `:` `/` `?` `#` `%`
+            REDIS_URL="redis://cache:0"
+              `REDIS_URL` has the port 0; the port is a number from 1 to 65535
+            REDIS_URL="redis://cache/two"
+              `REDIS_URL` has a path that is no database; the path is the database's number, for example `/2`
+            REDIS_URL="redis://cache/2/"
+              `REDIS_URL` has a path that is no database; the path is the database's number, for example `/2`
+            REDIS_URL="redis://cache?protocol=resp3"
+              `REDIS_URL` has a part after `?` or `#`, of which there is none; write `redis://user:password@host:port/db`, or `rediss://…` for TLS, with `%3F` for a `?` and `%23` for a `#` in the password
+            REDIS_URL="redis://ca%20che"
+              `REDIS_URL` has a host that is no name and no address; a host is written as `cache.example.com`, `10.0.0.7` or `::1`
+            REDIS_URL="redis://:%FF@cache"
+              `REDIS_URL` has a user or password whose percent escapes are not UTF-8
+            REDIS_AUTH="kerberos"
+              `REDIS_AUTH` is `kerberos`; it is `entra`, `password` or `none`, and the password itself goes into `REDIS_PASSWORD`
+            REDIS_AUTH="hunter2-Zq/9"
+              `REDIS_AUTH` is something else; it is `entra`, `password` or `none`, and the password itself goes into `REDIS_PASSWORD`
+            REDIS_TLS="maybe"
+              `REDIS_TLS` is `maybe`; it is `true` or `false`
+            REDIS_DB="-1"
+              `REDIS_DB` is `-1`; it is a database's number, 0 or more
+            REDIS_DB="4294967296"
+              `REDIS_DB` is `4294967296`; it is a database's number, 0 or more
+            REDIS_TIMEOUT="250"
+              `REDIS_TIMEOUT` is `250`; it is a duration with its unit, for example `250ms` or `1s`
+            REDIS_TIMEOUT="0s"
+              `REDIS_TIMEOUT` is `0s`; it is from `1ms` to `1h`
+            REDIS_TIMEOUT="2h"
+              `REDIS_TIMEOUT` is `2h`; it is from `1ms` to `1h`
+            REDIS_TIMEOUT="soon, or when a whole paragraph about it has been written down here"
+              `REDIS_TIMEOUT` is `soon, or when a whole paragraph about it has been written do…`; it is a duration with its unit, for example `250ms` or `1s`
+            REDIS_KEY_PREFIX="my shop"
+              `REDIS_KEY_PREFIX` is `my shop`: a prefix holds no `%`, no white space and no control characters
+            REDIS_KEY_PREFIX="100%"
+              `REDIS_KEY_PREFIX` is `100%`: a prefix holds no `%`, no white space and no control characters
+            REDIS_KEY_PREFIX="{}shop"
+              `REDIS_KEY_PREFIX` is `{}shop`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+            REDIS_KEY_PREFIX="{a}{b}"
+              `REDIS_KEY_PREFIX` is `{a}{b}`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+            REDIS_KEY_PREFIX="}a{"
+              `REDIS_KEY_PREFIX` is `}a{`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+            REDIS_KEY_PREFIX="a{b"
+              `REDIS_KEY_PREFIX` is `a{b`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+        "#]],
+    );
+}
+
+#[test]
+fn a_contradiction_is_named_by_both_sides() {
+    check_refused(
+        &[
+            &[("REDIS_URL", "redis://cache"), ("REDIS_HOST", "cache")],
+            &[("REDIS_URL", "redis://cache"), ("REDIS_PORT", "6379")],
+            &[("REDIS_URL", "redis://:a@cache"), ("REDIS_PASSWORD", "a")],
+            &[
+                ("REDIS_URL", "redis://app:a@cache"),
+                ("REDIS_USERNAME", "app"),
+            ],
+            &[("REDIS_URL", "redis://cache/1"), ("REDIS_DB", "1")],
+            &[("REDIS_URL", "redis://cache"), ("REDIS_TLS", "true")],
+            &[("REDIS_URL", "rediss://cache"), ("REDIS_TLS", "false")],
+            &[("REDIS_URL", "redis://app@cache")],
+            &[("REDIS_URL", "redis://:a@cache"), ("REDIS_AUTH", "none")],
+            &[("REDIS_URL", "redis://:a@cache"), ("REDIS_AUTH", "entra")],
+            &[("REDIS_URL", "redis://cache"), ("REDIS_AUTH", "entra")],
+            &[("REDIS_URL", "redis://cache"), ("REDIS_AUTH", "password")],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_PASSWORD", "a"),
+                ("REDIS_AUTH", "none"),
+            ],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_USERNAME", "a"),
+                ("REDIS_AUTH", "none"),
+            ],
+            &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "password")],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_AUTH", "entra"),
+                ("REDIS_TLS", "no"),
+            ],
+            &[("REDIS_HOST", "cache"), ("REDIS_TLS", "no")],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_PASSWORD", "a"),
+                ("REDIS_TLS_CA", "/ca.pem"),
+            ],
+            &[("REDIS_URL", "redis://cache"), ("REDIS_TLS_CA", "/ca.pem")],
+        ],
+        &expect![[r#"
+            REDIS_URL="redis://cache"
+            REDIS_HOST="cache"
+              `REDIS_URL` and `REDIS_HOST` both say where Redis is; remove one of them
+            REDIS_URL="redis://cache"
+            REDIS_PORT="6379"
+              `REDIS_URL` and `REDIS_PORT` both say where Redis is; remove one of them
+            REDIS_URL="redis://:a@cache"
+            REDIS_PASSWORD="a"
+              `REDIS_URL` and `REDIS_PASSWORD` both set the password; remove one of them
+            REDIS_URL="redis://app:a@cache"
+            REDIS_USERNAME="app"
+              `REDIS_URL` and `REDIS_USERNAME` both set the user; remove one of them
+            REDIS_URL="redis://cache/1"
+            REDIS_DB="1"
+              `REDIS_URL` and `REDIS_DB` both set the database; remove one of them
+            REDIS_URL="redis://cache"
+            REDIS_TLS="true"
+              `REDIS_URL` begins with `redis://`, which is not TLS, but `REDIS_TLS=true` says otherwise; remove `REDIS_TLS=true`
+            REDIS_URL="rediss://cache"
+            REDIS_TLS="false"
+              `REDIS_URL` begins with `rediss://`, which is TLS, but `REDIS_TLS=false` says otherwise; remove `REDIS_TLS=false`
+            REDIS_URL="redis://app@cache"
+              `REDIS_URL` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user
+            REDIS_URL="redis://:a@cache"
+            REDIS_AUTH="none"
+              `REDIS_AUTH=none` goes without a password, but `REDIS_URL` sets one; remove one of them
+            REDIS_URL="redis://:a@cache"
+            REDIS_AUTH="entra"
+              `REDIS_AUTH=entra` goes without a password, but `REDIS_URL` sets one; remove one of them
+            REDIS_URL="redis://cache"
+            REDIS_AUTH="entra"
+              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_URL` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+            REDIS_URL="redis://cache"
+            REDIS_AUTH="password"
+              `REDIS_AUTH=password` needs a password, and none is set; set `REDIS_PASSWORD`
+            REDIS_HOST="cache"
+            REDIS_PASSWORD="a"
+            REDIS_AUTH="none"
+              `REDIS_AUTH=none` goes without a password, but `REDIS_PASSWORD` sets one; remove one of them
+            REDIS_HOST="cache"
+            REDIS_USERNAME="a"
+            REDIS_AUTH="none"
+              `REDIS_USERNAME` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user
+            REDIS_HOST="cache"
+            REDIS_AUTH="password"
+              `REDIS_AUTH=password` needs a password, and none is set; set `REDIS_PASSWORD`
+            REDIS_HOST="cache"
+            REDIS_AUTH="entra"
+            REDIS_TLS="no"
+              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+            REDIS_HOST="cache"
+            REDIS_TLS="no"
+              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+            REDIS_HOST="cache"
+            REDIS_PASSWORD="a"
+            REDIS_TLS_CA="/ca.pem"
+              `REDIS_TLS_CA` names certificate authorities, but there is no TLS; set `REDIS_TLS=true`, or write `rediss://`
+            REDIS_URL="redis://cache"
+            REDIS_TLS_CA="/ca.pem"
+              `REDIS_TLS_CA` names certificate authorities, but there is no TLS; set `REDIS_TLS=true`, or write `rediss://`
+        "#]],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_not_utf8_is_refused_by_name() {
+    use std::os::unix::ffi::OsStringExt;
+    for name in ["REDIS_HOST", "REDIS_PASSWORD"] {
+        let error = Config::from_environment(|asked| {
+            (asked == name).then(|| OsString::from_vec(vec![b'a', 0xff]))
+        })
+        .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("`{name}` is not UTF-8; write it in UTF-8")
+        );
+    }
+}
+
+#[test]
+fn entra_id_is_chosen_for_a_host_alone_and_refused_by_its_reason() {
+    for variables in [
+        &[("REDIS_HOST", "cache")][..],
+        &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
+    ] {
+        assert_eq!(
+            endpoint(config(variables)),
+            if cfg!(feature = "tls") {
+                "tls cache:6380 db 0 entra"
+            } else {
+                "plain cache:6380 db 0 entra"
+            }
+        );
+    }
+    let refusal = auth::login(&Auth::Entra).unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Config);
+    let reason = if cfg!(feature = "entra-id") {
+        "is not in cache-runtime 0.1"
+    } else {
+        "needs the feature `entra-id`"
+    };
+    assert!(refusal.to_string().contains(reason), "{refusal}");
+    assert!(refusal.to_string().contains("REDIS_AUTH=none"), "{refusal}");
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn tls_without_its_feature_is_refused_by_the_features_name() {
+    for variables in [
+        &[("REDIS_URL", "rediss://cache")][..],
+        &[
+            ("REDIS_HOST", "cache"),
+            ("REDIS_AUTH", "none"),
+            ("REDIS_TLS", "true"),
+        ],
+    ] {
+        let error = config(variables).unwrap_err().to_string();
+        assert!(
+            error.ends_with("asks for TLS; add the feature `tls` of cache-runtime"),
+            "{error}"
+        );
+    }
+}
+
+#[cfg(feature = "tls")]
+mod certificates {
+    use super::*;
+
+    const CA: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBmDCCAT2gAwIBAgIUWDrJ9PJZVW7qxCxGh/h9Wj0z9ZcwCgYIKoZIzj0EAwIw
+IDEeMBwGA1UEAwwVY2FjaGUtcnVudGltZSB0ZXN0IENBMCAXDTI2MTEyMjE4MjQz
+MVoYDzIxMjYxMDI5MTgyNDMxWjAgMR4wHAYDVQQDDBVjYWNoZS1ydW50aW1lIHRl
+c3QgQ0EwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATq4qQrnZUtovT50Av/de14
+vnnwq8uPXiWvhteUbzvSsQHqLU9v6rWUNZ+RccbGaUK9MkdjGk66SRGHhl8k814r
+o1MwUTAdBgNVHQ4EFgQU11OY/dxJBAT3dI0KM5ikwul4nBQwHwYDVR0jBBgwFoAU
+11OY/dxJBAT3dI0KM5ikwul4nBQwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQD
+AgNJADBGAiEArm/t1AG/x9NKS+X1Vzs/D/9xueO+wBE30iFBjw3pLawCIQD8LD12
+lbar+spgbgVdxdl39futazWdbKtfAtBad6538A==
+-----END CERTIFICATE-----
+";
+
+    fn authorities(pem: impl Into<Vec<u8>>) -> Result<usize, String> {
+        let config = CacheBuilder::default()
+            .url("rediss://cache")
+            .tls_ca_pem(pem)
+            .build_config();
+        let Place::Redis(endpoint) = config.map_err(|error| chain(&error))?.place else {
+            unreachable!("a URL is set")
+        };
+        Ok(endpoint.tls.unwrap().authorities.unwrap().len())
+    }
+
+    #[test]
+    fn are_read_from_pem() {
+        assert_eq!(authorities(CA), Ok(1));
+        assert_eq!(authorities(format!("words between\n{CA}\n{CA}")), Ok(2));
+    }
+
+    #[test]
+    fn that_cannot_be_read_are_refused() {
+        assert_eq!(
+            authorities(""),
+            Err(
+                "`tls_ca_pem` holds no certificate; write `-----BEGIN CERTIFICATE-----` blocks"
+                    .to_owned()
+            )
+        );
+        assert_eq!(
+            authorities(CA.replace("-----END CERTIFICATE-----", "")),
+            Err(
+                "`tls_ca_pem` is broken PEM; write `-----BEGIN CERTIFICATE-----` blocks".to_owned()
+            )
+        );
+        assert_eq!(
+            authorities(CA.replace("MIIBmDCC", "MIIBmDCD")),
+            Err("`tls_ca_pem` holds a certificate that cannot be used (invalid peer certificate: BadEncoding)".to_owned())
+        );
+    }
+
+    #[test]
+    fn come_from_the_named_file() {
+        let missing = config(&[
+            ("REDIS_URL", "rediss://cache"),
+            ("REDIS_TLS_CA", "/nowhere/ca.pem"),
+        ])
+        .unwrap_err();
+        assert_eq!(
+            chain(&missing),
+            "`REDIS_TLS_CA` is `/nowhere/ca.pem`, which cannot be read; name a file of certificates in PEM form \
+             <- No such file or directory (os error 2)"
+        );
+        let no_certificate = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let error = config(&[
+            ("REDIS_URL", "rediss://cache"),
+            ("REDIS_TLS_CA", no_certificate),
+        ])
+        .unwrap_err();
+        assert!(
+            error.to_string().ends_with(
+                "which holds no certificate; write `-----BEGIN CERTIFICATE-----` blocks"
+            )
+        );
+    }
+
+    #[test]
+    fn a_host_that_no_certificate_can_be_for_is_refused() {
+        let label = "a".repeat(64);
+        let error = CacheBuilder::default()
+            .host(&*label)
+            .no_auth()
+            .tls(true)
+            .build_config()
+            .unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("which no certificate can be for"),
+            "{error}"
+        );
+        assert!(
+            CacheBuilder::default()
+                .host(&*label)
+                .no_auth()
+                .build_config()
+                .is_ok()
+        );
+    }
+}
+
+#[test]
+fn the_builder_means_what_the_variables_mean() {
+    let builder = CacheBuilder::default;
+    let built = |builder: CacheBuilder| endpoint(builder.build_config());
+    assert_eq!(built(builder()), "memory");
+    assert_eq!(
+        built(builder().url("redis://app:pw@cache/2")),
+        "plain cache:6379 db 2 app pw"
+    );
+    assert_eq!(
+        built(builder().host("cache").port(7000).no_auth().db(3)),
+        "plain cache:7000 db 3 no login"
+    );
+    assert_eq!(
+        built(builder().host("cache").username("app").password("pw")),
+        "plain cache:6379 db 0 app pw"
+    );
+    assert_eq!(built(builder().url("redis://cache").in_memory()), "memory");
+    let config = builder()
+        .prefix("shop")
+        .timeout(Duration::from_secs(1))
+        .memory_capacity(5)
+        .build_config()
+        .unwrap();
+    assert_eq!(
+        (&*config.prefix, config.timeout, config.memory_capacity),
+        ("shop", Duration::from_secs(1), 5)
+    );
+}
+
+#[test]
+fn the_builder_is_refused_by_its_own_words() {
+    let builder = CacheBuilder::default;
+    for (builder, expected) in [
+        (
+            builder().password(SECRET),
+            "`password` is set, but not where Redis is; set `host` or `url`, or `in_memory` to do without",
+        ),
+        (
+            builder().url("redis://cache").host("cache"),
+            "`url` and `host` both say where Redis is; remove one of them",
+        ),
+        (
+            builder().host("cache").no_auth().password(SECRET),
+            "`no_auth` goes without a password, but `password` sets one; remove one of them",
+        ),
+        (
+            builder().url("rediss://cache").tls(false),
+            "`url` begins with `rediss://`, which is TLS, but `tls(false)` says otherwise; remove `tls(false)`",
+        ),
+        (
+            builder().timeout(Duration::ZERO),
+            "`timeout` is `0s`; it is from `1ms` to `1h`",
+        ),
+        (
+            builder().memory_capacity(0),
+            "`memory_capacity` is 0, which would keep nothing; use 1 or more",
+        ),
+    ] {
+        assert_eq!(builder.build_config().unwrap_err().to_string(), expected);
+    }
+}
+
+#[test]
+fn code_wins_over_the_environment() {
+    let variables = [
+        ("REDIS_URL", "redis://there:1111/7"),
+        ("REDIS_PASSWORD", "pw"),
+        ("REDIS_KEY_PREFIX", "env"),
+        ("REDIS_TIMEOUT", "1s"),
+    ];
+    let built = |builder: CacheBuilder| builder.build_config_in(environment(&variables));
+    let from_env = || CacheBuilder::default().from_env();
+    assert_eq!(
+        endpoint(built(from_env())),
+        "plain there:1111 db 7 default pw"
+    );
+    assert_eq!(
+        endpoint(built(from_env().host("here"))),
+        "plain here:6379 db 0 default pw"
+    );
+    assert_eq!(
+        endpoint(built(from_env().password("own"))),
+        "plain there:1111 db 7 default own"
+    );
+    assert_eq!(endpoint(built(from_env().in_memory())), "memory");
+    assert_eq!(endpoint(built(CacheBuilder::default())), "memory");
+    let config = built(from_env().prefix("code")).unwrap();
+    assert_eq!(
+        (&*config.prefix, config.timeout),
+        ("code", Duration::from_secs(1))
+    );
+    // Without a server in the environment, a password in code is no mistake: it waits for one.
+    let nowhere = from_env().password("own").build_config_in(environment(&[]));
+    assert_eq!(endpoint(nowhere), "memory");
+}
+
+/// However it is misplaced, no message and no `Debug` shows the password.
+#[test]
+fn p8_no_configuration_shows_a_secret() {
+    let encoded = SECRET.replace('/', "%2F");
+    let urls = [
+        format!("redis://app:{encoded}@cache"),
+        format!("redis://app:{SECRET}@cache"),
+        format!("redis://:{encoded}@cache:notaport"),
+        format!("redis://:{encoded}@cache/two"),
+        format!("redis://:{encoded}@ca che"),
+        format!("redis://:{encoded}@"),
+        format!("redis://:{encoded}@cache?x"),
+        format!("redis://cache/{encoded}"),
+        format!("redis://cache?password={encoded}"),
+        format!("redis://{encoded}"),
+        format!("http://:{encoded}@cache"),
+        format!("app:{encoded}@cache:6379"),
+        format!("{encoded}@cache"),
+        encoded.clone(),
+        format!("cache,password={encoded},ssl=True"),
+    ];
+    let mut environments: Vec<Vec<(&str, &str)>> = Vec::new();
+    for url in &urls {
+        environments.push(vec![("REDIS_URL", url)]);
+        environments.push(vec![("REDIS_URL", url), ("REDIS_PASSWORD", SECRET)]);
+        environments.push(vec![("REDIS_URL", url), ("REDIS_AUTH", "none")]);
+        if url.contains(['@', '=']) || url.contains("://") {
+            environments.push(vec![("REDIS_HOST", url), ("REDIS_PASSWORD", SECRET)]);
+        }
+    }
+    environments.push(vec![("REDIS_AUTH", SECRET)]);
+    environments.push(vec![("REDIS_HOST", "cache"), ("REDIS_PASSWORD", SECRET)]);
+    environments.push(vec![
+        ("REDIS_HOST", "cache"),
+        ("REDIS_PASSWORD", SECRET),
+        ("REDIS_AUTH", "none"),
+    ]);
+    environments.push(vec![
+        ("REDIS_HOST", "cache"),
+        ("REDIS_PASSWORD", SECRET),
+        ("REDIS_AUTH", "entra"),
+    ]);
+    let (mut accepted, mut refused) = (0, 0);
+    for variables in &environments {
+        let shown = match config(variables) {
+            Ok(config) => {
+                accepted += 1;
+                format!("{config:?} {config:#?}")
+            }
+            Err(error) => {
+                refused += 1;
+                format!("{} {error:?} {error:#?}", chain(&error))
+            }
+        };
+        assert!(!shown.contains("hunter2"), "{variables:?} shows {shown}");
+    }
+    assert!(accepted >= 2 && refused >= 50, "{accepted} {refused}");
+
+    let builder = CacheBuilder::default().url(&*urls[0]).password(SECRET);
+    assert!(!format!("{builder:?} {builder:#?}").contains("hunter2"));
+    assert_eq!(format!("{:?}", Secret::new(SECRET)), "<redacted>");
+}

@@ -1,0 +1,328 @@
+use std::{
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener},
+    process::{Child, Command, Stdio},
+};
+
+use redis::aio::ConnectionLike;
+
+use super::*;
+use crate::config::{Auth, Secret};
+
+const SECRET: &str = "hunter2-Zq/9";
+
+/// A real server on a port of its own, killed when dropped.
+struct Server {
+    child: Child,
+    port: u16,
+}
+
+impl Server {
+    fn start(options: &[&str]) -> Self {
+        // The port may be taken again before the server has it; then it ends, and the next is tried.
+        for _ in 0..20 {
+            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+                .unwrap()
+                .local_addr()
+                .unwrap()
+                .port();
+            let child = Command::new("redis-server")
+                .args([
+                    "--bind",
+                    "127.0.0.1",
+                    "--save",
+                    "",
+                    "--dir",
+                    "/tmp",
+                    "--port",
+                    &port.to_string(),
+                ])
+                .args(options)
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server is installed");
+            let mut server = Self { child, port };
+            while server.child.try_wait().unwrap().is_none() {
+                if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+                    return server;
+                }
+                std::thread::yield_now();
+            }
+        }
+        panic!("redis-server does not start with {options:?}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn endpoint(port: u16, auth: Auth) -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port,
+        #[cfg(feature = "tls")]
+        tls: None,
+        auth,
+        db: 0,
+    }
+}
+
+fn password(username: Option<&str>, password: &str) -> Auth {
+    Auth::Password(Login {
+        username: username.map(str::to_owned),
+        password: Secret::new(password),
+    })
+}
+
+async fn connect(endpoint: Endpoint) -> Result<MultiplexedConnection, Error> {
+    // Spawned, as its users do: the future must be `Send`.
+    let connector = Connector::new(endpoint)?;
+    let connecting = tokio::spawn(async move { connector.connect(Arc::new(Pulse::new())).await });
+    let (connection, driver) = connecting.await.expect("connecting does not panic")?;
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+async fn refused(endpoint: Endpoint) -> (ErrorKind, String) {
+    let error = connect(endpoint)
+        .await
+        .expect_err("the connection is refused");
+    let source = std::error::Error::source(&error).map(|source| format!(" <- {source}"));
+    let text = format!("{error}{}", source.unwrap_or_default());
+    assert!(
+        !format!("{text} {error:?}").contains("hunter2"),
+        "p8: {text} {error:?}"
+    );
+    (error.kind(), text)
+}
+
+async fn ask(connection: &mut MultiplexedConnection, command: &[&str]) -> String {
+    let mut cmd = redis::cmd(command[0]);
+    cmd.arg(&command[1..]);
+    cmd.query_async(connection)
+        .await
+        .expect("the server answers")
+}
+
+#[tokio::test]
+async fn the_newest_protocol_is_used() {
+    let server = Server::start(&[]);
+    let mut connection = connect(endpoint(server.port, Auth::None)).await.unwrap();
+    let info = ask(&mut connection, &["CLIENT", "INFO"]).await;
+    assert!(info.contains(" resp=3"), "{info}");
+    assert!(info.contains(" db=0 "), "{info}");
+}
+
+#[tokio::test]
+async fn the_database_is_selected() {
+    let server = Server::start(&["--databases", "8"]);
+    let mut connection = connect(Endpoint {
+        db: 7,
+        ..endpoint(server.port, Auth::None)
+    })
+    .await
+    .unwrap();
+    let info = ask(&mut connection, &["CLIENT", "INFO"]).await;
+    assert!(info.contains(" db=7 "), "{info}");
+    assert_eq!(connection.get_db(), 7);
+
+    let (kind, text) = refused(Endpoint {
+        db: 8,
+        ..endpoint(server.port, Auth::None)
+    })
+    .await;
+    assert_eq!(kind, ErrorKind::Server);
+    assert!(
+        text.ends_with("refused the connection: ERR DB index is out of range"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_acl_user_logs_in_with_the_right_password_only() {
+    // No right but one: neither the login nor what redis-rs tells of itself needs any.
+    let user = format!("--user app on >{SECRET} ~* +get");
+    let server = Server::start(&[&user, "--user default off"]);
+    let mut connection = connect(endpoint(server.port, password(Some("app"), SECRET)))
+        .await
+        .unwrap();
+    let value: Option<String> = redis::cmd("GET")
+        .arg("key")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(value, None);
+
+    let at = format!("redis at 127.0.0.1:{} refused the login:", server.port);
+    for auth in [
+        password(Some("app"), "hunter2-wrong"),
+        password(Some("other"), SECRET),
+        password(None, SECRET),
+        Auth::None,
+    ] {
+        let (kind, text) = refused(endpoint(server.port, auth.clone())).await;
+        assert_eq!(kind, ErrorKind::Auth, "{auth:?}");
+        let code = if auth == Auth::None {
+            "NOAUTH"
+        } else {
+            "WRONGPASS"
+        };
+        assert!(text.starts_with(&format!("{at} {code} ")), "{text}");
+    }
+}
+
+/// The server does not know `HELLO`, and says so by quoting it, password and all.
+#[tokio::test]
+async fn p8_a_server_without_resp3_is_asked_for_resp2() {
+    let server = Server::start(&["--requirepass", SECRET, "--rename-command", "HELLO", ""]);
+    let mut connection = connect(endpoint(server.port, password(None, SECRET)))
+        .await
+        .unwrap();
+    let info = ask(&mut connection, &["CLIENT", "INFO"]).await;
+    assert!(info.contains(" resp=2"), "{info}");
+
+    let (kind, text) = refused(endpoint(server.port, password(None, "hunter2-wrong"))).await;
+    assert_eq!(kind, ErrorKind::Auth);
+    assert!(
+        text.ends_with("refused the login: it does not take the password"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn p8_what_a_server_quotes_of_the_login_is_not_repeated() {
+    for (quoting, expected) in [
+        (
+            format!("-ERR no such thing as {SECRET}\r\n"),
+            "ERR no such thing as <redacted>",
+        ),
+        // Servers cut what they quote, so that the password may be there in part.
+        (
+            "-ERR bad command, with args beginning with: '3' 'AUTH' 'hunter2-Z\r\n".to_owned(),
+            "ERR bad command",
+        ),
+    ] {
+        let port = answering(format!("{quoting}{}", "+OK\r\n".repeat(4)));
+        let (kind, text) = refused(endpoint(port, password(None, SECRET))).await;
+        assert_eq!(kind, ErrorKind::Server);
+        assert!(
+            text.ends_with(&format!("refused the connection: {expected}")),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_redis_is_not_connected_to() {
+    let (kind, text) = refused(endpoint(answering(String::new()), Auth::None)).await;
+    assert_eq!(kind, ErrorKind::Connect);
+    assert!(
+        text.contains("closed the connection before it answered"),
+        "{text}"
+    );
+
+    let (kind, text) = refused(endpoint(
+        answering("HTTP/1.1 400 Bad Request\r\n\r\n".to_owned()),
+        Auth::None,
+    ))
+    .await;
+    assert_eq!(kind, ErrorKind::Connect);
+    assert!(text.ends_with("is not redis"), "{text}");
+}
+
+#[tokio::test]
+async fn a_port_without_a_server_is_told_with_its_reason() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let (kind, text) = refused(endpoint(port, Auth::None)).await;
+    assert_eq!(kind, ErrorKind::Connect);
+    assert_eq!(
+        text,
+        format!("cannot connect to redis at 127.0.0.1:{port} <- Connection refused (os error 111)")
+    );
+}
+
+#[cfg(feature = "tls")]
+#[tokio::test]
+async fn a_server_without_tls_is_told_from_one_with_it() {
+    // A real server waits for the end of what it takes for a line, and so answers nothing.
+    let port = answering("-ERR Protocol error\r\n".to_owned());
+    let mut endpoint = endpoint(port, Auth::None);
+    let authorities = rustls::RootCertStore::empty();
+    endpoint.tls = Some(crate::config::Tls {
+        name: "127.0.0.1".try_into().unwrap(),
+        authorities: Some(Arc::new(authorities)),
+    });
+    let (kind, text) = refused(endpoint).await;
+    assert_eq!(kind, ErrorKind::Connect);
+    assert!(
+        text.starts_with(&format!(
+            "no TLS connection with redis at 127.0.0.1:{} <- ",
+            port
+        )),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn every_byte_marks_the_pulse() {
+    let server = Server::start(&[]);
+    let pulse = Arc::new(Pulse {
+        last_byte: AtomicU64::new(0),
+    });
+    let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
+    // Far enough from the epoch for the pulse to show.
+    while EPOCH.elapsed() < Duration::from_millis(5) {
+        std::thread::yield_now();
+    }
+    let (mut connection, driver) = connector.connect(Arc::clone(&pulse)).await.unwrap();
+    tokio::spawn(driver);
+    let connected = pulse.last_byte();
+    assert!(connected > *EPOCH, "the server's greeting counts");
+
+    while connected.elapsed() < Duration::from_millis(5) {
+        std::thread::yield_now();
+    }
+    assert_eq!(pulse.last_byte(), connected, "silence does not count");
+    ask(&mut connection, &["PING"]).await;
+    assert!(pulse.last_byte() > connected, "an answer counts");
+    assert!(pulse.last_byte() <= Instant::now());
+}
+
+#[test]
+fn a_pulse_never_goes_back() {
+    let pulse = Pulse {
+        last_byte: AtomicU64::new(0),
+    };
+    let at = |millis| *EPOCH + Duration::from_millis(millis);
+    for (now, last) in [(7, 7), (5, 7), (8, 8)] {
+        pulse.mark_at(at(now));
+        assert_eq!(pulse.last_byte(), at(last));
+    }
+    let before = EPOCH.checked_sub(Duration::from_secs(1));
+    pulse.mark_at(before.unwrap_or(*EPOCH));
+    assert_eq!(pulse.last_byte(), at(8));
+}
+
+/// A port where one connection after the other gets this answer, and is then closed.
+fn answering(answer: String) -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            // Whatever is asked: the question is one packet.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    port
+}
