@@ -108,7 +108,6 @@ impl Cache {
     /// crates and of other programs.
     ///
     /// [`Entry::put`] needs a ttl here: [`Entry::with_ttl`].
-    #[must_use]
     pub fn entry<R>(&self, key: &str) -> Entry<R>
     where
         R: Serialize + DeserializeOwned + Send + 'static,
@@ -221,6 +220,7 @@ impl Cache {
         Stats {
             store,
             flights: self.0.flights.len(),
+            reads: self.0.reads.len(),
             unfinished_invalidations: self.0.unfinished.len(),
             sites: sites(),
         }

@@ -20,7 +20,7 @@ use crate::{
     codec::Codec,
     error::{Error, ErrorKind},
     global,
-    lookup::{Lookup, report},
+    lookup::{Lookup, kept_in_process, report},
     policy::{Policy, Rules},
     probe::{ByBytes as _, ErrorAlone as _, Probe, Shared as _},
     site::{Key, Site},
@@ -196,7 +196,12 @@ impl<R> Entry<R> {
         };
         let value = match &cache.store {
             Store::Memory(memory) => {
-                Prepared::Memory(Arc::clone(memory), self.rules.share(value, None)?)
+                let answer = self.rules.share(value, None)?;
+                let kept = kept_in_process(self.site, &*self.rules, value, &answer);
+                let kept = kept.ok_or_else(|| {
+                    Error::new(ErrorKind::Encode, "the value does not survive its own JSON")
+                })?;
+                Prepared::Memory(Arc::clone(memory), kept)
             }
             Store::Redis(redis) => Prepared::Redis(Arc::clone(redis), self.rules.encode(value)?),
         };

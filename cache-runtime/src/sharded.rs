@@ -13,8 +13,10 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Sharded<V> {
     hasher: RandomState,
-    shards: Box<[Mutex<HashMap<Arc<str>, V>>]>,
+    shards: Box<[Shard<V>]>,
 }
+
+type Shard<V> = Mutex<HashMap<Arc<str>, V>>;
 
 impl<V> Sharded<V> {
     pub(crate) fn new() -> Self {

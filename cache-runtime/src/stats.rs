@@ -162,6 +162,8 @@ pub struct Stats {
     pub store: StoreStats,
     /// Keys whose bodies run right now.
     pub flights: usize,
+    /// Keys that Redis is being asked for right now.
+    pub reads: usize,
     /// Keys whose invalidation has not reached Redis yet.
     pub unfinished_invalidations: usize,
     /// Every annotated function that was called in this process, whichever cache served it.
