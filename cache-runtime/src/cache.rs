@@ -25,7 +25,12 @@ use crate::{
     shared_read::SharedReads,
     site::{Key, sites},
     stats::{Stats, StoreStats},
-    store::{Store, connect::Connector, memory::MemoryStore, redis::RedisStore},
+    store::{
+        Store,
+        connect::Connector,
+        memory::MemoryStore,
+        redis::{RedisStore, Urgency},
+    },
     token::{self, Keys},
     unfinished::Unfinished,
 };
@@ -285,7 +290,8 @@ impl Inner {
             keys: &keys,
             longest,
         };
-        let deleted = token::invalidate(redis, &keys, Instant::now() + timeout).await;
+        let deleted =
+            token::invalidate(redis, &keys, Urgency::Urgent, Instant::now() + timeout).await;
         if deleted.is_ok() {
             unfinished.done = true;
             self.unfinished.finish(key);
@@ -299,7 +305,9 @@ impl Inner {
         };
         let mut result = Ok(());
         for keys in self.unfinished.due().unwrap_or_default() {
-            match token::invalidate(redis, &keys, Instant::now() + self.timeout).await {
+            match token::invalidate(redis, &keys, Urgency::Urgent, Instant::now() + self.timeout)
+                .await
+            {
                 Ok(()) => self.unfinished.finish(&keys.value),
                 Err(error) => {
                     result = Err(error);

@@ -35,7 +35,11 @@ use crate::{
     shared_read::{Arrival, Turn as ReadTurn},
     site::{Key, Site},
     stats::Counters,
-    store::{Store, memory::MemoryStore, redis::RedisStore},
+    store::{
+        Store,
+        memory::MemoryStore,
+        redis::{RedisStore, Urgency},
+    },
     token::{self, Acquired, Keys, Stored, Token},
 };
 
@@ -236,7 +240,7 @@ impl<R> Call<'_, R> {
         let keys = self.keys();
         match self
             .budget
-            .spend(|deadline| token::invalidate(redis, &keys, deadline))
+            .spend(|deadline| token::invalidate(redis, &keys, Urgency::Ordinary, deadline))
             .await
         {
             Ok(()) => {

@@ -176,14 +176,20 @@ impl Site {
 
     fn list(&'static self, namespace: &Namespace) {
         let mut seen = lock(&SEEN);
-        for (other, theirs) in seen.iter() {
-            let same = match (self.pinned, other.pinned) {
-                (Some(mine), Some(theirs)) => mine == theirs,
-                _ => namespace == theirs,
-            };
-            if !same || self.version != other.version {
-                continue;
-            }
+        let namesakes: Vec<_> = seen
+            .iter()
+            .filter(|(other, theirs)| {
+                let same = match (self.pinned, other.pinned) {
+                    (Some(mine), Some(theirs)) => mine == theirs,
+                    _ => namespace == theirs,
+                };
+                same && self.version == other.version
+            })
+            .map(|(other, _)| *other)
+            .collect();
+        seen.push((self, namespace.clone()));
+        drop(seen);
+        for other in namesakes {
             if self.pinned.is_none() {
                 self.ambiguous.store(true, Ordering::Relaxed);
                 other.ambiguous.store(true, Ordering::Relaxed);
@@ -194,7 +200,6 @@ impl Site {
                 "two cached functions have the same namespace; give each its own with `namespace = \"…\"`",
             );
         }
-        seen.push((self, namespace.clone()));
     }
 
     fn place(&self) -> String {

@@ -273,9 +273,12 @@ pub(crate) async fn put(
 pub(crate) async fn invalidate(
     redis: &Arc<RedisStore>,
     keys: &Keys,
+    urgency: Urgency,
     deadline: Instant,
 ) -> Result<(), Error> {
-    redis.delete(&[&keys.token, &keys.value], deadline).await
+    redis
+        .delete(&[&keys.token, &keys.value], urgency, deadline)
+        .await
 }
 
 fn unexpected() -> Error {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::{
     cache::Inner,
     sharded::lock,
-    store::Store,
+    store::{Store, redis::Urgency},
     token::{self, Keys},
 };
 
@@ -167,7 +167,14 @@ async fn work(cache: Weak<Inner>) {
         };
         pause = (pause * 2).min(LONGEST_PAUSE);
         for keys in due {
-            match token::invalidate(redis, &keys, Instant::now() + cache.timeout).await {
+            match token::invalidate(
+                redis,
+                &keys,
+                Urgency::Ordinary,
+                Instant::now() + cache.timeout,
+            )
+            .await
+            {
                 Ok(()) => {
                     cache.unfinished.finish(&keys.value);
                     pause = FIRST_PAUSE;

@@ -65,7 +65,7 @@ pub(crate) enum Reply {
     Nil,
     Int(i64),
     Bytes(Bytes),
-    List(Vec<Reply>),
+    List(Vec<Self>),
     /// A kind of reply that no command of this crate has.
     Other,
 }
@@ -238,20 +238,16 @@ impl RedisStore {
     pub(crate) async fn delete(
         self: &Arc<Self>,
         keys: &[&str],
+        urgency: Urgency,
         deadline: Instant,
     ) -> Result<(), Error> {
         let mut pipeline = Pipeline::with_capacity(keys.len());
         for key in keys {
             pipeline.cmd("DEL").arg(key);
         }
-        self.run(
-            Request::Deletes(&pipeline),
-            Repeat::Safe,
-            Urgency::Urgent,
-            deadline,
-        )
-        .await
-        .map(drop)
+        self.run(Request::Deletes(&pipeline), Repeat::Safe, urgency, deadline)
+            .await
+            .map(drop)
     }
 
     /// PEXPIRE.
