@@ -1,4 +1,64 @@
-//! Cache an async function in Redis.
+//! Cache an async function in Redis, with one attribute.
+//!
+//! ```
+//! use cache_runtime::redis_cached;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct User {
+//!     id: u64,
+//!     name: String,
+//! }
+//!
+//! # struct Pool;
+//! # #[derive(Clone, Debug)]
+//! # struct DbError;
+//! # impl Pool {
+//! #     async fn user(&self, id: u64) -> Result<User, DbError> {
+//! #         Ok(User { id, name: "Ada".into() })
+//! #     }
+//! # }
+//! #[redis_cached(ttl = "5m", skip(pool))]
+//! async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
+//!     pool.user(id).await
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let pool = Pool;
+//! let ada = get_user(&pool, 42).await.unwrap(); // runs the body, stores its JSON
+//! let ada = get_user(&pool, 42).await.unwrap(); // a hit
+//! get_user_entry(42).invalidate().await?; // after a change to the source
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The attribute rewrites the function into a lookup in the [`Cache`] that [`get_cache`] gives: Redis
+//! if `REDIS_URL` or `REDIS_HOST` is set, else a store in this process. Its options are described at
+//! [`macro@redis_cached`]; what a cached function leaves beside itself, at [`Entry`].
+//!
+//! # What it does when something breaks
+//!
+//! A cached function returns what its body returns, and fails only where its body fails.
+//!
+//! | what | the cached function |
+//! |---|---|
+//! | Redis cannot be reached, at the start or later | runs the body; a breaker opens, so that the next calls do not try; reconnects by itself |
+//! | Redis is slow or hangs | waits for `timeout`, then runs the body |
+//! | a connection is reset, a failover, `LOADING`, `READONLY`, `MOVED` | is tried once more where that is safe, else runs the body; reconnects |
+//! | an invalidation cannot reach Redis | [`Entry::invalidate`] returns an error; this process deletes the entry before it next reads it |
+//! | Redis is full (`OOM`), the key holds something else (`WRONGTYPE`), or bytes that are no such value | counts as a miss; the value is returned though it may not be stored |
+//! | the body is slow | one run a key; whoever comes meanwhile waits for it |
+//! | the body fails | its error reaches its caller, and those who wait if it is `Clone`; it is never stored |
+//! | the body panics, or its caller goes away | nobody else notices: one who waits runs its own body |
+//!
+//! # Features
+//!
+//! | feature | default | |
+//! |---|---|---|
+//! | `macros` | yes | the attribute |
+//! | `tls` | yes | TLS connections, by rustls |
+//! | `entra-id` | yes | Microsoft Entra ID; its login is not in this release yet |
 
 #[doc(hidden)]
 pub mod __private;
