@@ -35,8 +35,8 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 
 /// Sleeps in real time, also where the caller's runtime has paused its clock.
 pub(crate) async fn sleep(duration: Duration) {
-    let timer = AbortOnDrop(spawn(tokio::time::sleep(duration)));
-    let mut timer = timer;
+    // The timer is made over there: made here, it would follow the caller's clock.
+    let mut timer = AbortOnDrop(spawn(async move { tokio::time::sleep(duration).await }));
     // The timer cannot panic, and only its own drop aborts it.
     let _ = (&mut timer.0).await;
 }

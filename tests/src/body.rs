@@ -241,6 +241,20 @@ impl Body {
             .await;
     }
 
+    /// Waits until `n` runs have come to their end.
+    ///
+    /// # Panics
+    ///
+    /// Panics when that is not so in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn wait_until_finished(&self, n: u64) {
+        self.wait_until(&format!("{n} runs finished"), |state| state.finished >= n)
+            .await;
+    }
+
     /// Waits until no run is under way.
     ///
     /// # Panics

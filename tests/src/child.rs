@@ -14,7 +14,7 @@
 //! ```
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -34,6 +34,12 @@ const ROLE: &str = "CACHE_TESTS_ROLE";
 #[must_use]
 pub fn role() -> Option<String> {
     std::env::var(ROLE).ok()
+}
+
+/// Prints a line for the parent: one of its own, whatever the test harness prints.
+pub fn tell(line: &str) {
+    // A parent that has gone reads nothing.
+    let _ = std::io::stdout().write_all(format!("\n{line}\n").as_bytes());
 }
 
 /// A child process to be: one test of this binary, with no `REDIS_*` and `AZURE_*` variable but those it is given.

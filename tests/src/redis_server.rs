@@ -310,7 +310,6 @@ impl RedisServer {
     /// # Panics
     ///
     /// Panics where `redis-cli` is missing, fails, or does not end in time.
-    #[must_use]
     pub fn cli(&self, args: &[&str]) -> String {
         let mut command = Command::new("redis-cli");
         command
