@@ -9,7 +9,7 @@ use super::{
     Auth, Config, Endpoint, Login, Place, Secret,
     address::{self, Address},
 };
-use crate::error::Error;
+use crate::{error::Error, key::check_prefix};
 
 /// What one setting is, and where it was said.
 #[derive(Clone, Debug)]
@@ -51,6 +51,10 @@ pub(super) enum AuthChoice {
 
 /// Where the certificates of the trusted authorities are.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "read for a TLS connection only")
+)]
 pub(super) enum Authorities {
     File(PathBuf),
     Pem(Vec<u8>),
@@ -218,13 +222,8 @@ impl Settings {
             });
         };
         let name = url.name;
-        for other in [
-            self.host.as_ref().map(|s| s.name),
-            self.port.as_ref().map(|s| s.name),
-        ]
-        .into_iter()
-        .flatten()
-        {
+        let host = self.host.as_ref().map(|host| host.name);
+        if let Some(other) = host.or(self.port.as_ref().map(|port| port.name)) {
             return Err(twice(name, other, "say where Redis is"));
         }
         let Address {
@@ -363,26 +362,4 @@ pub(super) fn shown(value: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-fn check_prefix(prefix: &str) -> Result<(), &'static str> {
-    if prefix
-        .chars()
-        .any(|c| c == '%' || c.is_whitespace() || c.is_control())
-    {
-        return Err("a prefix holds no `%`, no white space and no control characters");
-    }
-    let mut braces = prefix.split(['{', '}']);
-    let parts = (braces.next(), braces.next(), braces.next(), braces.next());
-    match parts {
-        (Some(_), None, ..) => Ok(()),
-        (Some(before), Some(tag), Some(_), None)
-            if !tag.is_empty()
-                && prefix[before.len()..].starts_with('{')
-                && prefix[before.len() + 1 + tag.len()..].starts_with('}') =>
-        {
-            Ok(())
-        }
-        _ => Err("braces in a prefix are one hash tag that is not empty, for example `{shop}`"),
-    }
 }

@@ -372,17 +372,17 @@ fn a_bad_value_is_named_with_what_is_accepted() {
             REDIS_TIMEOUT="soon, or when a whole paragraph about it has been written down here"
               `REDIS_TIMEOUT` is `soon, or when a whole paragraph about it has been written do…`; it is a duration with its unit, for example `250ms` or `1s`
             REDIS_KEY_PREFIX="my shop"
-              `REDIS_KEY_PREFIX` is `my shop`: a prefix holds no `%`, no white space and no control characters
+              `REDIS_KEY_PREFIX` is `my shop`: it cannot hold white space or control characters; use `-` or `_`
             REDIS_KEY_PREFIX="100%"
-              `REDIS_KEY_PREFIX` is `100%`: a prefix holds no `%`, no white space and no control characters
+              `REDIS_KEY_PREFIX` is `100%`: it cannot hold `%`, which begins an escape; use another character
             REDIS_KEY_PREFIX="{}shop"
-              `REDIS_KEY_PREFIX` is `{}shop`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+              `REDIS_KEY_PREFIX` is `{}shop`: braces may only enclose one hash tag; write `{name}` or remove them
             REDIS_KEY_PREFIX="{a}{b}"
-              `REDIS_KEY_PREFIX` is `{a}{b}`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+              `REDIS_KEY_PREFIX` is `{a}{b}`: braces may only enclose one hash tag; write `{name}` or remove them
             REDIS_KEY_PREFIX="}a{"
-              `REDIS_KEY_PREFIX` is `}a{`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+              `REDIS_KEY_PREFIX` is `}a{`: braces may only enclose one hash tag; write `{name}` or remove them
             REDIS_KEY_PREFIX="a{b"
-              `REDIS_KEY_PREFIX` is `a{b`: braces in a prefix are one hash tag that is not empty, for example `{shop}`
+              `REDIS_KEY_PREFIX` is `a{b`: braces may only enclose one hash tag; write `{name}` or remove them
         "#]],
     );
 }

@@ -227,7 +227,10 @@ impl Connector {
             ),
             ErrorKind::Disconnected => Error::new(
                 ErrorKind::Connect,
-                format!("redis at {endpoint} closed the connection before it answered: {error}"),
+                format!(
+                    "redis at {endpoint} closed the connection before it answered ({error}); \
+                     if it expects TLS, ask for it with `REDIS_TLS=true` or `rediss://`"
+                ),
             ),
             _ if error.kind() == redis::ErrorKind::Parse => Error::new(
                 ErrorKind::Connect,
