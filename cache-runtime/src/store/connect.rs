@@ -124,13 +124,12 @@ impl Connector {
     ) -> Result<(MultiplexedConnection, Driver), Error> {
         let login = auth::login(&self.endpoint.auth)?;
         let stream = self.open(Arc::clone(&pulse)).await?;
-        let refused = match set_up(&self.info(login, ProtocolVersion::RESP3), stream).await {
+        match set_up(&self.info(login, ProtocolVersion::RESP3), stream).await {
             Ok(connection) => return Ok(connection),
-            Err(error) if lacks_resp3(&error) => error,
+            Err(error) if lacks_resp3(&error) => {}
             Err(error) => return Err(self.refusal(&error, login)),
-        };
+        }
         tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
-        drop(refused);
         let stream = self.open(pulse).await?;
         set_up(&self.info(login, ProtocolVersion::RESP2), stream)
             .await
