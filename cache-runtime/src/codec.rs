@@ -161,3 +161,6 @@ impl<'a> Stored<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,6 +40,8 @@
 mod check;
 mod escape;
 mod namespace;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod oracle;
 mod serializer;
 mod slot;
 #[cfg(test)]
@@ -150,17 +152,21 @@ impl serde::ser::Error for KeyError {
 /// If an argument's `Serialize` fails or panics, or nests too deep; `out` then holds an unfinished text.
 pub(crate) fn arguments(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
     let start = out.len();
+    joined(parts, out)?;
+    if out.len() - start > LONGEST {
+        let digest = digest(&out[start..]);
+        out.truncate(start);
+        out.extend(["%h", &digest]);
+    }
+    Ok(())
+}
+
+fn joined(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
             out.push(':');
         }
         write(*part, Place::Argument, out)?;
-    }
-    if out.len() - start > LONGEST {
-        let digest = digest(&out[start..]);
-        out.truncate(start);
-        out.push_str("%h");
-        out.push_str(&digest);
     }
     Ok(())
 }
@@ -172,29 +178,39 @@ pub(crate) fn arguments(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), 
 /// As [`arguments`].
 pub(crate) fn template(pieces: &[Piece<'_>], out: &mut String) -> Result<(), KeyError> {
     for (n, piece) in pieces.iter().enumerate() {
-        match piece {
-            Piece::Literal(text) => out.push_str(text),
-            Piece::Value(value) => {
-                let border = match pieces.get(n + 1..) {
-                    Some([Piece::Literal(text), rest @ ..])
-                        if rest.iter().any(|piece| matches!(piece, Piece::Value(_))) =>
-                    {
-                        escape::border(text)
-                    }
-                    _ => None,
-                };
-                match border {
-                    None => write(*value, Place::Template, out)?,
-                    Some(border) => {
-                        let mut text = String::new();
-                        write(*value, Place::Template, &mut text)?;
-                        escape::apart(&text, border, out);
-                    }
-                }
+        let value = match piece {
+            Piece::Literal(text) => {
+                out.push_str(text);
+                continue;
+            }
+            Piece::Value(value) => *value,
+        };
+        match border(&pieces[n + 1..]) {
+            None => write(value, Place::Template, out)?,
+            Some(border) => {
+                let mut text = String::new();
+                write(value, Place::Template, &mut text)?;
+                escape::apart(&text, border, out);
             }
         }
     }
     Ok(())
+}
+
+/// The character that a piece may not hold because of the pieces after it.
+fn border(after: &[Piece<'_>]) -> Option<char> {
+    debug_assert!(
+        !matches!(after, [Piece::Value(_), ..]),
+        "invariant: the macro refuses two pieces without text between them"
+    );
+    match after {
+        [Piece::Literal(text), rest @ ..]
+            if rest.iter().any(|piece| matches!(piece, Piece::Value(_))) =>
+        {
+            escape::border(text)
+        }
+        _ => None,
+    }
 }
 
 /// Writes one value. User code runs in here, so a panic must not reach the caller.

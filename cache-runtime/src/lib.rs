@@ -75,6 +75,9 @@ mod connection;
 mod entry;
 mod error;
 mod flight;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod global;
 mod key;
 mod lookup;

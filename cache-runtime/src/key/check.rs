@@ -19,8 +19,8 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), &'static str> {
     if namespace.is_empty() {
         return Err("a namespace cannot be empty; write a name or remove the option");
     }
-    if namespace.contains([':', '@']) {
-        return Err("a namespace is one segment of the key; write `.` instead of `:` and `@`");
+    if namespace.contains([':', '@', '<', '>']) {
+        return Err("`:` `@` `<` and `>` separate the parts of a key; use `.` or `-`");
     }
     check_characters(namespace)?;
     check_hash_tag(namespace)
@@ -45,10 +45,10 @@ pub(crate) fn check_key(key: &str) -> Result<(), &'static str> {
 
 fn check_characters(text: &str) -> Result<(), &'static str> {
     if text.contains('%') {
-        return Err("it cannot hold `%`, which begins an escape; use another character");
+        return Err("`%` begins an escape; use another character");
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err("it cannot hold white space or control characters; use `-` or `_`");
+        return Err("no white space or control character can stand in it; use `-` or `_`");
     }
     Ok(())
 }

@@ -172,26 +172,15 @@ fn normalise(name: &str, out: &mut String) {
     }
 }
 
-/// Whether `name` is `pattern` with something in the place of all that is open in it.
+/// Whether `name` can be the type that the path calls `pattern`: the same, up to where that leaves something open. What
+/// follows may look otherwise, as the compiler leaves a default argument out of a type's name but not out of a path.
 fn fits(pattern: &str, name: &str) -> bool {
-    let mut fixed = Vec::new();
-    let mut start = 0;
-    for ident in idents(pattern).filter(|ident| ident.open) {
-        fixed.push(&pattern[start..ident.at]);
-        start = ident.at + ident.text.len();
-    }
-    let end = &pattern[start..];
-    if fixed.is_empty() {
+    let Some(open) = idents(pattern).find(|ident| ident.open) else {
         return pattern == name;
-    }
-    let mut rest = name;
-    for (n, text) in fixed.iter().enumerate() {
-        rest = match rest.find(text) {
-            Some(at) if n > 0 || at == 0 => &rest[at + text.len()..],
-            _ => return false,
-        };
-    }
-    rest.len() > end.len() && rest.ends_with(end)
+    };
+    let generic = pattern.find('<').unwrap_or(open.at).min(open.at);
+    name.strip_prefix(&pattern[..generic])
+        .is_some_and(|rest| generic == open.at || rest.is_empty() || rest.starts_with('<'))
 }
 
 /// Whether a function directly in `own` has no namespace without its `Self`. What an outer impl leaves open does not

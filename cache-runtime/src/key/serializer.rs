@@ -1,13 +1,16 @@
 //! The canonical form of a value: the grammar of the module above, one serde type at a time.
 
+mod compound;
+
 use std::fmt::Write as _;
 
 use serde::ser::{self, Serialize};
 
 use super::{KeyError, Reason, escape};
+use compound::{End, Entries, List};
 
-/// How deep values may nest, as `serde_json` has it: a bound on the stack.
-pub(super) const DEEPEST: u32 = 128;
+/// How deep values may nest: a bound on the stack, of which a debug build takes some kilobytes a level.
+pub(super) const DEEPEST: u32 = 64;
 
 type Written = Result<(), KeyError>;
 
@@ -310,173 +313,5 @@ impl<'w> ser::Serializer for Writer<'w> {
     ) -> Result<List<'w>, KeyError> {
         self.variant(variant);
         Ok(self.list('(', End::Struct))
-    }
-}
-
-/// How a list ends, which tells tuples and structs without members apart, and a tuple of one from a variant's value.
-#[derive(Debug, Clone, Copy)]
-enum End {
-    Sequence,
-    Tuple,
-    Struct,
-}
-
-/// Elements or fields, in the order in which they come.
-#[derive(Debug)]
-pub(super) struct List<'w> {
-    out: &'w mut String,
-    depth: u32,
-    len: usize,
-    end: End,
-}
-
-impl List<'_> {
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        if self.len > 0 {
-            self.out.push(',');
-        }
-        self.len += 1;
-        value.serialize(descend(self.out, Place::Brackets, self.depth)?)
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
-        if self.len > 0 {
-            self.out.push(',');
-        }
-        self.len += 1;
-        escape::push(name, escape::in_brackets, self.out);
-        self.out.push('=');
-        value.serialize(descend(self.out, Place::Brackets, self.depth)?)
-    }
-
-    fn close(self) -> Written {
-        self.out.push_str(match (self.end, self.len) {
-            (End::Sequence, _) => "]",
-            (End::Tuple, 0 | 1) => ",)",
-            (End::Struct, 0) => "=)",
-            (End::Tuple | End::Struct, _) => ")",
-        });
-        Ok(())
-    }
-}
-
-impl ser::SerializeSeq for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        self.element(value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-impl ser::SerializeTuple for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        self.element(value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-impl ser::SerializeTupleStruct for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        self.element(value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-impl ser::SerializeTupleVariant for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        self.element(value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-impl ser::SerializeStruct for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
-        self.field(name, value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-impl ser::SerializeStructVariant for List<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
-        self.field(name, value)
-    }
-    fn end(self) -> Written {
-        self.close()
-    }
-}
-
-/// The entries of a map, held back until their order is known.
-#[derive(Debug)]
-pub(super) struct Entries<'w> {
-    out: &'w mut String,
-    depth: u32,
-    entries: Vec<(String, String)>,
-    key: Option<String>,
-}
-
-impl ser::SerializeMap for Entries<'_> {
-    type Ok = ();
-    type Error = KeyError;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
-        let mut text = String::new();
-        key.serialize(descend(&mut text, Place::Brackets, self.depth)?)?;
-        self.key = Some(text);
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
-        let key = self
-            .key
-            .take()
-            .ok_or_else(|| ser::Error::custom("a map's value came before its key"))?;
-        let mut text = String::new();
-        value.serialize(descend(&mut text, Place::Brackets, self.depth)?)?;
-        self.entries.push((key, text));
-        Ok(())
-    }
-
-    fn end(mut self) -> Written {
-        // Stable: among entries of one key the order says which a decoder would keep.
-        self.entries.sort_by(|a, b| a.0.cmp(&b.0));
-        self.out.push('[');
-        for (n, (key, value)) in self.entries.iter().enumerate() {
-            if n > 0 {
-                self.out.push(',');
-            }
-            self.out.push_str(key);
-            self.out.push('=');
-            self.out.push_str(value);
-        }
-        self.out
-            .push_str(if self.entries.is_empty() { "=]" } else { "]" });
-        Ok(())
     }
 }

@@ -43,7 +43,7 @@ fn hash_tag(key: &str) -> Option<&str> {
 }
 
 /// The smallest number whose digits lie in `slot`.
-fn namesake(slot_wanted: u16) -> u32 {
+pub(super) fn namesake(slot_wanted: u16) -> u32 {
     let mut digits = String::new();
     (0..)
         .find(|n| {
@@ -51,11 +51,11 @@ fn namesake(slot_wanted: u16) -> u32 {
             let _ = write!(digits, "{n}");
             slot(digits.as_bytes()) == slot_wanted
         })
-        .expect("invariant: the numbers below 100,000 lie in all 16,384 slots")
+        .expect("invariant: the numbers below 109,758 lie in all 16,384 slots")
 }
 
 /// The slot of bytes that hold no hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
-fn slot(bytes: &[u8]) -> u16 {
+pub(super) fn slot(bytes: &[u8]) -> u16 {
     let crc = bytes.iter().fold(0u16, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
             if crc & 0x8000 == 0 {

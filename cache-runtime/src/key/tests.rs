@@ -1,7 +1,14 @@
-//! The grammar by example.
+//! Keys by example; `pairs` has them by the million, `names` what stands before and beside them.
+
+mod golden;
+mod names;
+mod pairs;
+
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use super::oracle::Data;
 use super::*;
 
 fn args(parts: &[&dyn KeyPart]) -> String {
@@ -10,64 +17,383 @@ fn args(parts: &[&dyn KeyPart]) -> String {
     out
 }
 
-fn space(path: &str, function: &str, types: &[&str]) -> Option<String> {
+fn arg(value: impl Serialize) -> String {
+    args(&[&value])
+}
+
+fn piece(value: impl Serialize) -> String {
     let mut out = String::new();
-    Namespace::of_path(path, function)
-        .write(types, &mut out)
-        .ok()?;
-    Some(out)
+    template(&[Piece::Value(&value)], &mut out).unwrap();
+    out
+}
+
+#[derive(Serialize)]
+struct Id(u64);
+
+#[derive(Serialize)]
+struct Unit;
+
+#[derive(Serialize)]
+struct Empty {}
+
+#[derive(Serialize)]
+struct Point {
+    x: i32,
+    y: i32,
+}
+
+#[derive(Serialize)]
+enum Shape {
+    Dot,
+    Circle(f64),
+    Rect(u8, u8),
+    At { x: i32 },
+    Nothing(),
+    Blank {},
+    One(#[serde(skip)] (), u8),
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Any<'a> {
+    Str(&'a str),
+    Int(i64),
+    Float(f64),
+    Narrow(f32),
+    Bool(bool),
+    Char(char),
+    Opt(Option<Option<u8>>),
+    Unit(()),
+    List(Vec<&'a str>),
+    Two(&'a str, &'a str),
+    Three([&'a str; 3]),
+    Shape(Shape),
+    Map(BTreeMap<&'a str, u8>),
+    Point(Point),
+    Bytes(Bytes<'a>),
+}
+
+struct Bytes<'a>(&'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_bytes(self.0)
+    }
 }
 
 #[test]
-fn smoke() {
-    println!(
-        "{}",
-        args(&[
-            &1,
-            &"a b",
-            &(1,),
-            &Some(Some(None::<u8>)),
-            &[0.1f32, 0.5],
-            &""
-        ])
+fn scalars_read_as_redis_cli_users_expect() {
+    assert_eq!(args(&[&42, &"fr", &true]), "42:fr:true");
+    assert_eq!(arg(-7_i128), "-7");
+    assert_eq!(arg(u128::MAX), "340282366920938463463374607431768211455");
+    assert_eq!(arg("O'Brien & (a=b, c)"), "O'Brien%20&%20(a=b,%20c)");
+    assert_eq!(arg("größe"), "größe");
+    assert_eq!(
+        arg("550e8400-e29b-41d4-a716-446655440000"),
+        "550e8400-e29b-41d4-a716-446655440000"
     );
-    for (p, f, t) in [
-        ("app::get::here", "get", &[][..]),
-        ("app::get::here", "get", &["u8", "alloc::vec::Vec<u8>"]),
-        ("app::users::f::{{closure}}::here", "f", &[]),
-        ("app::users::__redis_cached_f_site::here", "f", &[]),
-        ("app::Repo::f::here", "f", &["app::Repo"]),
-        ("app::Repo::f::here", "f", &["app::Repo", "u8"]),
-        ("a::Gen<_>::site::here", "site", &["a::Gen<u8>"]),
-        ("a::Gen<_>::site::here", "site", &[]),
-        ("a::Gen<_>::site::inner::here", "inner", &[]),
-        ("a::Arr<N>::site::here", "site", &["a::Arr<3>"]),
-        ("a::Arr<N>::site::here", "site", &[]),
-        ("<a::Gen<_> as a::Tr<_>>::m::here", "m", &["a::Gen<u8>"]),
-        ("<a::Gen<_> as a::Tr<u8>>::m::here", "m", &["a::Gen<u8>"]),
-        (
-            "<alloc::boxed::Box<dyn core::ops::function::Fn(&'_ str) -> u8 + core::marker::Send> as a::Tr<u8>>::m::here",
-            "m",
-            &[],
-        ),
-        (
-            "<&_ as a::Tr<alloc::string::String>>::m::here",
-            "m",
-            &["&u8"],
-        ),
-        (
-            "a::other::y::<impl a::Tr<a::other::X> for a::Arr2<a::other::X>>::m::here",
-            "m",
-            &["a::Arr2<a::other::X>"],
-        ),
-        (
-            "a::other::y::<impl a::Gen<_>>::in_other::here",
-            "in_other",
-            &["a::Gen<a::other::X>"],
-        ),
-        ("<(u8, a::Gen<()>) as a::Tr<u8>>::m::here", "m", &[]),
-        ("a::_::<impl a::other::X>::inconst::here", "inconst", &[]),
-    ] {
-        println!("{p} {t:?}\n    {:?}", space(p, f, t));
+    assert_eq!(arg("2026-11-22"), "2026-11-22");
+    assert_eq!(arg(Id(42)), "42");
+    assert_eq!(arg(Some("fr")), "fr");
+    assert_eq!(arg(1.0), "1.0");
+    assert_eq!(arg(1e300), "1e300");
+    assert_eq!(arg(Shape::Dot), ".Dot");
+    assert_eq!(arg("f"), arg('f'));
+    assert_eq!(args(&[]), "");
+}
+
+#[test]
+fn p1_lookalikes_never_share_a_key() {
+    let shape = |shape| Any::Shape(shape);
+    let all = [
+        Any::Str(""),
+        Any::Str("%_"),
+        Any::Str("~"),
+        Any::Str("42"),
+        Any::Str("~42"),
+        Any::Str("1.0"),
+        Any::Str("true"),
+        Any::Str("null"),
+        Any::Str("NaN"),
+        Any::Str("inf"),
+        Any::Str("()"),
+        Any::Str("[]"),
+        Any::Str("[a,b]"),
+        Any::Str("(a,b)"),
+        Any::Str("some(null)"),
+        Any::Str(".Dot"),
+        Any::Str("Dot"),
+        Any::Str(".Circle(1.0)"),
+        Any::Str("%x61"),
+        Any::Str("a:b"),
+        Any::Str("a%3Ab"),
+        Any::Str("a b"),
+        Any::Str("0.1"),
+        Any::Str("0.1f32"),
+        Any::Str("a"),
+        Any::Str("~a"),
+        Any::Str("%h00"),
+        Any::Int(42),
+        Any::Int(1),
+        Any::Float(1.0),
+        Any::Float(0.1),
+        Any::Float(f64::NAN),
+        Any::Float(f64::INFINITY),
+        Any::Float(f64::NEG_INFINITY),
+        Any::Narrow(0.1),
+        Any::Bool(true),
+        Any::Char('5'),
+        Any::Char('~').into_char('!'),
+        Any::Opt(None),
+        Any::Opt(Some(None)),
+        Any::Unit(()),
+        Any::List(vec![]),
+        Any::List(vec![""]),
+        Any::List(vec!["", ""]),
+        Any::List(vec!["a", "b"]),
+        Any::List(vec!["a,b"]),
+        Any::List(vec!["a=b"]),
+        Any::List(vec!["a"]),
+        Any::List(vec!["]"]),
+        Any::List(vec!["null"]),
+        Any::List(vec!["~null"]),
+        Any::Two("a", "b"),
+        Any::Two("a,b", ""),
+        Any::Two("", "a,b"),
+        Any::Three(["a", "b", ""]),
+        Any::Three(["a", "", "b"]),
+        shape(Shape::Dot),
+        shape(Shape::Circle(1.0)),
+        shape(Shape::Rect(1, 2)),
+        shape(Shape::At { x: 1 }),
+        shape(Shape::Nothing()),
+        shape(Shape::Blank {}),
+        shape(Shape::One((), 1)),
+        Any::Map(BTreeMap::new()),
+        Any::Map([("x", 1)].into()),
+        Any::Map([("x", 1), ("y", 2)].into()),
+        Any::Point(Point { x: 1, y: 2 }),
+        Any::Bytes(Bytes(b"")),
+        Any::Bytes(Bytes(b"a")),
+        Any::Bytes(Bytes(b"\x00")),
+    ];
+    let keys: Vec<String> = all.iter().map(arg).collect();
+    for (n, key) in keys.iter().enumerate() {
+        assert!(!keys[..n].contains(key), "{key} twice");
+        assert!(!key.is_empty());
     }
+    // Inside brackets, too.
+    let keys: Vec<String> = all.iter().map(|value| arg((value, 0))).collect();
+    for (n, key) in keys.iter().enumerate() {
+        assert!(!keys[..n].contains(key), "{key} twice");
+    }
+    assert_ne!(args(&[&"a", &"b"]), args(&[&"a:b"]));
+    assert_ne!(args(&[&"a:", &"b"]), args(&[&"a", &":b"]));
+    assert_ne!(arg(Some(Unit)), arg(None::<Unit>));
+    assert_ne!(arg(Some(Some(None::<u8>))), arg(Some(None::<Option<u8>>)));
+    assert_ne!(arg(Empty {}), arg(()));
+}
+
+impl Any<'_> {
+    /// Another lookalike in the same line of the table.
+    fn into_char(self, c: char) -> Self {
+        match self {
+            Self::Char(_) => Self::Char(c),
+            other => other,
+        }
+    }
+}
+
+#[test]
+fn p1_equal_values_share_a_key() {
+    assert_eq!(arg(0.0), arg(-0.0));
+    assert_eq!(arg(0.0_f32), arg(-0.0_f32));
+    assert_eq!(arg(f64::NAN), arg(-f64::NAN));
+    assert_eq!(arg(f64::NAN), arg(f64::from_bits(f64::NAN.to_bits() | 1)));
+    assert_eq!(arg(f32::NAN), arg(f64::NAN));
+    assert_eq!(arg(0.5_f32), arg(0.5_f64));
+    assert_eq!(arg(7_u8), arg(7_i128));
+    // Two maps with the same content have different orders in memory.
+    let names: Vec<String> = (0..50).map(|n| format!("k{n}")).collect();
+    let forth: HashMap<_, _> = names.iter().zip(0..).collect();
+    let back: HashMap<_, _> = names
+        .iter()
+        .zip(0..)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .rev()
+        .collect();
+    assert_eq!(arg(&forth), arg(&back));
+    assert_eq!(arg(&forth), arg(forth.iter().collect::<BTreeMap<_, _>>()));
+}
+
+#[test]
+fn flattened_and_tagged_types_are_written_whole() {
+    #[derive(Serialize)]
+    struct Page {
+        n: u8,
+        #[serde(flatten)]
+        rest: HashMap<String, Shape>,
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "t")]
+    enum Inside {
+        A { x: u8 },
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "t", content = "c")]
+    enum Beside {
+        A(u8),
+    }
+    let rest = [
+        ("b".to_owned(), Shape::Dot),
+        ("a".to_owned(), Shape::Rect(1, 2)),
+    ];
+    assert_eq!(
+        arg(Page {
+            n: 1,
+            rest: rest.into()
+        }),
+        "[a=.Rect(1,2),b=.Dot,n=1]"
+    );
+    assert_eq!(arg(Inside::A { x: 1 }), "(t=A,x=1)");
+    assert_eq!(arg(Beside::A(1)), "(t=.A,c=1)");
+}
+
+#[test]
+fn a_string_holds_nothing_that_separates() {
+    let always: Vec<char> = ('\0'..=char::MAX).filter(|c| escape::always(*c)).collect();
+    let mut pinned: Vec<char> = "%:{}".chars().collect();
+    pinned.extend('\0'..=' ');
+    pinned.extend('\u{7f}'..='\u{a0}');
+    pinned.push('\u{1680}');
+    pinned.extend('\u{2000}'..='\u{200a}');
+    pinned.extend(['\u{2028}', '\u{2029}', '\u{202f}', '\u{205f}', '\u{3000}']);
+    pinned.sort_unstable();
+    assert_eq!(always, pinned);
+    for c in always {
+        let key = arg(c);
+        assert!(!key.contains(c) || c == '%' && key == "%25", "{key}");
+        assert_eq!(piece(c), key);
+    }
+    assert_eq!(arg("\u{a0}"), "%C2%A0");
+}
+
+#[test]
+fn a_long_key_becomes_a_digest() {
+    let long = "x".repeat(200);
+    assert_eq!(arg(&long), long);
+    let longer = arg("x".repeat(201));
+    assert_eq!(longer.len(), 34);
+    assert!(longer.starts_with("%h"), "{longer}");
+    assert_ne!(longer, arg("x".repeat(202)));
+    assert_ne!(args(&[&long, &1]), args(&[&long, &2]));
+    // The text itself, given as an argument, is another key.
+    assert_ne!(arg(&longer), longer);
+    // What stands before is neither counted nor replaced.
+    let mut out = "p".repeat(300);
+    arguments(&[&1], &mut out).unwrap();
+    assert!(out.ends_with("p1"));
+}
+
+#[test]
+fn templates_leave_scalars_alone() {
+    let filled = |name: &str, id: u64| {
+        let mut out = String::new();
+        let pieces = [
+            Piece::Literal("user:"),
+            Piece::Value(&name),
+            Piece::Literal(":"),
+            Piece::Value(&id),
+        ];
+        template(&pieces, &mut out).unwrap();
+        out
+    };
+    assert_eq!(filled("42", 42), "user:42:42");
+    assert_eq!(filled("a b:c", 1), "user:a%20b%3Ac:1");
+    assert_eq!(filled("", 1), "user:%_:1");
+    assert_eq!(piece(Shape::Dot), "Dot");
+    assert_eq!(piece(0.1_f32), "0.1");
+    assert_eq!(piece(Some("null")), "null");
+    assert_eq!(piece(None::<&str>), "%null");
+    assert_eq!(piece(Some(None::<u8>)), "%some(null)");
+    assert_eq!(piece(Shape::Circle(1.0)), "%.Circle(1.0)");
+    assert_eq!(piece(("a", "42")), "%(a,~42)");
+    assert_eq!(piece(vec!["a"]), "%[a]");
+    assert_eq!(piece("%[a]"), "%25[a]");
+    assert_eq!(piece(Bytes(b"a")), "%x61");
+    // However long, for others must be able to write it.
+    assert_eq!(piece("x".repeat(5000)).len(), 5000);
+}
+
+#[test]
+fn p1_template_pieces_do_not_run_together() {
+    let joined = |a: &dyn KeyPart, text: &'static str, b: &dyn KeyPart| {
+        let mut out = String::new();
+        template(
+            &[Piece::Value(a), Piece::Literal(text), Piece::Value(b)],
+            &mut out,
+        )
+        .unwrap();
+        out
+    };
+    assert_eq!(joined(&"x", "-", &"y"), "x-y");
+    assert_ne!(joined(&"x-y", "-", &"z"), joined(&"x", "-", &"y-z"));
+    assert_ne!(joined(&1, "0", &101), joined(&101, "0", &1));
+    assert_ne!(
+        joined(&["a", "b,c"], ",", &"d"),
+        joined(&["a", "b"], ",", &"c,d")
+    );
+    // Nothing needs escaping where a `:` separates, or where nothing follows.
+    assert_eq!(joined(&"x-y", ":", &"z"), "x-y:z");
+    assert_eq!(joined(&"x-y", "-:", &"z"), "x-y-:z");
+    let mut out = String::new();
+    template(&[Piece::Value(&"x-y"), Piece::Literal("-end")], &mut out).unwrap();
+    assert_eq!(out, "x-y-end");
+}
+
+#[test]
+fn a_value_that_cannot_be_written_is_an_error() {
+    struct Refuses;
+    impl Serialize for Refuses {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("no"))
+        }
+    }
+    struct Panics;
+    impl Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("on command")
+        }
+    }
+    #[derive(Serialize)]
+    struct Deep(Option<Box<Self>>);
+    let deep = |levels| (0..levels).fold(Deep(None), |inner, _| Deep(Some(Box::new(inner))));
+
+    let failed = |value: &dyn KeyPart| {
+        let error = arguments(&[value], &mut String::new()).unwrap_err();
+        assert_eq!(
+            template(&[Piece::Value(value)], &mut String::new()),
+            Err(error.clone())
+        );
+        error.to_string()
+    };
+    assert_eq!(failed(&Refuses), "an argument cannot be serialized: no");
+    assert_eq!(failed(&vec![Panics]), "an argument's `Serialize` panicked");
+    assert_eq!(
+        failed(&deep(200)),
+        "an argument is nested deeper than 64 levels"
+    );
+    assert!(arg(deep(30)).starts_with("some(some("));
+    // A list of lists does not get through either, on a stack as small as a thread's may be.
+    let lists = |levels| (0..levels).fold(Data::None, |inner, _| Data::Seq(vec![inner]));
+    let small = std::thread::Builder::new().stack_size(512 << 10);
+    let run = move || {
+        assert_eq!(arg(lists(64)).len(), 64 + 4 + 64);
+        arguments(&[&lists(65)], &mut String::new()).unwrap_err()
+    };
+    assert_eq!(
+        small.spawn(run).unwrap().join().unwrap().to_string(),
+        "an argument is nested deeper than 64 levels"
+    );
 }

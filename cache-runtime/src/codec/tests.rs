@@ -1,0 +1,257 @@
+//! What is stored comes back; what is not is an error, never a panic.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::*;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct User {
+    id: u64,
+    name: String,
+    tags: Vec<String>,
+    score: f64,
+    boss: Option<Box<Self>>,
+}
+
+fn user() -> User {
+    let boss = User {
+        id: 1,
+        name: "\u{0}\"é".to_owned(),
+        tags: vec![],
+        score: -2.5,
+        boss: None,
+    };
+    User {
+        id: u64::MAX,
+        name: "Zoë".to_owned(),
+        tags: vec!["a".to_owned()],
+        score: 5e-324,
+        boss: Some(Box::new(boss)),
+    }
+}
+
+#[test]
+fn a_value_is_stored_as_serde_json_writes_it() {
+    let codec = Codec::<User>::json();
+    let bytes = codec.encode(&user()).unwrap();
+    assert_eq!(bytes, serde_json::to_vec(&user()).unwrap());
+    assert_eq!(Stored::parse(&bytes).unwrap(), Stored::Value(&bytes));
+    assert_eq!(codec.decode(&bytes).unwrap(), user());
+    // Another program may lay it out otherwise.
+    let pretty = serde_json::to_vec_pretty(&user()).unwrap();
+    assert_eq!(codec.decode(&pretty).unwrap(), user());
+}
+
+#[test]
+fn a_stored_none_is_no_json_and_comes_back() {
+    let bytes = encode_none();
+    assert_eq!(Stored::parse(&bytes).unwrap(), Stored::None);
+    assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_err());
+    assert_eq!(Codec::<User>::json().decode_optional(&bytes).unwrap(), None);
+    // Also where `V` would take `null` for a value.
+    assert_eq!(
+        Codec::<Option<u8>>::json().decode_optional(&bytes).unwrap(),
+        None
+    );
+}
+
+#[test]
+fn a_plain_null_is_a_value_where_the_type_has_one() {
+    assert_eq!(
+        Codec::<User>::json().decode_optional(b" null\n").unwrap(),
+        None
+    );
+    assert_eq!(
+        Codec::<Option<u8>>::json()
+            .decode_optional(b"null")
+            .unwrap(),
+        Some(None)
+    );
+    assert_eq!(
+        Codec::<()>::json().decode_optional(b"null").unwrap(),
+        Some(())
+    );
+    assert!(Codec::<User>::json().decode(b"null").is_err());
+    assert!(Codec::<User>::json().decode_optional(b"nul").is_err());
+}
+
+#[test]
+fn p10_a_later_release_may_add_fields_but_not_meaning() {
+    // A field that this release does not know is skipped,
+    assert_eq!(
+        Stored::parse(b"\xc1\x01\x01\x03\x00abcnull").unwrap(),
+        Stored::None
+    );
+    // a version, a flag or a payload that it does not know is not.
+    for newer in [
+        b"\xc1\x02\x01\x00\x00null".as_slice(),
+        b"\xc1\x01\x03\x00\x00null",
+        b"\xc1\x01\x00\x00\x00null",
+        b"\xc1\x01\x01\x00\x00{}",
+        b"\xc1\x01\x01\xff\xffnull",
+        b"\xc1\x01\x01",
+        b"\xc1",
+    ] {
+        assert!(Stored::parse(newer).is_err(), "{}", newer.escape_ascii());
+    }
+}
+
+#[test]
+fn p10_truncated_or_flipped_bytes_are_never_another_none() {
+    let bytes = encode_none();
+    for len in 0..bytes.len() {
+        assert_ne!(
+            Stored::parse(&bytes[..len]).ok(),
+            Some(Stored::None),
+            "{len} bytes"
+        );
+    }
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let read = Codec::<serde_json::Value>::json().decode_optional(&flipped);
+        assert!(read.is_err(), "bit {bit}: {read:?}");
+    }
+    assert!(
+        Codec::<User>::json()
+            .decode_optional(&[bytes.as_slice(), b" "].concat())
+            .is_err()
+    );
+}
+
+#[test]
+fn p10_a_truncated_value_is_an_error() {
+    let codec = Codec::<User>::json();
+    let bytes = codec.encode(&user()).unwrap();
+    for len in 0..bytes.len() {
+        assert!(codec.decode_optional(&bytes[..len]).is_err(), "{len} bytes");
+    }
+    assert!(codec.decode(&[bytes.as_slice(), b"x"].concat()).is_err());
+}
+
+#[test]
+fn p10_a_flipped_value_is_read_as_json_or_not_at_all() {
+    let codec = Codec::<User>::json();
+    let bytes = codec.encode(&user()).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let json = serde_json::from_slice::<User>(&flipped).ok();
+        assert_eq!(
+            codec.decode_optional(&flipped).ok(),
+            json.map(Some),
+            "bit {bit}"
+        );
+    }
+}
+
+#[test]
+fn p10_other_types_json_is_an_error() {
+    let codec = Codec::<User>::json();
+    for json in [
+        "1",
+        "\"a\"",
+        "[]",
+        "{}",
+        "true",
+        "[1,\"a\"]",
+        "{\"id\":\"1\"}",
+        "1e999",
+        "{\"id\":1,\"id\":1}",
+    ] {
+        assert!(
+            matches!(codec.decode(json.as_bytes()), Err(CodecError::Json(_))),
+            "{json}"
+        );
+    }
+    assert!(Codec::<u8>::json().decode(b"256").is_err());
+    assert!(Codec::<String>::json().decode(b"\"\xff\"").is_err());
+}
+
+#[test]
+fn p10_nesting_is_bounded() {
+    #[derive(Debug, Deserialize, Serialize)]
+    struct Tree(Vec<Self>);
+    let deep = "[".repeat(1_000_000);
+    assert!(Codec::<Tree>::json().decode(deep.as_bytes()).is_err());
+    assert!(
+        Codec::<serde_json::Value>::json()
+            .decode(deep.as_bytes())
+            .is_err()
+    );
+}
+
+#[test]
+fn a_panic_in_a_values_code_is_an_error() {
+    #[derive(Debug)]
+    struct Panics;
+    impl Serialize for Panics {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("on command")
+        }
+    }
+    impl<'de> Deserialize<'de> for Panics {
+        fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+            panic!("on command")
+        }
+    }
+    let codec = Codec::<Panics>::json();
+    assert!(matches!(codec.encode(&Panics), Err(CodecError::Panicked)));
+    assert!(matches!(codec.decode(b"1"), Err(CodecError::Panicked)));
+    assert!(matches!(
+        codec.decode_optional(b"null"),
+        Err(CodecError::Panicked)
+    ));
+    // JSON's own limits are errors as well.
+    let map = BTreeMap::from([((1, 2), 3)]);
+    assert!(matches!(
+        Codec::<BTreeMap<(u8, u8), u8>>::json().encode(&map),
+        Err(CodecError::Json(_))
+    ));
+}
+
+#[test]
+fn a_codec_is_shared_whatever_it_encodes() {
+    fn shared<T: Copy + Send + Sync>(_: T) {}
+    shared(Codec::<std::cell::Cell<u8>>::json());
+}
+
+/// Memory that decoding takes beyond the input, by the largest capacity that serde could be talked into.
+#[test]
+fn p10_a_length_in_the_input_reserves_nothing() {
+    let codec = Codec::<Vec<[u64; 32]>>::json();
+    let row = format!("[{}]", vec!["0"; 32].join(","));
+    let json = format!("[{row},{row}]");
+    assert!(codec.decode(json.as_bytes()).unwrap().capacity() * 256 < 64 * json.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn p10_random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), header in 0..3_u8) {
+        // Two thirds look like ours at first.
+        let ours = [0xc1, 1, 1];
+        let len = ours.len().min(bytes.len());
+        if header > 0 {
+            bytes[..len].copy_from_slice(&ours[..len]);
+        }
+        if let Ok(Stored::Value(payload)) = Stored::parse(&bytes) {
+            prop_assert_eq!(payload, &bytes);
+        }
+        let _ = Codec::<User>::json().decode_optional(&bytes);
+        let _ = Codec::<serde_json::Value>::json().decode_optional(&bytes);
+    }
+
+    #[test]
+    fn a_float_comes_back_as_it_was(bits in any::<u64>()) {
+        let value = f64::from_bits(bits);
+        prop_assume!(value.is_finite());
+        let codec = Codec::<f64>::json();
+        prop_assert_eq!(codec.decode(&codec.encode(&value).unwrap()).unwrap().to_bits(), bits);
+    }
+}

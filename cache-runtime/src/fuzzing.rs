@@ -1,0 +1,33 @@
+//! What the fuzz targets call; built with `--cfg fuzzing` only.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{Codec, Stored};
+use crate::key::oracle::{self, Data};
+
+/// Reads any bytes as stored ones. Panics where that would not be a clean answer.
+pub fn decode(bytes: &[u8]) {
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct User {
+        id: u64,
+        name: String,
+        tags: Vec<Option<String>>,
+        score: Option<f64>,
+    }
+    if let Ok(Stored::Value(payload)) = Stored::parse(bytes) {
+        assert_eq!(payload, bytes, "plain JSON is the whole of what is stored");
+    }
+    let codec = Codec::<User>::json();
+    if let Ok(Some(user)) = codec.decode_optional(bytes) {
+        let again = codec.encode(&user).expect("what was read can be stored");
+        assert_eq!(codec.decode(&again).expect("and read again"), user);
+    }
+    let _ = Codec::<serde_json::Value>::json().decode_optional(bytes);
+}
+
+/// Writes up to four values as a default key and as a template, and reads them back.
+pub fn key(mut bytes: &[u8]) {
+    let len = bytes.first().map_or(0, |byte| byte % 5);
+    let values: Vec<Data> = (0..len).map(|_| Data::from_bytes(&mut bytes, 4)).collect();
+    oracle::check(&values);
+}
