@@ -105,12 +105,12 @@ async fn write(
             }
         }
     };
-    let how = tokio::select! {
-        biased;
-        how = ended.wait_for(Option::is_some) => how.ok().and_then(|how| *how),
-        () = write => None,
-    };
-    if how == Some(End::Reset) {
+    tokio::select! {
+        _ = ended.wait_for(Option::is_some) => {}
+        () = write => {}
+    }
+    // Asked again: a reset that has just ended `listen` may have ended `write` by way of the server.
+    if *end.borrow() == Some(End::Reset) {
         // Fails only for a connection that is gone. Without `forget` a FIN would come before the RST.
         let _ = client.as_ref().set_zero_linger();
         client.forget();

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use crate::{connect, connect_for, get, set};
 
-const SHORT: Option<Duration> = Some(Duration::from_millis(200));
+const SHORT: Option<Duration> = Some(Duration::from_secs(1));
 
 async fn pair() -> (RedisServer, Proxy) {
     let server = RedisServer::start().await;
@@ -123,7 +123,7 @@ async fn replies_are_delayed_and_commands_are_not() {
     assert!(!call.is_finished());
     answer(call).await.unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(300));
-    let impatient = connect_for(&proxy.url(), SHORT).await;
+    let impatient = connect_for(&proxy.url(), Some(Duration::from_millis(50))).await;
     assert!(impatient.unwrap_err().is_timeout());
     proxy.delay(Duration::ZERO);
     connect_for(&proxy.url(), SHORT).await.unwrap();

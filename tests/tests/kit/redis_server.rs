@@ -7,7 +7,7 @@ use cache_tests::{RedisServer, within};
 
 use crate::{connect, connect_for, get, set};
 
-const SHORT: Option<Duration> = Some(Duration::from_millis(200));
+const SHORT: Option<Duration> = Some(Duration::from_secs(1));
 
 #[tokio::test]
 async fn a_plain_server_is_a_real_one_and_starts_empty() {
