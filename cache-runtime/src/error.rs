@@ -3,6 +3,9 @@
 //! Its rule: `Display` says what went wrong in one lower-case line, `source()` says why where there is
 //! a deeper cause, and neither repeats the other. No error holds a password or a connection string.
 
+#[cfg(test)]
+mod tests;
+
 use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
 type Source = Box<dyn StdError + Send + Sync>;

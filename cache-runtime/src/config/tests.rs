@@ -372,9 +372,9 @@ fn a_bad_value_is_named_with_what_is_accepted() {
             REDIS_TIMEOUT="soon, or when a whole paragraph about it has been written down here"
               `REDIS_TIMEOUT` is `soon, or when a whole paragraph about it has been written do…`; it is a duration with its unit, for example `250ms` or `1s`
             REDIS_KEY_PREFIX="my shop"
-              `REDIS_KEY_PREFIX` is `my shop`: it cannot hold white space or control characters; use `-` or `_`
+              `REDIS_KEY_PREFIX` is `my shop`: no white space or control character can stand in it; use `-` or `_`
             REDIS_KEY_PREFIX="100%"
-              `REDIS_KEY_PREFIX` is `100%`: it cannot hold `%`, which begins an escape; use another character
+              `REDIS_KEY_PREFIX` is `100%`: `%` begins an escape; use another character
             REDIS_KEY_PREFIX="{}shop"
               `REDIS_KEY_PREFIX` is `{}shop`: braces may only enclose one hash tag; write `{name}` or remove them
             REDIS_KEY_PREFIX="{a}{b}"
