@@ -37,7 +37,6 @@
 //! A `%` is followed by two upper-case hexadecimal digits, or by one of the marks named here. `%t` and `%l` are
 //! none of them: those belong to tokens and locks, see [`token_key`].
 
-mod check;
 mod escape;
 mod namespace;
 #[cfg(any(test, fuzzing))]
@@ -53,9 +52,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-pub(crate) use check::{check_key, check_namespace, check_prefix};
 pub(crate) use namespace::Namespace;
-pub(crate) use slot::token_key;
+pub(crate) use slot::{check_key, token_key};
 
 use serializer::{Place, Writer};
 

@@ -188,7 +188,7 @@ impl Data {
                 .map(|_| (name(bytes), Self::from_bytes(bytes, depth - 1)))
                 .collect::<Vec<_>>()
         };
-        match next(bytes) % if depth == 0 { 13 } else { 23 } {
+        match next(bytes) % if depth == 0 { 13 } else { 24 } {
             0 => Self::Bool(next(bytes) < 128),
             1 => Self::Signed(i128::from_le_bytes(array(bytes))),
             2 => Self::Unsigned(u128::from_le_bytes(array(bytes))),
@@ -215,6 +215,7 @@ impl Data {
             19 => Self::TupleVariant(name(bytes), many(bytes)),
             20 => Self::Map(many(bytes).into_iter().zip(many(bytes)).collect()),
             21 => Self::Struct(fields(bytes)),
+            22 => Self::TupleStruct(many(bytes)),
             _ => Self::StructVariant(name(bytes), fields(bytes)),
         }
     }
