@@ -12,13 +12,8 @@ pub async fn get_user(db: &Db, id: u64) -> Result<User, DbError> {
 }
 #[allow(unused)]
 ///The body of `get_user`, without the cache.
-#[allow(
-    dead_code,
-    non_snake_case,
-    clippy::missing_errors_doc,
-    clippy::missing_panics_doc,
-    clippy::unused_async
-)]
+#[allow(dead_code, non_snake_case, clippy::unused_async)]
+#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
 pub async fn get_user_uncached(db: &Db, id: u64) -> Result<User, DbError> {
     ::core::panic!("`#[redis_cached]` was refused")
 }

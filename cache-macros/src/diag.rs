@@ -110,21 +110,22 @@ fn write_text(tokens: TokenStream, text: &mut String) {
             }
             TokenTree::Punct(punct) => {
                 let character = punct.as_char();
-                let binary = matches!(character, '+' | '*' | '/' | '=')
-                    || character == '-' && text.ends_with(|last: char| last.is_alphanumeric());
-                if binary && punct.spacing() == Spacing::Alone && !text.is_empty() {
-                    let space = if text.ends_with([' ', '=', '-']) {
-                        ""
-                    } else {
-                        " "
-                    };
-                    let _ = write!(text, "{space}{character} ");
-                } else {
-                    text.push(character);
-                    let arrow = character == '>' && text.ends_with("->");
-                    if (matches!(character, ',' | ';') && tokens.peek().is_some()) || arrow {
-                        text.push(' ');
+                let follows_operand = text.ends_with(|last: char| {
+                    last.is_alphanumeric() || matches!(last, ')' | ']' | '>')
+                });
+                let joint = punct.spacing() == Spacing::Joint;
+                match character {
+                    '+' | '*' | '/' | '-' | '=' if follows_operand && joint => {
+                        let _ = write!(text, " {character}");
                     }
+                    '+' | '*' | '/' | '-' | '=' if follows_operand => {
+                        let _ = write!(text, " {character} ");
+                    }
+                    ',' | ';' if tokens.peek().is_some() => {
+                        let _ = write!(text, "{character} ");
+                    }
+                    '>' if text.ends_with('-') => text.push_str("> "),
+                    _ => text.push(character),
                 }
             }
             TokenTree::Ident(_) | TokenTree::Literal(_) => {

@@ -5,6 +5,7 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{FnArg, Ident, Pat};
 
@@ -119,6 +120,13 @@ fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
             }
         }
     }
+    // A key part or an argument is used, whatever its name says.
+    let underscores = spec
+        .params
+        .iter()
+        .filter_map(Param::name)
+        .any(|name| name.to_string().starts_with('_'))
+        .then(|| mixed!(#[allow(clippy::used_underscore_binding)]));
     let body = match &spec.boxed {
         Some(boxed) => {
             let pin = &boxed.pin;
@@ -128,7 +136,7 @@ fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
     };
     mixed! {
         #(#attrs)*
-        #[allow(clippy::used_underscore_binding)]
+        #underscores
         #vis #defaultness #sig #body
     }
 }
@@ -151,7 +159,8 @@ pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStre
     mixed! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(dead_code, non_snake_case, clippy::missing_errors_doc, clippy::missing_panics_doc, clippy::unused_async)]
+        #[allow(dead_code, non_snake_case, clippy::unused_async)]
+        #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
         #vis #sig #body
     }
 }
@@ -188,15 +197,8 @@ pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream)
 
 fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
     let (scope, site_fn) = (scope(spec), &names.site);
-    let call = call(spec);
-    let imports = imports(spec, false);
-    let key = key(spec);
-    mixed! {
-        #imports
-        let __redis_cached_site = #scope #site_fn();
-        let __redis_cached_key = #key;
-        #call.entry()
-    }
+    let call = call(spec, &mixed!(#scope #site_fn()));
+    mixed!(#call.entry())
 }
 
 fn site(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
@@ -205,7 +207,6 @@ fn site(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     mixed! {
         #(#attrs)*
         #[doc(hidden)]
-        #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
         fn #name() -> &'static #root::__private::Site {
             fn __redis_cached_here() {}
             static __REDIS_CACHED_SITE: #root::__private::Site = #site;
@@ -217,8 +218,7 @@ fn site(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
 /// The facts of the function, which are the same for each of its calls.
 fn site_items(item: &Item, spec: &Spec) -> TokenStream {
     let root = &spec.root;
-    let function = quote::format_ident!("{}", item.sig.ident).to_string();
-    let function = function.trim_start_matches("r#");
+    let function = item.sig.ident.unraw().to_string();
     let ttl = match &spec.ttl {
         Some(Ttl::Fixed(Lifetime::Known { text, .. })) => text.as_str(),
         Some(Ttl::Fixed(Lifetime::Computed(_))) => "per call",
@@ -239,36 +239,19 @@ fn site_items(item: &Item, spec: &Spec) -> TokenStream {
     }
 }
 
-/// The statements that answer a call from the cache, or run `body`.
+/// The expression that answers a call from the cache, or runs `body`.
 fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
-    let call = call(spec);
-    let imports = imports(spec, spec.shape.fallible);
-    let key = key(spec);
-    let output = &spec.shape.output;
-    let run = if spec.shape.fallible {
-        mixed!(.run_result(__redis_cached::Probe::<#output>::new().error(), #body))
+    let call = call(spec, site);
+    if spec.shape.fallible {
+        let (root, output) = (&spec.root, &spec.shape.output);
+        mixed!(#call.run_result(#root::__private::Probe::<#output>::new().error(), #body).await)
     } else {
-        mixed!(.run(#body))
-    };
-    mixed! {
-        #imports
-        let __redis_cached_site = #site;
-        let __redis_cached_key = #key;
-        #call #run.await
-    }
-}
-
-/// One of the traits is always unused: which one is what they find out.
-fn imports(spec: &Spec, error: bool) -> TokenStream {
-    let root = &spec.root;
-    let error = error.then(|| mixed!(, ErrorAlone as _));
-    mixed! {
-        #[allow(unused_imports)]
-        use #root::__private::{self as __redis_cached, ByBytes as _, ByClone as _, ByJson as _ #error};
+        mixed!(#call.run(#body).await)
     }
 }
 
 fn key(spec: &Spec) -> TokenStream {
+    let root = &spec.root;
     match &spec.key {
         Key::Default { types, parts } => {
             let types = types.iter().map(|ty| match ty {
@@ -276,17 +259,17 @@ fn key(spec: &Spec) -> TokenStream {
                 KeyType::Of(name) => mixed!(::core::any::type_name_of_val(&#name)),
             });
             let parts = parts.iter().map(part);
-            mixed!(__redis_cached_site.key(&[#(#types),*], &[#(#parts),*]))
+            mixed!(key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
             let pieces = pieces.iter().map(|piece| match piece {
-                Piece::Literal(plain) => mixed!(__redis_cached::Piece::Literal(#plain)),
+                Piece::Literal(plain) => mixed!(#root::__private::Piece::Literal(#plain)),
                 Piece::Field(path) => {
                     let part = part(path);
-                    mixed!(__redis_cached::Piece::Value(#part))
+                    mixed!(#root::__private::Piece::Value(#part))
                 }
             });
-            mixed!(__redis_cached_site.template_key(&[#(#pieces),*]))
+            mixed!(template_key(&[#(#pieces),*]))
         }
     }
 }
@@ -294,15 +277,15 @@ fn key(spec: &Spec) -> TokenStream {
 /// Spanned at the parameter, where a type that is no key part is reported.
 fn part(path: &FieldPath) -> TokenStream {
     let (base, fields) = (&path.base, &path.fields);
-    quote_spanned!(base.span()=> __redis_cached::part(&#base #(.#fields)*))
+    quote_spanned!(base.span()=> &#base #(.#fields)*)
 }
 
 /// The call with all that the options say of it.
-fn call(spec: &Spec) -> TokenStream {
-    let shape = &spec.shape;
+fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
+    let (root, shape, key) = (&spec.root, &spec.shape, key(spec));
     let value = &shape.value;
-    // The bound of the value stands here alone, at the return type.
-    let codec = quote_spanned!(value.span()=> __redis_cached::Probe::<#value>::new().codec());
+    // What the value must be is asked here alone, at the return type.
+    let cached = quote_spanned!(value.span()=> #root::__private::Cached::<#value>::at(#site).#key);
     let optional = shape.optional.then(|| mixed!(.optional()));
     let ttl = match &spec.ttl {
         Some(Ttl::Fixed(lifetime)) => {
@@ -317,12 +300,7 @@ fn call(spec: &Spec) -> TokenStream {
     let timeout = spec.timeout.iter().map(duration);
     let cache = spec.cache.iter();
     mixed! {
-        __redis_cached::Call::new(
-            __redis_cached_site,
-            __redis_cached_key,
-            #codec,
-            __redis_cached::Probe::<#value>::new().value(),
-        )
+        #cached
         #optional
         #ttl
         #(.cache_if(#cache_if))*

@@ -160,7 +160,11 @@ impl Spec {
         let companions = companions.map(|stem| Names {
             uncached: format_ident!("{stem}_uncached", span = name.span()),
             entry: format_ident!("{stem}_entry", span = name.span()),
-            site: format_ident!("__redis_cached_{}_site", name.unraw(), span = name.span()),
+            site: format_ident!(
+                "__redis_cached_{}_site",
+                name.unraw(),
+                span = Span::mixed_site()
+            ),
         });
         let entry = Entry {
             receiver,

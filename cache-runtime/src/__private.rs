@@ -5,8 +5,6 @@ pub use crate::{
     call::Call,
     codec::Codec,
     key::{KeyPart, Piece, part},
-    probe::{
-        ByBytes, ByClone, ByJson, Cacheable, ErrorAlone, ErrorShare, Probe, Shared, ValueShare,
-    },
+    probe::{Cacheable, Cached, ErrorShare, Probe, ValueShare},
     site::{Key, Site},
 };

@@ -10,7 +10,7 @@ use crate::{
     entry::Entry,
     lookup::Lookup,
     policy::{Policy, Ttl},
-    probe::{ErrorShare, Probe, Shared},
+    probe::{ErrorShare, ValueShare},
     site::{Key, Site},
 };
 
@@ -26,11 +26,11 @@ pub struct Call<V, R = V> {
 
 impl<V> Call<V, V> {
     /// A call with this key, of a function whose values are written and shared like this.
-    pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: impl Shared<V>) -> Self {
+    pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: ValueShare<V>) -> Self {
         Self {
             site,
             key,
-            policy: Policy::new(codec, value.share()),
+            policy: Policy::new(codec, value),
             timeout: None,
             cache: None,
         }
@@ -97,7 +97,7 @@ impl<V, R> Call<V, R> {
     where
         F: Future<Output = R>,
     {
-        let errors = Probe::<Result<R, Infallible>>::new().error();
+        let errors = ErrorShare::<Infallible>::cloned();
         match self
             .run_result(errors, || async move { Ok(body().await) })
             .await

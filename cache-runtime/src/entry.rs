@@ -22,7 +22,7 @@ use crate::{
     global,
     lookup::{Lookup, kept_in_process, report},
     policy::{Policy, Rules},
-    probe::{ByBytes as _, ErrorAlone as _, Probe, Shared as _},
+    probe::{ErrorShare, ValueShare},
     site::{Key, Site},
     store::{Store, memory::MemoryStore, redis::RedisStore},
     token::{self, Keys},
@@ -65,7 +65,7 @@ impl<R> Entry<R> {
         R: Serialize + DeserializeOwned + Send + 'static,
     {
         static SITE: Site = Site::new("Cache::entry", || "", file!(), line!());
-        let share = Probe::<R>::new().value().share();
+        let share = ValueShare::alone();
         Self {
             site: &SITE,
             key,
@@ -244,7 +244,7 @@ impl<R> Entry<R> {
     where
         F: Future<Output: Returns<R>>,
     {
-        let errors = Probe::<Result<R, <F::Output as Returns<R>>::Error>>::new().error();
+        let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
             .run(errors, || async move { body().await.into_result() })
@@ -263,7 +263,7 @@ impl<R> Entry<R> {
     where
         F: Future<Output: Returns<R>>,
     {
-        let errors = Probe::<Result<R, <F::Output as Returns<R>>::Error>>::new().error();
+        let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
             .refresh(errors, || async move { body.await.into_result() })

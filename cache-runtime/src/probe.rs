@@ -1,30 +1,33 @@
 //! What a type can do, asked where the type is written: nobody has to say that a value is `Clone`.
 //!
-//! The rule: method probing picks the first of *inherent*, *trait by value*, *trait by reference* whose
-//! bounds hold, and it does so where the expansion stands. In a generic function that is before the types
-//! are known, so there only the written bounds count.
+//! The rule: a method call takes the first type along `Deref` that has the method with bounds that hold, and
+//! it does so where the expansion stands. In a generic function that is before the types are known, so there
+//! only the written bounds count.
 //!
-//! | `Probe::<T>::new()` | picked for | answers |
+//! | call | is found on | for |
 //! |---|---|---|
-//! | `.codec()`, inherent | `T = Result<_, _>`, `T = Option<_>` | a message: the return type's alias hides its shape |
-//! | `.codec()`, [`ByJson`] | every other `T` | [`Codec`], if `T` is [`Cacheable`] |
-//! | `.value()`, [`ByClone`] | `T: Clone + Send + Sync` | [`ValueShare`] that keeps values |
-//! | `.value()`, [`ByBytes`] | every other `T` | [`ValueShare`] that keeps nothing |
-//! | `.error()`, inherent | `T = Result<_, E>`, `E: Clone + Send + Sync` | [`ErrorShare`] that keeps errors |
-//! | `.error()`, [`ErrorAlone`] | every other `E` | [`ErrorShare`] that keeps nothing |
+//! | `Cached::<T>::at(site).key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
+//! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
+//! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
+//! | `Probe::<T>::new().error()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
+//! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::call::Call;
 use crate::codec::Codec;
+use crate::key::{KeyPart, Piece};
+use crate::site::{Key, Site};
 
 /// A value or an error that several callers share, with its type forgotten.
-pub type Kept = Arc<dyn Any + Send + Sync>;
+pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
 
 /// A type that the cache can store: serde's, sendable, and without borrows.
 #[diagnostic::on_unimplemented(
@@ -37,26 +40,85 @@ pub trait Cacheable: Serialize + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 
-/// Asks what `T` can do; holds no `T`.
-pub struct Probe<T>(PhantomData<fn() -> T>);
+/// A call of a function that stores `V`, on its way to a [`Call`].
+pub struct Cached<V>(CachedByClone<V>);
 
-impl<T> Probe<T> {
-    /// Asks about `T`.
+/// A [`Cached`] of a type that is no `Result` and no `Option`.
+pub struct CachedByClone<V>(CachedByBytes<V>);
+
+/// A [`Cached`] of a type that is not `Clone + Send + Sync`.
+pub struct CachedByBytes<V> {
+    site: &'static Site,
+    value: PhantomData<fn() -> V>,
+}
+
+impl<V> Cached<V> {
+    /// A call of the function at `site`.
     #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
+    pub const fn at(site: &'static Site) -> Self {
+        Self(CachedByClone(CachedByBytes {
+            site,
+            value: PhantomData,
+        }))
     }
 }
 
-impl<T> Default for Probe<T> {
-    fn default() -> Self {
-        Self::new()
+impl<V> Deref for Cached<V> {
+    type Target = CachedByClone<V>;
+    fn deref(&self) -> &CachedByClone<V> {
+        &self.0
     }
 }
 
-impl<T> fmt::Debug for Probe<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Probe<{}>", std::any::type_name::<T>())
+impl<V> Deref for CachedByClone<V> {
+    type Target = CachedByBytes<V>;
+    fn deref(&self) -> &CachedByBytes<V> {
+        &self.0
+    }
+}
+
+impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
+    /// The call with the default key.
+    pub fn key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.key(types, parts);
+        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+    }
+
+    /// The call with a key that the attribute spells out.
+    pub fn template_key(&self, pieces: &[Piece<'_>]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.template_key(pieces);
+        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+    }
+}
+
+impl<V> CachedByBytes<V> {
+    /// The call with the default key.
+    pub fn key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        self.call(self.site.key(types, parts))
+    }
+
+    /// The call with a key that the attribute spells out.
+    pub fn template_key(&self, pieces: &[Piece<'_>]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        self.call(self.site.template_key(pieces))
+    }
+
+    fn call(&self, key: Key) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        Call::new(self.site, key, Codec::json(), ValueShare::alone())
     }
 }
 
@@ -67,7 +129,7 @@ impl<T> fmt::Debug for Probe<T> {
 )]
 pub trait WrittenAsResult<T, E> {
     /// Nobody gets here.
-    fn codec(self) -> Codec<Result<T, E>>;
+    fn call(&self) -> Call<Result<T, E>>;
 }
 
 /// Never holds; its message is what a user sees who hid an `Option` behind an alias.
@@ -77,124 +139,123 @@ pub trait WrittenAsResult<T, E> {
 )]
 pub trait WrittenAsOption<T> {
     /// Nobody gets here.
-    fn codec(self) -> Codec<Option<T>>;
+    fn call(&self) -> Call<Option<T>>;
 }
 
-impl<T, E> Probe<Result<T, E>> {
-    /// The macro took the `Result` off, so one that is still there is hidden.
-    pub fn codec(self) -> Codec<Result<T, E>>
+// The macro took the `Result` and the `Option` off, so one that is still there is hidden.
+impl<T, E> Cached<Result<T, E>> {
+    /// Refuses the type.
+    pub fn key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Result<T, E>>
     where
         Self: WrittenAsResult<T, E>,
     {
-        WrittenAsResult::codec(self)
+        WrittenAsResult::call(self)
+    }
+
+    /// Refuses the type.
+    pub fn template_key(&self, _: &[Piece<'_>]) -> Call<Result<T, E>>
+    where
+        Self: WrittenAsResult<T, E>,
+    {
+        WrittenAsResult::call(self)
     }
 }
 
-impl<T> Probe<Option<T>> {
-    /// The macro took the `Option` off, so one that is still there is hidden.
-    pub fn codec(self) -> Codec<Option<T>>
+impl<T> Cached<Option<T>> {
+    /// Refuses the type.
+    pub fn key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Option<T>>
     where
         Self: WrittenAsOption<T>,
     {
-        WrittenAsOption::codec(self)
+        WrittenAsOption::call(self)
     }
-}
 
-/// Values that are stored as JSON.
-pub trait ByJson {
-    /// The value's type.
-    type Value;
-    /// Stores as JSON.
-    fn codec(self) -> Codec<Self::Value>
+    /// Refuses the type.
+    pub fn template_key(&self, _: &[Piece<'_>]) -> Call<Option<T>>
     where
-        Self::Value: Cacheable;
-}
-
-impl<V> ByJson for Probe<V> {
-    type Value = V;
-    fn codec(self) -> Codec<V>
-    where
-        V: Cacheable,
+        Self: WrittenAsOption<T>,
     {
-        Codec::<V>::json()
+        WrittenAsOption::call(self)
     }
 }
 
-/// Says how the callers of one flight share its value.
-pub trait Shared<V> {
-    /// The functions that share the value.
-    fn share(self) -> ValueShare<V>;
-}
+/// Asks what a `Result` can do; holds none.
+pub struct Probe<T>(ProbeAlone<T>);
 
-/// Values that are cloned for every caller.
-pub trait ByClone {
-    /// The value's type.
-    type Value;
-    /// Shares by `Clone`.
-    fn value(self) -> ValueShare<Self::Value>;
-}
+/// A [`Probe`] of a `Result` whose error is not `Clone + Send + Sync`.
+pub struct ProbeAlone<T>(PhantomData<fn() -> T>);
 
-impl<V: Clone + Send + Sync + 'static> ByClone for Probe<V> {
-    type Value = V;
-    fn value(self) -> ValueShare<V> {
-        ValueShare {
-            functions: Some(Functions {
-                keep: keep::<V>,
-                take: take::<V>,
-            }),
-        }
+impl<T> Probe<T> {
+    /// Asks about `T`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(ProbeAlone(PhantomData))
     }
 }
 
-/// Values that are decoded for every caller.
-pub trait ByBytes {
-    /// The value's type.
-    type Value;
-    /// Shares by bytes.
-    fn value(self) -> ValueShare<Self::Value>;
+impl<T> Default for Probe<T> {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
-impl<V> ByBytes for &Probe<V> {
-    type Value = V;
-    fn value(self) -> ValueShare<V> {
-        ValueShare { functions: None }
+impl<T> Deref for Probe<T> {
+    type Target = ProbeAlone<T>;
+    fn deref(&self) -> &ProbeAlone<T> {
+        &self.0
     }
 }
 
 impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
     /// Shares by `Clone`.
     #[must_use]
-    pub fn error(self) -> ErrorShare<E> {
-        ErrorShare {
-            functions: Some(Functions {
-                keep: keep::<E>,
-                take: take::<E>,
-            }),
-        }
+    pub fn error(&self) -> ErrorShare<E> {
+        ErrorShare::cloned()
     }
 }
 
-/// Errors that reach one caller only.
-pub trait ErrorAlone {
-    /// The error's type.
-    type Error;
+impl<T, E> ProbeAlone<Result<T, E>> {
     /// Shares nothing.
-    fn error(self) -> ErrorShare<Self::Error>;
-}
-
-impl<T, E> ErrorAlone for Probe<Result<T, E>> {
-    type Error = E;
-    fn error(self) -> ErrorShare<E> {
-        ErrorShare { functions: None }
+    #[must_use]
+    pub const fn error(&self) -> ErrorShare<E> {
+        ErrorShare::alone()
     }
 }
+
+macro_rules! debug_by_name {
+    ($($name:ident)*) => {$(
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}<{}>", stringify!($name), std::any::type_name::<T>())
+            }
+        }
+    )*};
+}
+
+debug_by_name!(Cached CachedByClone CachedByBytes Probe ProbeAlone);
 
 /// How the callers of one flight share its value.
 pub struct ValueShare<V> {
     functions: Option<Functions<V>>,
 }
 
+impl<V: Clone + Send + Sync + 'static> ValueShare<V> {
+    /// Keeps clones.
+    #[must_use]
+    pub fn cloned() -> Self {
+        Self {
+            functions: Some(Functions::cloned()),
+        }
+    }
+}
+
 impl<V> ValueShare<V> {
+    /// Keeps nothing.
+    #[must_use]
+    pub const fn alone() -> Self {
+        Self { functions: None }
+    }
+
     /// Keeps a clone of `value` for others, unless its type cannot be shared.
     #[must_use]
     pub fn keep(&self, value: &V) -> Option<Kept> {
@@ -208,18 +269,28 @@ impl<V> ValueShare<V> {
     }
 }
 
-impl<V> Shared<V> for ValueShare<V> {
-    fn share(self) -> Self {
-        self
-    }
-}
-
 /// How the callers of one flight share its error.
 pub struct ErrorShare<E> {
     functions: Option<Functions<E>>,
 }
 
+impl<E: Clone + Send + Sync + 'static> ErrorShare<E> {
+    /// Keeps clones.
+    #[must_use]
+    pub fn cloned() -> Self {
+        Self {
+            functions: Some(Functions::cloned()),
+        }
+    }
+}
+
 impl<E> ErrorShare<E> {
+    /// Keeps nothing.
+    #[must_use]
+    pub const fn alone() -> Self {
+        Self { functions: None }
+    }
+
     /// Keeps a clone of `error` for others, unless its type cannot be shared.
     #[must_use]
     pub fn keep(&self, error: &E) -> Option<Kept> {
@@ -282,12 +353,13 @@ impl<E> fmt::Debug for ErrorShare<E> {
     }
 }
 
-fn keep<T: Clone + Send + Sync + 'static>(value: &T) -> Kept {
-    Arc::new(value.clone())
-}
-
-fn take<T: Clone + 'static>(kept: &(dyn Any + Send + Sync)) -> Option<T> {
-    kept.downcast_ref::<T>().cloned()
+impl<T: Clone + Send + Sync + 'static> Functions<T> {
+    fn cloned() -> Self {
+        Self {
+            keep: |value| Arc::new(value.clone()),
+            take: |kept| kept.downcast_ref::<T>().cloned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -297,10 +369,7 @@ mod tests {
     use std::io;
     use std::rc::Rc;
 
-    use super::{ByBytes as _, ByClone as _, ErrorAlone as _, ErrorShare, Probe, ValueShare};
-
-    #[derive(Debug, PartialEq)]
-    struct NoClone(u8);
+    use super::{ErrorShare, Probe, ValueShare};
 
     #[derive(Debug, Clone, PartialEq)]
     struct Plain(u8);
@@ -311,54 +380,50 @@ mod tests {
 
     #[test]
     fn a_clone_value_is_kept_and_taken() {
-        let share = Probe::<Plain>::new().value();
+        let share = ValueShare::<Plain>::cloned();
         let kept = share.keep(&Plain(7)).unwrap();
         assert_eq!(share.take(&*kept), Some(Plain(7)));
     }
 
     #[test]
     fn a_value_of_another_type_is_not_taken() {
-        let kept = Probe::<String>::new().value().keep(&String::new()).unwrap();
-        assert_eq!(Probe::<Plain>::new().value().take(&*kept), None);
+        let kept = ValueShare::<String>::cloned().keep(&String::new()).unwrap();
+        assert_eq!(ValueShare::<Plain>::cloned().take(&*kept), None);
     }
 
     #[test]
-    fn a_value_without_clone_or_sync_is_not_kept() {
-        let alone: ValueShare<NoClone> = Probe::<NoClone>::new().value();
-        assert!(alone.keep(&NoClone(1)).is_none());
-        let cell: ValueShare<Cell<u8>> = Probe::<Cell<u8>>::new().value();
-        assert!(cell.keep(&Cell::new(1)).is_none());
-        let rc: ValueShare<Rc<u8>> = Probe::<Rc<u8>>::new().value();
-        assert!(rc.keep(&Rc::new(1)).is_none());
-        is_copy_send_sync(&rc);
+    fn shares_can_be_sent_whatever_they_share() {
+        is_copy_send_sync(&ValueShare::<Rc<Cell<u8>>>::alone());
         is_copy_send_sync(&Probe::<Result<(), Rc<u8>>>::new().error());
     }
 
     #[test]
     fn in_a_generic_function_only_the_written_bounds_count() {
-        fn unbounded<T>(value: &T) -> bool {
-            Probe::<T>::new().value().keep(value).is_some()
+        fn unbounded<E>(error: &E) -> bool {
+            Probe::<Result<(), E>>::new().error().keep(error).is_some()
         }
-        fn bounded<T: Clone + Send + Sync + 'static>(value: &T) -> bool {
-            Probe::<T>::new().value().keep(value).is_some()
+        fn bounded<E: Clone + Send + Sync + 'static>(error: &E) -> bool {
+            Probe::<Result<(), E>>::new().error().keep(error).is_some()
         }
-        fn nested<T: Clone + Send + Sync + 'static>(value: &Vec<T>) -> bool {
-            Probe::<Vec<T>>::new().value().keep(value).is_some()
+        fn nested<E: Clone + Send + Sync + 'static>(error: &Vec<E>) -> bool {
+            Probe::<Result<(), Vec<E>>>::new()
+                .error()
+                .keep(error)
+                .is_some()
         }
-        fn associated<I: Iterator>(value: &I::Item) -> bool
+        fn associated<I: Iterator>(error: &I::Item) -> bool
         where
             I::Item: Clone + Send + Sync + 'static,
         {
-            Probe::<I::Item>::new().value().keep(value).is_some()
-        }
-        fn error<E>(error: &E) -> bool {
-            Probe::<Result<(), E>>::new().error().keep(error).is_some()
+            Probe::<Result<(), I::Item>>::new()
+                .error()
+                .keep(error)
+                .is_some()
         }
         assert!(!unbounded(&1));
         assert!(bounded(&1));
         assert!(nested(&vec![1]));
         assert!(associated::<std::vec::IntoIter<u8>>(&1));
-        assert!(!error(&1));
     }
 
     #[test]

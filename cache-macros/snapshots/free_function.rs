@@ -1,0 +1,38 @@
+/// Loads a user.
+#[tracing::instrument(skip_all)]
+pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
+    ::cache_runtime::__private::Cached::<User>::at(__redis_cached_get_user_site())
+        .key(&[], &[&id])
+        .ttl(::core::time::Duration::from_secs(300u64))
+        .run_result(
+            ::cache_runtime::__private::Probe::<Result<User, DbError>>::new().error(),
+            move || get_user_uncached(pool, id),
+        )
+        .await
+}
+///The body of `get_user`, without the cache.
+#[allow(dead_code, non_snake_case, clippy::unused_async)]
+#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+pub async fn get_user_uncached(pool: &Pool, id: u64) -> Result<User, DbError> {
+    query(pool, id).await
+}
+///The cache entry of `get_user` for these arguments.
+#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+pub fn get_user_entry(id: u64) -> ::cache_runtime::Entry<User> {
+    ::cache_runtime::__private::Cached::<User>::at(__redis_cached_get_user_site())
+        .key(&[], &[&id])
+        .ttl(::core::time::Duration::from_secs(300u64))
+        .entry()
+}
+#[doc(hidden)]
+fn __redis_cached_get_user_site() -> &'static ::cache_runtime::__private::Site {
+    fn __redis_cached_here() {}
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
+            "get_user",
+            || ::core::any::type_name_of_val(&__redis_cached_here),
+            ::core::file!(),
+            ::core::line!(),
+        )
+        .ttl("300 s");
+    &__REDIS_CACHED_SITE
+}

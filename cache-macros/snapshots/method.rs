@@ -1,0 +1,39 @@
+impl Users {
+    pub async fn rights(&self, user: &User) -> Vec<Right> {
+        ::cache_runtime::__private::Cached::<
+            Vec<Right>,
+        >::at(Self::__redis_cached_rights_site())
+            .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
+            .ttl(Self::TTL)
+            .run(move || Self::rights_uncached(self, user))
+            .await
+    }
+    ///The body of `rights`, without the cache.
+    #[allow(dead_code, non_snake_case, clippy::unused_async)]
+    #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+    pub async fn rights_uncached(&self, user: &User) -> Vec<Right> {
+        self.load(user).await
+    }
+    ///The cache entry of `rights` for these arguments.
+    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+    pub fn rights_entry(&self, user: &User) -> ::cache_runtime::Entry<Vec<Right>> {
+        ::cache_runtime::__private::Cached::<
+            Vec<Right>,
+        >::at(Self::__redis_cached_rights_site())
+            .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
+            .ttl(Self::TTL)
+            .entry()
+    }
+    #[doc(hidden)]
+    fn __redis_cached_rights_site() -> &'static ::cache_runtime::__private::Site {
+        fn __redis_cached_here() {}
+        static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
+                "rights",
+                || ::core::any::type_name_of_val(&__redis_cached_here),
+                ::core::file!(),
+                ::core::line!(),
+            )
+            .ttl("per call");
+        &__REDIS_CACHED_SITE
+    }
+}

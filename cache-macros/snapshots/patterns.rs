@@ -1,0 +1,34 @@
+async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
+    ::cache_runtime::__private::Cached::<u64>::at(__redis_cached_sum_site())
+        .key(&[], &[&a, &__redis_cached_arg1])
+        .ttl(::core::time::Duration::from_secs(60u64))
+        .run(move || sum_uncached(a, __redis_cached_arg1, __redis_cached_arg2))
+        .await
+}
+///The body of `sum`, without the cache.
+#[allow(dead_code, non_snake_case, clippy::unused_async)]
+#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+async fn sum_uncached(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
+    a += b;
+    a + c
+}
+///The cache entry of `sum` for these arguments.
+#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+fn sum_entry(a: u64, __redis_cached_arg1: (u64, u64)) -> ::cache_runtime::Entry<u64> {
+    ::cache_runtime::__private::Cached::<u64>::at(__redis_cached_sum_site())
+        .key(&[], &[&a, &__redis_cached_arg1])
+        .ttl(::core::time::Duration::from_secs(60u64))
+        .entry()
+}
+#[doc(hidden)]
+fn __redis_cached_sum_site() -> &'static ::cache_runtime::__private::Site {
+    fn __redis_cached_here() {}
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
+            "sum",
+            || ::core::any::type_name_of_val(&__redis_cached_here),
+            ::core::file!(),
+            ::core::line!(),
+        )
+        .ttl("60 s");
+    &__REDIS_CACHED_SITE
+}
