@@ -18,11 +18,10 @@ impl Repository for Users {
             static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
                     "get",
                     || ::core::any::type_name_of_val(&__redis_cached_here),
-                    ::core::file!(),
-                    ::core::line!(),
                 )
                 .ttl("60 s");
-            ::cache_runtime::__private::Cached::<User>::at(&__REDIS_CACHED_SITE)
+            __REDIS_CACHED_SITE
+                .of::<User>()
                 .key(&[::core::any::type_name::<Self>()], &[&self, &id])
                 .ttl(::core::time::Duration::from_secs(60u64))
                 .run_result(

@@ -1,7 +1,8 @@
 /// Loads a user.
 #[tracing::instrument(skip_all)]
 pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
-    ::cache_runtime::__private::Cached::<User>::at(__redis_cached_get_user_site())
+    __redis_cached_get_user_site()
+        .of::<User>()
         .key(&[], &[&id])
         .ttl(::core::time::Duration::from_secs(300u64))
         .run_result(
@@ -19,7 +20,8 @@ pub async fn get_user_uncached(pool: &Pool, id: u64) -> Result<User, DbError> {
 ///The cache entry of `get_user` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 pub fn get_user_entry(id: u64) -> ::cache_runtime::Entry<User> {
-    ::cache_runtime::__private::Cached::<User>::at(__redis_cached_get_user_site())
+    __redis_cached_get_user_site()
+        .of::<User>()
         .key(&[], &[&id])
         .ttl(::core::time::Duration::from_secs(300u64))
         .entry()
@@ -30,8 +32,6 @@ fn __redis_cached_get_user_site() -> &'static ::cache_runtime::__private::Site {
     static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
             "get_user",
             || ::core::any::type_name_of_val(&__redis_cached_here),
-            ::core::file!(),
-            ::core::line!(),
         )
         .ttl("300 s");
     &__REDIS_CACHED_SITE

@@ -1,10 +1,10 @@
 impl Users {
     pub async fn rights(&self, user: &User) -> Vec<Right> {
-        ::cache_runtime::__private::Cached::<
-            Vec<Right>,
-        >::at(Self::__redis_cached_rights_site())
+        Self::__redis_cached_rights_site()
+            .of::<Vec<Right>>()
             .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
             .ttl(Self::TTL)
+            .timeout(::core::time::Duration::from_millis(50u64))
             .run(move || Self::rights_uncached(self, user))
             .await
     }
@@ -17,11 +17,11 @@ impl Users {
     ///The cache entry of `rights` for these arguments.
     #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
     pub fn rights_entry(&self, user: &User) -> ::cache_runtime::Entry<Vec<Right>> {
-        ::cache_runtime::__private::Cached::<
-            Vec<Right>,
-        >::at(Self::__redis_cached_rights_site())
+        Self::__redis_cached_rights_site()
+            .of::<Vec<Right>>()
             .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
             .ttl(Self::TTL)
+            .timeout(::core::time::Duration::from_millis(50u64))
             .entry()
     }
     #[doc(hidden)]
@@ -30,8 +30,6 @@ impl Users {
         static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
                 "rights",
                 || ::core::any::type_name_of_val(&__redis_cached_here),
-                ::core::file!(),
-                ::core::line!(),
             )
             .ttl("per call");
         &__REDIS_CACHED_SITE

@@ -1,5 +1,6 @@
 async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
-    ::cache_runtime::__private::Cached::<u64>::at(__redis_cached_sum_site())
+    __redis_cached_sum_site()
+        .of::<u64>()
         .key(&[], &[&a, &__redis_cached_arg1])
         .ttl(::core::time::Duration::from_secs(60u64))
         .run(move || sum_uncached(a, __redis_cached_arg1, __redis_cached_arg2))
@@ -15,7 +16,8 @@ async fn sum_uncached(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
 ///The cache entry of `sum` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 fn sum_entry(a: u64, __redis_cached_arg1: (u64, u64)) -> ::cache_runtime::Entry<u64> {
-    ::cache_runtime::__private::Cached::<u64>::at(__redis_cached_sum_site())
+    __redis_cached_sum_site()
+        .of::<u64>()
         .key(&[], &[&a, &__redis_cached_arg1])
         .ttl(::core::time::Duration::from_secs(60u64))
         .entry()
@@ -26,9 +28,8 @@ fn __redis_cached_sum_site() -> &'static ::cache_runtime::__private::Site {
     static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
             "sum",
             || ::core::any::type_name_of_val(&__redis_cached_here),
-            ::core::file!(),
-            ::core::line!(),
         )
-        .ttl("60 s");
+        .ttl("60 s")
+        .namespace("sums");
     &__REDIS_CACHED_SITE
 }

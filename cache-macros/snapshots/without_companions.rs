@@ -3,11 +3,10 @@ async fn answer() -> u64 {
     static __REDIS_CACHED_SITE: crate::deps::cache_runtime::__private::Site = crate::deps::cache_runtime::__private::Site::new(
             "answer",
             || ::core::any::type_name_of_val(&__redis_cached_here),
-            ::core::file!(),
-            ::core::line!(),
         )
         .ttl("60 s");
-    crate::deps::cache_runtime::__private::Cached::<u64>::at(&__REDIS_CACHED_SITE)
+    __REDIS_CACHED_SITE
+        .of::<u64>()
         .key(&[], &[])
         .ttl(::core::time::Duration::from_secs(60u64))
         .run(move || async move {

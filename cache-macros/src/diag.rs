@@ -104,6 +104,10 @@ fn write_text(tokens: TokenStream, text: &mut String) {
                     Delimiter::Brace => ("{ ", " }"),
                     Delimiter::None => ("", ""),
                 };
+                if group.delimiter() == Delimiter::Bracket && text.ends_with(char::is_alphanumeric)
+                {
+                    text.push(' ');
+                }
                 text.push_str(open);
                 write_text(group.stream(), text);
                 text.push_str(close);

@@ -88,7 +88,7 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
             #inner
         }
     };
-    let run = run(spec, &mixed!(&__REDIS_CACHED_SITE), &body);
+    let run = run(spec, &mixed!(__REDIS_CACHED_SITE), &body);
     let statements = mixed! {
         fn __redis_cached_here() {}
         static __REDIS_CACHED_SITE: #root::__private::Site = #site;
@@ -230,8 +230,6 @@ fn site_items(item: &Item, spec: &Spec) -> TokenStream {
         #root::__private::Site::new(
             #function,
             || ::core::any::type_name_of_val(&__redis_cached_here),
-            ::core::file!(),
-            ::core::line!(),
         )
         .ttl(#ttl)
         #(.namespace(#namespace))*
@@ -251,7 +249,6 @@ fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
 }
 
 fn key(spec: &Spec) -> TokenStream {
-    let root = &spec.root;
     match &spec.key {
         Key::Default { types, parts } => {
             let types = types.iter().map(|ty| match ty {
@@ -262,14 +259,20 @@ fn key(spec: &Spec) -> TokenStream {
             mixed!(key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
-            let pieces = pieces.iter().map(|piece| match piece {
-                Piece::Literal(plain) => mixed!(#root::__private::Piece::Literal(#plain)),
-                Piece::Field(path) => {
-                    let part = part(path);
-                    mixed!(#root::__private::Piece::Value(#part))
+            // A literal before, between and after the parts, as in a format string.
+            let mut literals = vec![String::new()];
+            let mut parts = Vec::new();
+            for piece in pieces {
+                match (piece, literals.last_mut()) {
+                    (Piece::Literal(plain), Some(last)) => last.push_str(plain),
+                    (Piece::Literal(plain), None) => literals.push(plain.clone()),
+                    (Piece::Field(path), _) => {
+                        parts.push(part(path));
+                        literals.push(String::new());
+                    }
                 }
-            });
-            mixed!(template_key(&[#(#pieces),*]))
+            }
+            mixed!(template_key(&[#(#literals),*], &[#(#parts),*]))
         }
     }
 }
@@ -282,10 +285,10 @@ fn part(path: &FieldPath) -> TokenStream {
 
 /// The call with all that the options say of it.
 fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
-    let (root, shape, key) = (&spec.root, &spec.shape, key(spec));
+    let (shape, key) = (&spec.shape, key(spec));
     let value = &shape.value;
     // What the value must be is asked here alone, at the return type.
-    let cached = quote_spanned!(value.span()=> #root::__private::Cached::<#value>::at(#site).#key);
+    let cached = quote_spanned!(value.span()=> #site.of::<#value>().#key);
     let optional = shape.optional.then(|| mixed!(.optional()));
     let ttl = match &spec.ttl {
         Some(Ttl::Fixed(lifetime)) => {

@@ -189,27 +189,14 @@ impl Template {
     }
 }
 
-/// Two pieces whose values could run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and
-/// nothing; `{a}-{b}` spells `x-y-z` for two pairs. Values never hold a `:`, a brace or white space.
+/// Two pieces whose values run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and "".
 fn unseparated(pieces: &[Piece]) -> Option<String> {
-    let separates = |c: char| matches!(c, ':' | '{' | '}') || c.is_whitespace();
-    for window in pieces.windows(2) {
-        if let [Piece::Field(one), Piece::Field(two)] = window {
-            return Some(format!(
-                "`{{{one}}}` and `{{{two}}}` have no text between them; write `{{{one}}}:{{{two}}}`"
-            ));
-        }
-    }
-    for window in pieces.windows(3) {
-        if let [Piece::Field(one), Piece::Literal(plain), Piece::Field(two)] = window
-            && !plain.contains(separates)
-        {
-            return Some(format!(
-                "`{plain}` between `{{{one}}}` and `{{{two}}}` can also stand in a value; write `{{{one}}}:{{{two}}}`"
-            ));
-        }
-    }
-    None
+    pieces.windows(2).find_map(|window| match window {
+        [Piece::Field(one), Piece::Field(two)] => Some(format!(
+            "`{{{one}}}` and `{{{two}}}` have no text between them; write `{{{one}}}:{{{two}}}`"
+        )),
+        _ => None,
+    })
 }
 
 /// Whether the literal braces are none, or one pair with something between.
@@ -274,6 +261,7 @@ mod tests {
             read("{{{id}}}"),
             Ok(vec!["{".into(), "<id>".into(), "}".into()])
         );
+        assert_eq!(read("{a}-{b}").unwrap().len(), 3);
         assert_eq!(read("{r#type}"), Ok(vec!["<r#type>".into()]));
     }
 
@@ -287,7 +275,6 @@ mod tests {
             "{id",
             "id}",
             "{a}{b}",
-            "{a}-{b}",
             "{{}}",
             "}}{{",
             "{{a",

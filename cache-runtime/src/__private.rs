@@ -5,6 +5,6 @@ pub use crate::{
     call::Call,
     codec::Codec,
     key::{KeyPart, Piece, part},
-    probe::{Cacheable, Cached, ErrorShare, Probe, ValueShare},
+    probe::{Cached, ErrorShare, Probe, ValueShare},
     site::{Key, Site},
 };

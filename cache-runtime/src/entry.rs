@@ -64,7 +64,7 @@ impl<R> Entry<R> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        static SITE: Site = Site::new("Cache::entry", || "", file!(), line!());
+        static SITE: Site = Site::new("Cache::entry", || "");
         let share = ValueShare::alone();
         Self {
             site: &SITE,

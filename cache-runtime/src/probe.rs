@@ -6,7 +6,7 @@
 //!
 //! | call | is found on | for |
 //! |---|---|---|
-//! | `Cached::<T>::at(site).key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
+//! | `site.of::<T>().key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
 //! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
 //! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
 //! | `Probe::<T>::new().error()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
@@ -52,12 +52,12 @@ pub struct CachedByBytes<V> {
     value: PhantomData<fn() -> V>,
 }
 
-impl<V> Cached<V> {
-    /// A call of the function at `site`.
+impl Site {
+    /// A call of this function, which stores `V`.
     #[must_use]
-    pub const fn at(site: &'static Site) -> Self {
-        Self(CachedByClone(CachedByBytes {
-            site,
+    pub const fn of<V>(&'static self) -> Cached<V> {
+        Cached(CachedByClone(CachedByBytes {
+            site: self,
             value: PhantomData,
         }))
     }
@@ -87,12 +87,12 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
     }
 
-    /// The call with a key that the attribute spells out.
-    pub fn template_key(&self, pieces: &[Piece<'_>]) -> Call<V>
+    /// The call with a key that the attribute spells out: a literal before, between and after the parts.
+    pub fn template_key(&self, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
     where
         V: Cacheable,
     {
-        let key = self.site.template_key(pieces);
+        let key = template_key(self.site, literals, parts);
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
     }
 }
@@ -106,12 +106,12 @@ impl<V> CachedByBytes<V> {
         self.call(self.site.key(types, parts))
     }
 
-    /// The call with a key that the attribute spells out.
-    pub fn template_key(&self, pieces: &[Piece<'_>]) -> Call<V>
+    /// The call with a key that the attribute spells out: a literal before, between and after the parts.
+    pub fn template_key(&self, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
     where
         V: Cacheable,
     {
-        self.call(self.site.template_key(pieces))
+        self.call(template_key(self.site, literals, parts))
     }
 
     fn call(&self, key: Key) -> Call<V>
@@ -120,6 +120,15 @@ impl<V> CachedByBytes<V> {
     {
         Call::new(self.site, key, Codec::json(), ValueShare::alone())
     }
+}
+
+fn template_key(site: &'static Site, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
+    let mut pieces = Vec::with_capacity(literals.len() + parts.len());
+    for (n, literal) in literals.iter().enumerate() {
+        pieces.extend((!literal.is_empty()).then_some(Piece::Literal(literal)));
+        pieces.extend(parts.get(n).map(|part| Piece::Value(*part)));
+    }
+    site.template_key(&pieces)
 }
 
 /// Never holds; its message is what a user sees who hid a `Result` behind an alias.
@@ -153,7 +162,7 @@ impl<T, E> Cached<Result<T, E>> {
     }
 
     /// Refuses the type.
-    pub fn template_key(&self, _: &[Piece<'_>]) -> Call<Result<T, E>>
+    pub fn template_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Result<T, E>>
     where
         Self: WrittenAsResult<T, E>,
     {
@@ -171,7 +180,7 @@ impl<T> Cached<Option<T>> {
     }
 
     /// Refuses the type.
-    pub fn template_key(&self, _: &[Piece<'_>]) -> Call<Option<T>>
+    pub fn template_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Option<T>>
     where
         Self: WrittenAsOption<T>,
     {

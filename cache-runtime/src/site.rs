@@ -7,6 +7,7 @@
 
 use std::{
     fmt,
+    panic::Location,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -47,19 +48,16 @@ pub struct Key(Result<String, Error>);
 static SEEN: Mutex<Vec<(&'static Site, Namespace)>> = Mutex::new(Vec::new());
 
 impl Site {
-    /// A function whose path the compiler tells.
+    /// A function whose path the compiler tells; it stands where this is called.
     #[must_use]
-    pub const fn new(
-        function: &'static str,
-        path: fn() -> &'static str,
-        file: &'static str,
-        line: u32,
-    ) -> Self {
+    #[track_caller]
+    pub const fn new(function: &'static str, path: fn() -> &'static str) -> Self {
+        let place = Location::caller();
         Self {
             function,
             path,
-            file,
-            line,
+            file: place.file(),
+            line: place.line(),
             ttl: "",
             pinned: None,
             version: None,

@@ -1,0 +1,41 @@
+async fn find(cache: &Cache, name: &str) -> Option<User> {
+    __redis_cached_find_site()
+        .of::<User>()
+        .key(&[], &[&name])
+        .optional()
+        .ttl_by(|user| user.lifetime)
+        .cache_if(|user| user.active)
+        .none_ttl(::core::time::Duration::from_secs(30u64))
+        .cache(cache)
+        .run(move || find_uncached(cache, name))
+        .await
+}
+///The body of `find`, without the cache.
+#[allow(dead_code, non_snake_case, clippy::unused_async)]
+#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+async fn find_uncached(cache: &Cache, name: &str) -> Option<User> {
+    lookup(name).await
+}
+///The cache entry of `find` for these arguments.
+#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+fn find_entry(cache: &Cache, name: &str) -> ::cache_runtime::Entry<Option<User>> {
+    __redis_cached_find_site()
+        .of::<User>()
+        .key(&[], &[&name])
+        .optional()
+        .ttl_by(|user| user.lifetime)
+        .cache_if(|user| user.active)
+        .none_ttl(::core::time::Duration::from_secs(30u64))
+        .cache(cache)
+        .entry()
+}
+#[doc(hidden)]
+fn __redis_cached_find_site() -> &'static ::cache_runtime::__private::Site {
+    fn __redis_cached_here() {}
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
+            "find",
+            || ::core::any::type_name_of_val(&__redis_cached_here),
+        )
+        .ttl("per value");
+    &__REDIS_CACHED_SITE
+}

@@ -1,0 +1,39 @@
+pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N], Error> {
+    __redis_cached_load_site()
+        .of::<[T; N]>()
+        .key(&[::core::any::type_name::<T>()], &[&N, &id])
+        .ttl(::core::time::Duration::from_secs(60u64))
+        .run_result(
+            ::cache_runtime::__private::Probe::<Result<[T; N], Error>>::new().error(),
+            move || load_uncached::<D, T, N>(db, id),
+        )
+        .await
+}
+///The body of `load`, without the cache.
+#[allow(dead_code, non_snake_case, clippy::unused_async)]
+#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+pub async fn load_uncached<D: Db, T: Id, const N: usize>(
+    db: &D,
+    id: T,
+) -> Result<[T; N], Error> {
+    db.load(id).await
+}
+///The cache entry of `load` for these arguments.
+#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+pub fn load_entry<T: Id, const N: usize>(id: T) -> ::cache_runtime::Entry<[T; N]> {
+    __redis_cached_load_site()
+        .of::<[T; N]>()
+        .key(&[::core::any::type_name::<T>()], &[&N, &id])
+        .ttl(::core::time::Duration::from_secs(60u64))
+        .entry()
+}
+#[doc(hidden)]
+fn __redis_cached_load_site() -> &'static ::cache_runtime::__private::Site {
+    fn __redis_cached_here() {}
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
+            "load",
+            || ::core::any::type_name_of_val(&__redis_cached_here),
+        )
+        .ttl("60 s");
+    &__REDIS_CACHED_SITE
+}
