@@ -39,6 +39,7 @@
 
 mod escape;
 mod namespace;
+mod prefix;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
 mod serializer;
@@ -53,6 +54,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 pub(crate) use namespace::Namespace;
+pub(crate) use prefix::check_prefix;
 pub(crate) use slot::{check_key, token_key};
 
 use serializer::{Place, Writer};

@@ -1,0 +1,39 @@
+//! What may stand before every key.
+
+/// Checks a `REDIS_KEY_PREFIX` or what the builder got in its place. Empty means none.
+///
+/// # Errors
+///
+/// What is wrong with it and what to write instead.
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
+    check_characters(prefix)?;
+    check_hash_tag(prefix)
+}
+
+fn check_characters(text: &str) -> Result<(), &'static str> {
+    if text.contains('%') {
+        return Err("it cannot hold `%`, which begins an escape; use another character");
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err("it cannot hold white space or control characters; use `-` or `_`");
+    }
+    Ok(())
+}
+
+/// Redis Cluster hashes what stands between the first `{` and the first `}` after it; anything else in braces would
+/// hash otherwise than it reads.
+fn check_hash_tag(text: &str) -> Result<(), &'static str> {
+    const MEND: &str = "braces may only enclose one hash tag; write `{name}` or remove them";
+    match text.split_once('{') {
+        None if text.contains('}') => Err(MEND),
+        None => Ok(()),
+        Some((before, rest)) => match rest.split_once('}') {
+            Some((tag, after))
+                if !tag.is_empty() && ![before, tag, after].concat().contains(['{', '}']) =>
+            {
+                Ok(())
+            }
+            _ => Err(MEND),
+        },
+    }
+}
