@@ -1,14 +1,13 @@
 async fn find(cache: &Cache, name: &str) -> Option<User> {
-    __redis_cached_find_site()
+    let __redis_cached_call = __redis_cached_find_site()
         .of::<User>()
-        .key(&[], &[&name])
+        .default_key(&[], &[&name])
         .optional()
         .ttl_by(|user| user.lifetime)
         .cache_if(|user| user.active)
         .none_ttl(::core::time::Duration::from_secs(30u64))
-        .cache(cache)
-        .run(move || find_uncached(cache, name))
-        .await
+        .cache(cache);
+    __redis_cached_call.run(move || find_uncached(cache, name)).await
 }
 ///The body of `find`, without the cache.
 #[allow(dead_code, non_snake_case, clippy::unused_async)]
@@ -21,7 +20,7 @@ async fn find_uncached(cache: &Cache, name: &str) -> Option<User> {
 fn find_entry(cache: &Cache, name: &str) -> ::cache_runtime::Entry<Option<User>> {
     __redis_cached_find_site()
         .of::<User>()
-        .key(&[], &[&name])
+        .default_key(&[], &[&name])
         .optional()
         .ttl_by(|user| user.lifetime)
         .cache_if(|user| user.active)

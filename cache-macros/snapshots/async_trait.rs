@@ -20,13 +20,14 @@ impl Repository for Users {
                     || ::core::any::type_name_of_val(&__redis_cached_here),
                 )
                 .ttl("60 s");
-            __REDIS_CACHED_SITE
+            let __redis_cached_call = __REDIS_CACHED_SITE
                 .of::<User>()
-                .key(&[::core::any::type_name::<Self>()], &[&self, &id])
-                .ttl(::core::time::Duration::from_secs(60u64))
+                .default_key(&[::core::any::type_name::<Self>()], &[&self, &id])
+                .ttl(::core::time::Duration::from_secs(60u64));
+            __redis_cached_call
                 .run_result(
                     ::cache_runtime::__private::Probe::<Result<User, Error>>::new()
-                        .error(),
+                        .error_share(),
                     move || async move {
                         if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<
                             Result<User, Error>,

@@ -1,12 +1,14 @@
 /// Loads a user.
 #[tracing::instrument(skip_all)]
 pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
-    __redis_cached_get_user_site()
+    let __redis_cached_call = __redis_cached_get_user_site()
         .of::<User>()
-        .key(&[], &[&id])
-        .ttl(::core::time::Duration::from_secs(300u64))
+        .default_key(&[], &[&id])
+        .ttl(::core::time::Duration::from_secs(300u64));
+    __redis_cached_call
         .run_result(
-            ::cache_runtime::__private::Probe::<Result<User, DbError>>::new().error(),
+            ::cache_runtime::__private::Probe::<Result<User, DbError>>::new()
+                .error_share(),
             move || get_user_uncached(pool, id),
         )
         .await
@@ -22,7 +24,7 @@ pub async fn get_user_uncached(pool: &Pool, id: u64) -> Result<User, DbError> {
 pub fn get_user_entry(id: u64) -> ::cache_runtime::Entry<User> {
     __redis_cached_get_user_site()
         .of::<User>()
-        .key(&[], &[&id])
+        .default_key(&[], &[&id])
         .ttl(::core::time::Duration::from_secs(300u64))
         .entry()
 }

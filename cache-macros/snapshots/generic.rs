@@ -1,10 +1,12 @@
 pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N], Error> {
-    __redis_cached_load_site()
+    let __redis_cached_call = __redis_cached_load_site()
         .of::<[T; N]>()
-        .key(&[::core::any::type_name::<T>()], &[&N, &id])
-        .ttl(::core::time::Duration::from_secs(60u64))
+        .default_key(&[::core::any::type_name::<T>()], &[&N, &id])
+        .ttl(::core::time::Duration::from_secs(60u64));
+    __redis_cached_call
         .run_result(
-            ::cache_runtime::__private::Probe::<Result<[T; N], Error>>::new().error(),
+            ::cache_runtime::__private::Probe::<Result<[T; N], Error>>::new()
+                .error_share(),
             move || load_uncached::<D, T, N>(db, id),
         )
         .await
@@ -23,7 +25,7 @@ pub async fn load_uncached<D: Db, T: Id, const N: usize>(
 pub fn load_entry<T: Id, const N: usize>(id: T) -> ::cache_runtime::Entry<[T; N]> {
     __redis_cached_load_site()
         .of::<[T; N]>()
-        .key(&[::core::any::type_name::<T>()], &[&N, &id])
+        .default_key(&[::core::any::type_name::<T>()], &[&N, &id])
         .ttl(::core::time::Duration::from_secs(60u64))
         .entry()
 }

@@ -1,12 +1,11 @@
 impl Users {
     pub async fn rights(&self, user: &User) -> Vec<Right> {
-        Self::__redis_cached_rights_site()
+        let __redis_cached_call = Self::__redis_cached_rights_site()
             .of::<Vec<Right>>()
-            .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
+            .default_key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
             .ttl(Self::TTL)
-            .timeout(::core::time::Duration::from_millis(50u64))
-            .run(move || Self::rights_uncached(self, user))
-            .await
+            .timeout(::core::time::Duration::from_millis(50u64));
+        __redis_cached_call.run(move || Self::rights_uncached(self, user)).await
     }
     ///The body of `rights`, without the cache.
     #[allow(dead_code, non_snake_case, clippy::unused_async)]
@@ -19,7 +18,7 @@ impl Users {
     pub fn rights_entry(&self, user: &User) -> ::cache_runtime::Entry<Vec<Right>> {
         Self::__redis_cached_rights_site()
             .of::<Vec<Right>>()
-            .key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
+            .default_key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
             .ttl(Self::TTL)
             .timeout(::core::time::Duration::from_millis(50u64))
             .entry()

@@ -1,8 +1,9 @@
 async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
-    __redis_cached_sum_site()
+    let __redis_cached_call = __redis_cached_sum_site()
         .of::<u64>()
-        .key(&[], &[&a, &__redis_cached_arg1])
-        .ttl(::core::time::Duration::from_secs(60u64))
+        .default_key(&[], &[&a, &__redis_cached_arg1])
+        .ttl(::core::time::Duration::from_secs(60u64));
+    __redis_cached_call
         .run(move || sum_uncached(a, __redis_cached_arg1, __redis_cached_arg2))
         .await
 }
@@ -18,7 +19,7 @@ async fn sum_uncached(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
 fn sum_entry(a: u64, __redis_cached_arg1: (u64, u64)) -> ::cache_runtime::Entry<u64> {
     __redis_cached_sum_site()
         .of::<u64>()
-        .key(&[], &[&a, &__redis_cached_arg1])
+        .default_key(&[], &[&a, &__redis_cached_arg1])
         .ttl(::core::time::Duration::from_secs(60u64))
         .entry()
 }

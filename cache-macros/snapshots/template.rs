@@ -1,13 +1,14 @@
 impl Users {
     pub(crate) async fn name(&self, id: u64) -> io::Result<Option<String>> {
-        Self::__redis_cached_name_site()
+        let __redis_cached_call = Self::__redis_cached_name_site()
             .of::<String>()
             .template_key(&["{user:", "}:", ""], &[&id, &self.tenant])
             .optional()
-            .ttl(::core::time::Duration::from_secs(5400u64))
+            .ttl(::core::time::Duration::from_secs(5400u64));
+        __redis_cached_call
             .run_result(
                 ::cache_runtime::__private::Probe::<io::Result<Option<String>>>::new()
-                    .error(),
+                    .error_share(),
                 move || Self::name_uncached(self, id),
             )
             .await

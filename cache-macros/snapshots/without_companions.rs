@@ -5,10 +5,11 @@ async fn answer() -> u64 {
             || ::core::any::type_name_of_val(&__redis_cached_here),
         )
         .ttl("60 s");
-    __REDIS_CACHED_SITE
+    let __redis_cached_call = __REDIS_CACHED_SITE
         .of::<u64>()
-        .key(&[], &[])
-        .ttl(::core::time::Duration::from_secs(60u64))
+        .default_key(&[], &[])
+        .ttl(::core::time::Duration::from_secs(60u64));
+    __redis_cached_call
         .run(move || async move {
             if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<
                 u64,

@@ -3,13 +3,16 @@
 
 use syn::{Attribute, Ident, Meta};
 
-/// The function's attributes, and those of its companions.
+/// The attributes of a function that has companions, and of those.
 pub(crate) fn split(attrs: &[Attribute]) -> (Vec<Attribute>, Vec<Attribute>) {
     let companions = attrs
         .iter()
         .filter(|attr| is_everywhere(attr))
         .map(expect_as_allow);
-    (attrs.to_vec(), companions.collect())
+    (
+        attrs.iter().map(expect_as_allow).collect(),
+        companions.collect(),
+    )
 }
 
 fn is_everywhere(attr: &Attribute) -> bool {
@@ -30,7 +33,7 @@ fn is_doc_hidden(attr: &Attribute) -> bool {
 }
 
 /// What is expected of the whole is not to be expected of every part.
-pub(crate) fn expect_as_allow(attr: &Attribute) -> Attribute {
+fn expect_as_allow(attr: &Attribute) -> Attribute {
     let mut attr = attr.clone();
     if let Meta::List(list) = &mut attr.meta
         && list.path.is_ident("expect")

@@ -7,7 +7,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{FnArg, Ident, Pat};
+use syn::{FnArg, Ident, Pat, Receiver};
 
 use crate::duration::Lifetime;
 use crate::options::Ttl;
@@ -105,12 +105,7 @@ fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
     let mut params = spec.params.iter().enumerate();
     for input in &mut sig.inputs {
         match input {
-            FnArg::Receiver(receiver) => {
-                receiver.attrs.clear();
-                if receiver.reference.is_none() {
-                    receiver.mutability = None;
-                }
-            }
+            FnArg::Receiver(receiver) => *receiver = plain(receiver),
             FnArg::Typed(typed) => {
                 typed.attrs.clear();
                 if let Some((index, param)) = params.next() {
@@ -139,6 +134,16 @@ fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
         #underscores
         #vis #defaultness #sig #body
     }
+}
+
+/// A receiver that only passes itself on.
+fn plain(receiver: &Receiver) -> Receiver {
+    let mut receiver = receiver.clone();
+    receiver.attrs.clear();
+    if receiver.reference.is_none() {
+        receiver.mutability = None;
+    }
+    receiver
 }
 
 /// The name under which the function passes a parameter on.
@@ -170,7 +175,11 @@ pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream)
     let attrs = &spec.companion_attrs;
     let (vis, root, name) = (&item.vis, &spec.root, &names.entry);
     let returned = &spec.shape.entry;
-    let receiver = spec.entry.receiver.iter().map(ToTokens::to_token_stream);
+    let receiver = spec
+        .entry
+        .receiver
+        .iter()
+        .map(|receiver| plain(receiver).to_token_stream());
     let params = spec
         .entry
         .params
@@ -237,14 +246,19 @@ fn site_items(item: &Item, spec: &Spec) -> TokenStream {
     }
 }
 
-/// The expression that answers a call from the cache, or runs `body`.
+/// The statements that answer a call from the cache, or run `body`. The parts of the key end with the first, as they
+/// need not be `Sync` for the future to be `Send`.
 fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
     let call = call(spec, site);
-    if spec.shape.fallible {
+    let run = if spec.shape.fallible {
         let (root, output) = (&spec.root, &spec.shape.output);
-        mixed!(#call.run_result(#root::__private::Probe::<#output>::new().error(), #body).await)
+        mixed!(.run_result(#root::__private::Probe::<#output>::new().error_share(), #body))
     } else {
-        mixed!(#call.run(#body).await)
+        mixed!(.run(#body))
+    };
+    mixed! {
+        let __redis_cached_call = #call;
+        __redis_cached_call #run.await
     }
 }
 
@@ -256,7 +270,7 @@ fn key(spec: &Spec) -> TokenStream {
                 KeyType::Of(name) => mixed!(::core::any::type_name_of_val(&#name)),
             });
             let parts = parts.iter().map(part);
-            mixed!(key(&[#(#types),*], &[#(#parts),*]))
+            mixed!(default_key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
             // A literal before, between and after the parts, as in a format string.

@@ -149,7 +149,6 @@ impl Spec {
             None => default_key(in_impl, &generics, &kept, selected),
         };
 
-        let (function_attrs, companion_attrs) = attributes::split(&item.attrs);
         let name = &item.sig.ident;
         let companions = match options.companions.take().map(|companions| companions.value) {
             _ if options.trait_impl.is_some() => None,
@@ -166,6 +165,10 @@ impl Spec {
                 span = Span::mixed_site()
             ),
         });
+        let (function_attrs, companion_attrs) = match &companions {
+            Some(_) => attributes::split(&item.attrs),
+            None => (item.attrs.clone(), Vec::new()),
+        };
         let entry = Entry {
             receiver,
             params: kept

@@ -4,12 +4,14 @@
 //! it does so where the expansion stands. In a generic function that is before the types are known, so there
 //! only the written bounds count.
 //!
+//! Their names are long, since a user's blanket trait with a method called alike would come before `Deref`.
+//!
 //! | call | is found on | for |
 //! |---|---|---|
-//! | `site.of::<T>().key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
+//! | `site.of::<T>().default_key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
 //! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
 //! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
-//! | `Probe::<T>::new().error()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
+//! | `Probe::<T>::new().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 
 use std::any::Any;
@@ -79,7 +81,7 @@ impl<V> Deref for CachedByClone<V> {
 
 impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     /// The call with the default key.
-    pub fn key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    pub fn default_key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
     where
         V: Cacheable,
     {
@@ -99,7 +101,7 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
 
 impl<V> CachedByBytes<V> {
     /// The call with the default key.
-    pub fn key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    pub fn default_key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
     where
         V: Cacheable,
     {
@@ -154,7 +156,7 @@ pub trait WrittenAsOption<T> {
 // The macro took the `Result` and the `Option` off, so one that is still there is hidden.
 impl<T, E> Cached<Result<T, E>> {
     /// Refuses the type.
-    pub fn key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Result<T, E>>
+    pub fn default_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Result<T, E>>
     where
         Self: WrittenAsResult<T, E>,
     {
@@ -172,7 +174,7 @@ impl<T, E> Cached<Result<T, E>> {
 
 impl<T> Cached<Option<T>> {
     /// Refuses the type.
-    pub fn key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Option<T>>
+    pub fn default_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Option<T>>
     where
         Self: WrittenAsOption<T>,
     {
@@ -218,7 +220,7 @@ impl<T> Deref for Probe<T> {
 impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
     /// Shares by `Clone`.
     #[must_use]
-    pub fn error(&self) -> ErrorShare<E> {
+    pub fn error_share(&self) -> ErrorShare<E> {
         ErrorShare::cloned()
     }
 }
@@ -226,7 +228,7 @@ impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
 impl<T, E> ProbeAlone<Result<T, E>> {
     /// Shares nothing.
     #[must_use]
-    pub const fn error(&self) -> ErrorShare<E> {
+    pub const fn error_share(&self) -> ErrorShare<E> {
         ErrorShare::alone()
     }
 }
@@ -403,16 +405,22 @@ mod tests {
     #[test]
     fn shares_can_be_sent_whatever_they_share() {
         is_copy_send_sync(&ValueShare::<Rc<Cell<u8>>>::alone());
-        is_copy_send_sync(&Probe::<Result<(), Rc<u8>>>::new().error());
+        is_copy_send_sync(&Probe::<Result<(), Rc<u8>>>::new().error_share());
     }
 
     #[test]
     fn in_a_generic_function_only_the_written_bounds_count() {
         fn unbounded<E>(error: &E) -> bool {
-            Probe::<Result<(), E>>::new().error().keep(error).is_some()
+            Probe::<Result<(), E>>::new()
+                .error_share()
+                .keep(error)
+                .is_some()
         }
         fn bounded<E: Clone + Send + Sync + 'static>(error: &E) -> bool {
-            Probe::<Result<(), E>>::new().error().keep(error).is_some()
+            Probe::<Result<(), E>>::new()
+                .error_share()
+                .keep(error)
+                .is_some()
         }
         fn nested<E: Clone + Send + Sync + 'static>(error: &Vec<E>) -> bool {
             Probe::<Result<(), Vec<E>>>::new()
@@ -437,14 +445,15 @@ mod tests {
 
     #[test]
     fn an_error_is_kept_if_it_can_be() {
-        let share: ErrorShare<Plain> = Probe::<Result<Rc<u8>, Plain>>::new().error();
+        let share: ErrorShare<Plain> = Probe::<Result<Rc<u8>, Plain>>::new().error_share();
         let kept = share.keep(&Plain(3)).unwrap();
         assert_eq!(share.take(&*kept), Some(Plain(3)));
-        let boxed: ErrorShare<Box<dyn Error>> = Probe::<Result<u8, Box<dyn Error>>>::new().error();
+        let boxed: ErrorShare<Box<dyn Error>> =
+            Probe::<Result<u8, Box<dyn Error>>>::new().error_share();
         assert!(boxed.keep(&"no".into()).is_none());
-        let io: ErrorShare<io::Error> = Probe::<io::Result<u8>>::new().error();
+        let io: ErrorShare<io::Error> = Probe::<io::Result<u8>>::new().error_share();
         assert!(io.keep(&io::ErrorKind::Other.into()).is_none());
-        let aliased = Probe::<Aliased<Option<u8>>>::new().error();
+        let aliased = Probe::<Aliased<Option<u8>>>::new().error_share();
         assert!(aliased.keep(&"no".into()).is_none());
     }
 }

@@ -1,0 +1,14 @@
+use cache_runtime::redis_cached;
+
+struct Users {
+    ttl: std::time::Duration,
+}
+
+impl Users {
+    #[redis_cached(ttl = self.ttl, skip(self))]
+    async fn get(&self, id: u64) -> u64 {
+        id
+    }
+}
+
+fn main() {}

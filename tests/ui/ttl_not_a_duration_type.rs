@@ -1,0 +1,10 @@
+use cache_runtime::redis_cached;
+
+#[redis_cached(ttl = TTL)]
+async fn get(id: u64) -> u64 {
+    id
+}
+
+const TTL: u64 = 5;
+
+fn main() {}
