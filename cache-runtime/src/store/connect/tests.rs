@@ -1,7 +1,7 @@
 use std::{
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, TcpListener},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use redis::aio::ConnectionLike;
@@ -15,38 +15,35 @@ const SECRET: &str = "hunter2-Zq/9";
 struct Server {
     child: Child,
     port: u16,
+    /// Open as long as the server writes to it.
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Server {
     fn start(options: &[&str]) -> Self {
-        // The port may be taken again before the server has it; then it ends, and the next is tried.
+        // Below the ports that systems give to clients; a server whose port is taken ends, and the
+        // next is tried.
         for _ in 0..20 {
-            let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
-            let child = Command::new("redis-server")
-                .args([
-                    "--bind",
-                    "127.0.0.1",
-                    "--save",
-                    "",
-                    "--dir",
-                    "/tmp",
-                    "--port",
-                    &port.to_string(),
-                ])
+            let port = fastrand::u16(10_000..32_000);
+            let mut child = Command::new("redis-server")
+                .args(["--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
+                .args(["--port", &port.to_string()])
                 .args(options)
-                .stdout(Stdio::null())
+                .stdout(Stdio::piped())
                 .spawn()
                 .expect("redis-server is installed");
-            let mut server = Self { child, port };
-            while server.child.try_wait().unwrap().is_none() {
-                if std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+            let mut server = Self {
+                child,
+                port,
+                stdout,
+            };
+            let mut line = String::new();
+            while server.stdout.read_line(&mut line).expect("a log line") > 0 {
+                if line.contains("Ready to accept connections") {
                     return server;
                 }
-                std::thread::yield_now();
+                line.clear();
             }
         }
         panic!("redis-server does not start with {options:?}");
@@ -237,11 +234,10 @@ async fn what_is_not_redis_is_not_connected_to() {
 
 #[tokio::test]
 async fn a_port_without_a_server_is_told_with_its_reason() {
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    // Bound, so that nobody else listens there either.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let (kind, text) = refused(endpoint(port, Auth::None)).await;
     assert_eq!(kind, ErrorKind::Connect);
     assert_eq!(
