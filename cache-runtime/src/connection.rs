@@ -61,9 +61,10 @@ impl ConnectionLike for Connection {
 }
 
 fn no_connection(error: Error) -> RedisError {
+    let cause = error.cause().map_or_else(String::new, |cause| format!(": {cause}"));
     RedisError::from((
         RedisErrorKind::Io,
         "no connection to redis",
-        error.to_string(),
+        format!("{error}{cause}"),
     ))
 }

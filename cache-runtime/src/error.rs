@@ -128,6 +128,11 @@ impl Error {
         self.kind() == ErrorKind::Config
     }
 
+    /// The text of the source, for a log line.
+    pub(crate) fn cause(&self) -> Option<String> {
+        self.0.source.as_ref().map(ToString::to_string)
+    }
+
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Arc::new(Inner {
             kind,

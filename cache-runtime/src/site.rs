@@ -144,12 +144,9 @@ impl Site {
     /// Says once that Redis would not give back what the function returned.
     pub(crate) fn warn_of_loss(&self, error: Option<&Error>) {
         if !self.lossy.swap(true, Ordering::Relaxed) {
-            let cause = error
-                .and_then(std::error::Error::source)
-                .map(ToString::to_string);
             tracing::warn!(
                 function = %self.place(),
-                cause,
+                cause = error.and_then(Error::cause),
                 "values do not survive their own JSON; redis would not give back what was returned",
             );
         }

@@ -13,6 +13,11 @@
 //! What the kit runs by itself (proxies, timers) lives on a runtime of its own. So it works from any
 //! runtime or none, and a test that blocks its thread or pauses tokio's clock does not stop it.
 
+/// The README's Rust blocks, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod background;
 pub mod body;
 pub mod child;

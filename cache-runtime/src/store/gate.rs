@@ -16,6 +16,7 @@ use std::{
 use super::redis::RedisStore;
 use crate::{
     breaker::{Admission, Breaker, BreakerState},
+    error::Error,
     sharded::lock,
 };
 
@@ -90,9 +91,13 @@ impl Gate {
     }
 
     /// No connection could be made.
-    pub(crate) fn connection_failed(&self, store: &Arc<RedisStore>) {
+    pub(crate) fn connection_failed(&self, store: &Arc<RedisStore>, error: &Error) {
         if self.update(|state| state.breaker.connection_failed()) {
-            tracing::warn!("redis cannot be reached; calls run without the cache until it is back");
+            tracing::warn!(
+                %error,
+                cause = error.cause(),
+                "calls run without the cache until redis is back"
+            );
             self.ensure_probe(store);
         }
     }

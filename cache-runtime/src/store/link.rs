@@ -194,10 +194,10 @@ async fn drive(
             tracing::debug!(number, "lost the connection to redis");
         }
         Err(error) => {
-            tracing::debug!(%error, cause = error_source(&error), "no connection to redis");
-            settle(&state, number, State::Failed(error));
+            tracing::debug!(%error, cause = error.cause(), "no connection to redis");
+            settle(&state, number, State::Failed(error.clone()));
             if let Some(store) = store.upgrade() {
-                store.gate().connection_failed(&store);
+                store.gate().connection_failed(&store, &error);
             }
         }
     }
@@ -212,10 +212,6 @@ fn settle(state: &watch::Sender<State>, number: u64, settled: State) {
         }
         awaited
     });
-}
-
-fn error_source(error: &Error) -> Option<tracing::field::DisplayValue<String>> {
-    std::error::Error::source(error).map(|source| tracing::field::display(source.to_string()))
 }
 
 fn lost() -> Error {
