@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::super::oracle::{self, Data};
 use super::{arg, args, joined};
 
-const HOSTILE: [&str; 33] = [
+const HOSTILE: [&str; 34] = [
     "",
     "a",
     "b",
@@ -31,7 +31,8 @@ const HOSTILE: [&str; 33] = [
     "1e5",
     "null",
     "true",
-    ".Dot",
+    ".Plain",
+    "Plain",
     "some(",
     "some(null)",
     ")",
@@ -187,7 +188,7 @@ fn p1_different_arguments_never_share_a_key_in_a_million_pairs() {
             let fresh = tuple().new_tree(&mut runner).unwrap().current();
             // A few values and many neighbours: it is those that nearly meet.
             for n in 0..18 {
-                let near = all.get(all.len().wrapping_sub(n + 1)).unwrap_or(&fresh);
+                let near = all.get(all.len().wrapping_sub(40 + 7 * n)).unwrap_or(&fresh);
                 let one = mutated(&fresh, near, n);
                 let two = mutated(&one, near, n / 2 + 3);
                 all.extend([one, two]);
