@@ -122,6 +122,7 @@ fn from_words(name: &str, literal: &LitStr) -> syn::Result<Duration> {
     while !rest.is_empty() {
         let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
         let letters = after.len() - after.trim_start_matches(char::is_alphabetic).len();
         let (unit, after) = after.split_at(letters);
         rest = after.trim_start();
@@ -204,6 +205,7 @@ mod tests {
         assert_eq!(read("3_600"), Ok(Duration::from_secs(3600)));
         assert_eq!(read("\"5m\""), Ok(Duration::from_secs(300)));
         assert_eq!(read("\"1h 30m\""), Ok(Duration::from_secs(5400)));
+        assert_eq!(read("\"5 m\""), Ok(Duration::from_secs(300)));
         assert_eq!(
             read("\"1d2h3m4s5ms\""),
             Ok(Duration::from_millis(93_784_005))

@@ -49,8 +49,9 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     };
     let scope = scope(spec);
     let body = mixed!(move || #scope #uncached #turbofish(#(#arguments),*));
-    let site_fn = &names.site;
-    let statements = run(spec, &mixed!(#scope #site_fn()), &body);
+    let site_fn = located(&names.site, at_value(spec));
+    let at_value = at_value(spec);
+    let statements = run(spec, &quote_spanned!(at_value=> #scope #site_fn()), &body);
     signed(item, spec, &statements)
 }
 
@@ -88,7 +89,11 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
             #inner
         }
     };
-    let run = run(spec, &mixed!(__REDIS_CACHED_SITE), &body);
+    let run = run(
+        spec,
+        &quote_spanned!(at_value(spec)=> __REDIS_CACHED_SITE),
+        &body,
+    );
     let statements = mixed! {
         fn __redis_cached_here() {}
         static __REDIS_CACHED_SITE: #root::__private::Site = #site;
@@ -205,8 +210,8 @@ pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream)
 }
 
 fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
-    let (scope, site_fn) = (scope(spec), &names.site);
-    let call = call(spec, &mixed!(#scope #site_fn()));
+    let (scope, site_fn) = (scope(spec), located(&names.site, at_value(spec)));
+    let call = call(spec, &quote_spanned!(at_value(spec)=> #scope #site_fn()));
     mixed!(#call.entry())
 }
 
@@ -262,7 +267,17 @@ fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
     }
 }
 
+/// The return type's place, with this macro's names.
+fn at_value(spec: &Spec) -> Span {
+    Span::mixed_site().located_at(spec.shape.value.span())
+}
+
+fn located(name: &Ident, span: Span) -> Ident {
+    Ident::new(&name.to_string(), span)
+}
+
 fn key(spec: &Spec) -> TokenStream {
+    let span = at_value(spec);
     match &spec.key {
         Key::Default { types, parts } => {
             let types = types.iter().map(|ty| match ty {
@@ -270,7 +285,7 @@ fn key(spec: &Spec) -> TokenStream {
                 KeyType::Of(name) => mixed!(::core::any::type_name_of_val(&#name)),
             });
             let parts = parts.iter().map(part);
-            mixed!(default_key(&[#(#types),*], &[#(#parts),*]))
+            quote_spanned!(span=> default_key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
             // A literal before, between and after the parts, as in a format string.
@@ -286,7 +301,7 @@ fn key(spec: &Spec) -> TokenStream {
                     }
                 }
             }
-            mixed!(template_key(&[#(#literals),*], &[#(#parts),*]))
+            quote_spanned!(span=> template_key(&[#(#literals),*], &[#(#parts),*]))
         }
     }
 }
@@ -302,7 +317,7 @@ fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
     let (shape, key) = (&spec.shape, key(spec));
     let value = &shape.value;
     // What the value must be is asked here alone, at the return type.
-    let cached = quote_spanned!(value.span()=> #site.of::<#value>().#key);
+    let cached = quote_spanned!(at_value(spec)=> #site.of::<#value>().#key);
     let optional = shape.optional.then(|| mixed!(.optional()));
     let ttl = match &spec.ttl {
         Some(Ttl::Fixed(lifetime)) => {
@@ -344,5 +359,6 @@ fn duration(lifetime: &Lifetime) -> TokenStream {
 
 /// Where the companions are.
 fn scope(spec: &Spec) -> Option<TokenStream> {
-    spec.in_impl.then(|| mixed!(Self::))
+    let span = at_value(spec);
+    spec.in_impl.then(|| quote_spanned!(span=> Self::))
 }

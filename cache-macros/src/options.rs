@@ -147,11 +147,15 @@ impl Options {
 
     fn read_one(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         if !input.peek(Ident::peek_any) {
-            let example = match input.parse::<LitInt>() {
-                Ok(seconds) => format!("an option has a name; write `ttl = {seconds}`"),
+            let span = input.span();
+            let message = match input.parse::<LitInt>() {
+                Ok(seconds) => {
+                    self.failed.push("ttl");
+                    format!("an option has a name; write `ttl = {seconds}`")
+                }
                 Err(_) => "an option has a name; write one, such as `ttl = 300`".to_owned(),
             };
-            return Err(input.error(example));
+            return Err(syn::Error::new(span, message));
         }
         let name = input.call(Ident::parse_any)?;
         let word = name.to_string();

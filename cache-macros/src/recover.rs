@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::emit;
-use crate::signature::Item;
+use crate::signature::{Item, is_ours};
 use crate::spec::Spec;
 
 /// An item that was read.
@@ -18,7 +18,9 @@ pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> 
         sig,
         body,
     } = item;
+    // A second attribute makes the companions itself.
     let stubs = spec
+        .filter(|_| !attrs.iter().any(is_ours))
         .and_then(|spec| Some((spec, spec.companions.as_ref()?)))
         .map(|(spec, names)| {
             let absent = quote!(::core::panic!("`#[redis_cached]` was refused"));

@@ -3,6 +3,7 @@
 //! The body is kept as tokens: it is the user's, and goes back as it came.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned as _;
@@ -53,16 +54,20 @@ impl Parse for Item {
             }
         }
         let defaultness = input.parse()?;
-        let sig: syn::Signature = match input.parse() {
-            Ok(sig) => sig,
-            Err(error) if input.peek(Token![const]) => {
-                return Err(syn::Error::new(
-                    error.span(),
-                    "`#[redis_cached]` caches functions; put it on an `async fn`",
-                ));
-            }
-            Err(error) => return Err(error),
-        };
+        let constant = input.peek(Token![const])
+            && ![
+                input.peek2(Token![fn]),
+                input.peek2(Token![async]),
+                input.peek2(Token![unsafe]),
+                input.peek2(Token![extern]),
+            ]
+            .contains(&true);
+        if constant {
+            return Err(input.error(
+                "`#[redis_cached]` caches functions, not a `const`; put it on an `async fn`",
+            ));
+        }
+        let sig: syn::Signature = input.parse()?;
         match input.parse()? {
             TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => Ok(Self {
                 attrs,
@@ -80,6 +85,12 @@ impl Parse for Item {
             )),
         }
     }
+}
+
+/// Whether an attribute is another `#[redis_cached]`.
+pub(crate) fn is_ours(attribute: &Attribute) -> bool {
+    let last = attribute.path().segments.last();
+    last.is_some_and(|segment| segment.ident == "redis_cached")
 }
 
 /// What is known of a function.
@@ -157,8 +168,7 @@ impl Facts {
             errors.on(abi, "a cached function cannot be `extern`; remove the ABI");
         }
         for attribute in &item.attrs {
-            let last = attribute.path().segments.last();
-            if last.is_some_and(|segment| segment.ident == "redis_cached") {
+            if is_ours(attribute) {
                 errors.on(
                     attribute,
                     "`#[redis_cached]` stands here twice; remove this one",
@@ -287,8 +297,8 @@ impl Shape {
                 arguments(&shape.output).and_then(|arguments| arguments.get(1).copied())
             && let Some(borrow) = borrow_in(error)
         {
-            errors.at(
-                borrow,
+            errors.on(
+            borrow,
                 format!("the error `{}` borrows, but other callers may get it; return one that owns what it holds", text(error)),
             );
         }
@@ -420,7 +430,7 @@ fn check_owned(value: &Type, errors: &mut Errors) {
         },
         _ => "a type that owns what it holds".to_owned(),
     };
-    errors.at(
+    errors.on(
         borrow,
         format!(
             "`{}` borrows, and a cached value outlives the call; return {owned}",
@@ -430,15 +440,15 @@ fn check_owned(value: &Type, errors: &mut Errors) {
 }
 
 /// Where a type borrows: a reference, or a lifetime other than `'static`.
-fn borrow_in(ty: &Type) -> Option<Span> {
-    struct Borrows(Option<Span>);
+fn borrow_in(ty: &Type) -> Option<TokenStream> {
+    struct Borrows(Option<TokenStream>);
     impl<'ast> Visit<'ast> for Borrows {
         fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
-            self.0.get_or_insert(reference.and_token.span());
+            self.0.get_or_insert_with(|| reference.to_token_stream());
         }
         fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
             if lifetime.ident != "static" {
-                self.0.get_or_insert(lifetime.span());
+                self.0.get_or_insert_with(|| lifetime.to_token_stream());
             }
         }
         // Its lifetimes are its own.

@@ -39,9 +39,9 @@
 
 mod escape;
 mod namespace;
-mod prefix;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
+mod prefix;
 mod serializer;
 mod slot;
 #[cfg(test)]
