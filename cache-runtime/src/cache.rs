@@ -267,11 +267,10 @@ impl Cache {
 }
 
 impl Inner {
-    /// Takes the value away, in this process and in Redis. `longest`: what an entry can live.
+    /// Takes the value away, in this process and in Redis.
     pub(crate) async fn invalidate(
         self: &Arc<Self>,
         key: &Arc<str>,
-        longest: Option<Duration>,
         timeout: Duration,
     ) -> Result<(), Error> {
         let redis = match &self.store {
@@ -288,15 +287,25 @@ impl Inner {
             done: false,
             cache: self,
             keys: &keys,
-            longest,
         };
-        let deleted =
-            token::invalidate(redis, &keys, Urgency::Urgent, Instant::now() + timeout).await;
-        if deleted.is_ok() {
-            unfinished.done = true;
-            self.unfinished.finish(key);
-        }
+        let deadline = Instant::now() + timeout;
+        let deleted = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
+        unfinished.done = deleted.is_ok();
         deleted
+    }
+
+    /// Deletes token and value, also for those who tried it before in vain.
+    pub(crate) async fn delete(
+        &self,
+        redis: &Arc<RedisStore>,
+        keys: &Keys,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let began = Instant::now();
+        token::invalidate(redis, keys, urgency, deadline).await?;
+        self.unfinished.finish(&keys.value, began);
+        Ok(())
     }
 
     async fn finish_invalidations(self: &Arc<Self>) -> Result<(), Error> {
@@ -305,14 +314,10 @@ impl Inner {
         };
         let mut result = Ok(());
         for keys in self.unfinished.due().unwrap_or_default() {
-            match token::invalidate(redis, &keys, Urgency::Urgent, Instant::now() + self.timeout)
-                .await
-            {
-                Ok(()) => self.unfinished.finish(&keys.value),
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
+            let deadline = Instant::now() + self.timeout;
+            result = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
+            if result.is_err() {
+                break;
             }
         }
         result
@@ -324,15 +329,12 @@ struct Unless<'a> {
     done: bool,
     cache: &'a Arc<Inner>,
     keys: &'a Keys,
-    longest: Option<Duration>,
 }
 
 impl Drop for Unless<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.cache
-                .unfinished
-                .add(self.cache, self.keys, self.longest);
+            self.cache.unfinished.add(self.cache, self.keys);
         }
     }
 }

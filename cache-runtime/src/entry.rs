@@ -112,10 +112,8 @@ impl<R> Entry<R> {
                     .and_then(|stored| self.rules.take(stored.as_ref())));
             }
             Store::Redis(redis) => {
-                if cache.unfinished.holds(&key) {
-                    cache
-                        .invalidate(&key, self.rules.longest(), self.timeout(cache))
-                        .await?;
+                if cache.unfinished.holds(cache, &key) {
+                    cache.invalidate(&key, self.timeout(cache)).await?;
                 }
                 redis.get(&key, self.deadline(cache)).await?
             }
@@ -177,8 +175,9 @@ impl<R> Entry<R> {
                 Prepared::Redis(redis, bytes) => {
                     cache.flights.detach(&key, || ());
                     let keys = Keys::new(&cache.prefix, &key);
-                    token::put(&redis, &keys, &bytes, ttl, Instant::now() + timeout).await?;
-                    cache.unfinished.finish(&key);
+                    let began = Instant::now();
+                    token::put(&redis, &keys, &bytes, ttl, began + timeout).await?;
+                    cache.unfinished.finish(&key, began);
                 }
             }
             Ok(())
@@ -230,9 +229,7 @@ impl<R> Entry<R> {
     pub async fn invalidate(&self) -> Result<(), Error> {
         let (cache, key) = self.place()?;
         let cache = cache.inner();
-        cache
-            .invalidate(&key, self.rules.longest(), self.timeout(cache))
-            .await
+        cache.invalidate(&key, self.timeout(cache)).await
     }
 
     /// Answers as the annotated function does, with another body.

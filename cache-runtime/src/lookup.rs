@@ -217,7 +217,7 @@ impl<R> Call<'_, R> {
             self.budget.end();
             return None;
         }
-        if self.cache.unfinished.holds(&self.key) && !self.finish_invalidation(redis).await {
+        if !self.finish_invalidation(redis).await {
             return None;
         }
         let Self {
@@ -237,16 +237,16 @@ impl<R> Call<'_, R> {
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
     async fn finish_invalidation(&mut self, redis: &Arc<RedisStore>) -> bool {
+        if !self.cache.unfinished.holds(&self.cache, &self.key) {
+            return true;
+        }
         let keys = self.keys();
-        match self
-            .budget
-            .spend(|deadline| token::invalidate(redis, &keys, Urgency::Ordinary, deadline))
+        let Self { budget, cache, .. } = self;
+        match budget
+            .spend(|deadline| cache.delete(redis, &keys, Urgency::Ordinary, deadline))
             .await
         {
-            Ok(()) => {
-                self.cache.unfinished.finish(&self.key);
-                true
-            }
+            Ok(()) => true,
             Err(error) => {
                 self.failed(&error);
                 self.budget.end();
@@ -375,7 +375,8 @@ impl<R> Call<'_, R> {
             }
             Store::Redis(redis) => redis,
         };
-        if self.budget.is_over() {
+        // What is found may be shared with callers who came after an invalidation failed.
+        if self.budget.is_over() || !self.finish_invalidation(&redis).await {
             return Acquisition::Refused;
         }
         let keys = self.keys();

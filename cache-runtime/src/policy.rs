@@ -87,9 +87,6 @@ pub(crate) trait Rules<R> {
     /// How long to store what somebody puts, whatever the attribute thinks of such values.
     fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Option<Duration>;
 
-    /// The longest that an entry may live that was written until now, if that is known.
-    fn longest(&self) -> Option<Duration>;
-
     /// The bytes to store.
     fn encode(&self, returned: &R) -> Result<Bytes, Error>;
 
@@ -124,13 +121,6 @@ impl<V, R> Rules<R> for Policy<V, R> {
             (None, Ttl::By(_)) => self.none_ttl,
         };
         storable(ttl.or_else(of_attribute)?)
-    }
-
-    fn longest(&self) -> Option<Duration> {
-        match self.ttl {
-            Ttl::For(ttl) => Some(ttl.max(self.none_ttl.unwrap_or_default())),
-            Ttl::By(_) => None,
-        }
     }
 
     fn encode(&self, returned: &R) -> Result<Bytes, Error> {

@@ -1,8 +1,9 @@
 //! Invalidations that could not reach Redis.
 //!
 //! The one rule: **this process does not read such a key before it has deleted it.** A background
-//! task keeps trying, until it succeeds or until all that was stored before has expired. Bounded;
-//! other processes know nothing of it, and it ends with this one.
+//! task keeps trying until it succeeds: nobody knows when what is stored there expires, since other
+//! releases and other programs may have written it. Bounded; other processes know nothing of it, and
+//! it ends with this one.
 
 use std::{
     collections::HashMap,
@@ -19,7 +20,7 @@ use crate::{
     cache::Inner,
     sharded::lock,
     store::{Store, redis::Urgency},
-    token::{self, Keys},
+    token::Keys,
 };
 
 /// More are forgotten, the oldest first, with an error in the log.
@@ -38,14 +39,13 @@ pub(crate) struct Unfinished {
 struct State {
     pending: HashMap<Arc<str>, Pending>,
     worker: Option<JoinHandle<()>>,
+    closed: bool,
 }
 
 #[derive(Debug)]
 struct Pending {
     keys: Keys,
     since: Instant,
-    /// When the last entry that it was about has expired; `None`: that is not known.
-    until: Option<Instant>,
 }
 
 impl Unfinished {
@@ -61,63 +61,54 @@ impl Unfinished {
     }
 
     /// Whether `key` must be deleted before it is read.
-    pub(crate) fn holds(&self, key: &str) -> bool {
+    pub(crate) fn holds(&self, cache: &Arc<Inner>, key: &str) -> bool {
         if self.len() == 0 {
             return false;
         }
-        let now = Instant::now();
         self.update(|state| {
-            let Some(pending) = state.pending.get(key) else {
-                return false;
-            };
-            let due = pending.until.is_none_or(|until| now < until);
-            if !due {
-                state.pending.remove(key);
-            }
-            due
+            // The runtime that the last worker lived on may have ended.
+            state.hire(cache);
+            state.pending.contains_key(key)
         })
     }
 
-    /// Takes `key` off the list: it was deleted.
-    pub(crate) fn finish(&self, key: &str) {
-        if self.len() > 0 {
-            self.update(|state| state.pending.remove(key));
+    /// Takes `key` off the list: it was deleted by an operation that began then.
+    ///
+    /// What failed since is about later values, which that operation may have come too early for.
+    pub(crate) fn finish(&self, key: &str, began: Instant) {
+        if self.len() == 0 {
+            return;
         }
+        self.update(|state| {
+            if state
+                .pending
+                .get(key)
+                .is_some_and(|pending| pending.since <= began)
+            {
+                state.pending.remove(key);
+            }
+        });
     }
 
-    /// Remembers an invalidation of `keys`, and keeps trying. `longest`: what an entry can live.
-    pub(crate) fn add(&self, cache: &Arc<Inner>, keys: &Keys, longest: Option<Duration>) {
-        let now = Instant::now();
-        let pending = Pending {
-            keys: keys.clone(),
-            since: now,
-            until: longest.and_then(|longest| now.checked_add(longest)),
-        };
+    /// Remembers an invalidation of `keys`, and keeps trying.
+    pub(crate) fn add(&self, cache: &Arc<Inner>, keys: &Keys) {
         self.update(|state| {
             if state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value) {
-                let oldest = state.pending.values().min_by_key(|pending| pending.since);
-                if let Some(oldest) = oldest.map(|pending| Arc::clone(&pending.keys.value)) {
-                    tracing::error!(
-                        key = &*oldest,
-                        "too many invalidations wait for redis; this one is forgotten"
-                    );
-                    state.pending.remove(&oldest);
-                }
+                state.forget_oldest();
             }
+            let pending = Pending {
+                keys: keys.clone(),
+                since: Instant::now(),
+            };
             state.pending.insert(Arc::clone(&keys.value), pending);
-            let working = state
-                .worker
-                .as_ref()
-                .is_some_and(|worker| !worker.is_finished());
-            if !working && let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                state.worker = Some(runtime.spawn(work(Arc::downgrade(cache))));
-            }
+            state.hire(cache);
         });
     }
 
     /// Gives up: the process ends, or its user shuts the cache down.
     pub(crate) fn close(&self) {
         self.update(|state| {
+            state.closed = true;
             if let Some(worker) = state.worker.take() {
                 worker.abort();
             }
@@ -126,11 +117,7 @@ impl Unfinished {
 
     /// What is left to do; `None` dismisses the worker, so that the next [`add`](Self::add) hires one.
     pub(crate) fn due(&self) -> Option<Vec<Keys>> {
-        let now = Instant::now();
         self.update(|state| {
-            state
-                .pending
-                .retain(|_, pending| pending.until.is_none_or(|until| now < until));
             if state.pending.is_empty() {
                 state.worker = None;
                 return None;
@@ -153,6 +140,33 @@ impl Unfinished {
     }
 }
 
+impl State {
+    fn forget_oldest(&mut self) {
+        let oldest = self.pending.values().min_by_key(|pending| pending.since);
+        if let Some(oldest) = oldest.map(|pending| Arc::clone(&pending.keys.value)) {
+            tracing::error!(
+                key = &*oldest,
+                "too many invalidations wait for redis; this one is forgotten"
+            );
+            self.pending.remove(&oldest);
+        }
+    }
+
+    /// Starts a worker on the present runtime, unless there is one.
+    fn hire(&mut self, cache: &Arc<Inner>) {
+        let working = self
+            .worker
+            .as_ref()
+            .is_some_and(|worker| !worker.is_finished());
+        if working || self.closed || self.pending.is_empty() {
+            return;
+        }
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.worker = Some(runtime.spawn(work(Arc::downgrade(cache))));
+        }
+    }
+}
+
 /// Tries until nothing is left, or nobody has the cache any more.
 async fn work(cache: Weak<Inner>) {
     let mut pause = FIRST_PAUSE;
@@ -167,22 +181,16 @@ async fn work(cache: Weak<Inner>) {
         };
         pause = (pause * 2).min(LONGEST_PAUSE);
         for keys in due {
-            match token::invalidate(
-                redis,
-                &keys,
-                Urgency::Ordinary,
-                Instant::now() + cache.timeout,
-            )
-            .await
-            {
-                Ok(()) => {
-                    cache.unfinished.finish(&keys.value);
-                    pause = FIRST_PAUSE;
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "an invalidation still waits for redis");
-                    break;
-                }
+            let deadline = Instant::now() + cache.timeout;
+            let deleted = cache.delete(redis, &keys, Urgency::Ordinary, deadline);
+            let Err(error) = deleted.await else {
+                pause = FIRST_PAUSE;
+                continue;
+            };
+            tracing::debug!(%error, "an invalidation still waits for redis");
+            // What Redis refuses for one key says nothing about the next one.
+            if error.is_timeout() || error.is_unavailable() || redis.connected() == 0 {
+                break;
             }
         }
     }
