@@ -368,6 +368,7 @@ impl<R> Call<'_, R> {
         let redis = match self.cache.store.clone() {
             // Another flight may have ended between this call's look and its own flight.
             Store::Memory(memory) => {
+                lead.acquire_sent();
                 return match self.read_memory(&memory) {
                     Some(value) => Acquisition::Found(value),
                     None => Acquisition::Granted(Right::InProcess(memory)),
