@@ -1,0 +1,19 @@
+//! P4: a call that begins after `invalidate` or `put` returned `Ok` never sees a value whose body began before it.
+//!
+//! | module | shows it |
+//! |---|---|
+//! | `phases` | for a change in every phase of a call, on every store |
+//! | `rules` | for each rule of the protocol, in the interleaving that the rule is there for |
+//! | `in_process` | for the in-process store, also with threads that race |
+//! | `put` | for a `put` whose commands arrive late |
+//! | `unconfirmed` | as far as it goes for an invalidation that Redis did not confirm |
+//! | `crowd` | for 10,000 callers, who still cost one body run |
+#![allow(missing_docs)]
+
+mod crowd;
+mod in_process;
+mod phases;
+mod put;
+mod rules;
+mod scene;
+mod unconfirmed;

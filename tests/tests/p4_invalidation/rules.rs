@@ -1,0 +1,349 @@
+//! Each rule of the protocol, in the interleaving that it is there for.
+
+use std::time::Duration;
+
+use cache_tests::body::Failed;
+use cache_tests::proxy::about;
+use cache_tests::{eventually, within};
+
+use crate::scene::{
+    Elsewhere, Scene, Source, acquire, breathe, call, caller, impatient, in_memory, key,
+    look_entry, release, settle, store, token,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Rule 1: a GET's answer belongs to the callers that came before it was sent.
+#[tokio::test]
+async fn p4_rule1_a_reply_serves_nobody_who_came_after_the_get_was_sent() {
+    let (scene, source) = (Scene::new().await, Source::new());
+    assert_eq!(call(&scene.there, &source, 1).await, Ok(1));
+
+    // Two reads of a key are under way at most, so the third caller waits for one of them to end.
+    let first = scene.proxy.hold_reply(about("GET", &key(1)));
+    let second = scene.proxy.hold_reply(about("GET", &key(1)));
+    let early = [
+        caller(&scene.here, &source, 1),
+        caller(&scene.here, &source, 1),
+    ];
+    first.arrived().await;
+    second.arrived().await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = caller(&scene.here, &source, 1);
+    breathe().await;
+    assert_eq!(scene.proxy.seen("GET"), 2);
+
+    first.release();
+    second.release();
+    for caller in early {
+        assert_eq!(caller.await.unwrap(), Ok(1), "it came before the change");
+    }
+    assert_eq!(late.await.unwrap(), Ok(2));
+}
+
+/// Rule 2: callers join a flight only after their own miss.
+///
+/// Without it nobody gets an old value, but who comes after a `put` waits for a body that began before.
+#[tokio::test]
+async fn p4_rule2_a_caller_looks_for_itself_before_it_waits_for_a_body() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let old = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+
+    source.change();
+    look_entry(&scene.there, 1).put(&2).await.unwrap();
+    // Its GET is held while another one passes, so that it comes while the body runs and looks later.
+    let held = scene.proxy.hold(about("GET", &key(1)));
+    let newcomer = caller(&scene.here, &source, 1);
+    held.arrived().await;
+    look_entry(&scene.there, 1).put(&3).await.unwrap();
+    held.release();
+
+    let got = within("an answer from Redis, not from the body", SOON, newcomer).await;
+    assert_eq!(got.unwrap(), Ok(3));
+    assert_eq!(source.body.running(), 1);
+    source.body.open_gate();
+    assert_eq!(old.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("3"));
+}
+
+/// Rule 3: a body's outcome goes to those who joined before it began, to later ones only with the proof.
+#[tokio::test]
+async fn p4_rule3_late_callers_get_the_value_only_with_the_proof() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::gated();
+    let asked = scene.proxy.hold(acquire(1));
+    let leader = caller(&scene.here, &source, 1);
+    asked.arrived().await;
+    let early = elsewhere.spawn(call(&scene.here, &source, 1));
+    elsewhere.settle(&scene.here).await;
+    asked.release();
+    source.body.wait_until_running(1).await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = caller(&scene.here, &source, 1);
+    settle(&scene.here).await;
+
+    let proof = scene.proxy.hold(store(1));
+    source.body.let_through(1);
+    proof.arrived().await;
+    let early = within("the early caller needs no proof", SOON, early).await;
+    assert_eq!(early.unwrap(), Ok(1), "it came before the body began");
+    breathe().await;
+    assert!(!late.is_finished(), "there is no proof yet");
+
+    proof.release();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    source.body.open_gate();
+    assert_eq!(late.await.unwrap(), Ok(2));
+    assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+}
+
+/// Rule 3, for an error: it is never stored, but shared.
+#[tokio::test]
+async fn p4_rule3_late_callers_get_the_error_only_with_the_proof() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let leader = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = caller(&scene.here, &source, 1);
+    settle(&scene.here).await;
+
+    let proof = scene.proxy.hold(release(1));
+    source.body.fail_next(1);
+    source.body.let_through(1);
+    assert_eq!(leader.await.unwrap(), Err(Failed { run: 1 }));
+    proof.arrived().await;
+    breathe().await;
+    assert!(!late.is_finished(), "there is no proof yet");
+    proof.release();
+    source.body.open_gate();
+    assert_eq!(late.await.unwrap(), Ok(2));
+}
+
+/// The other side of rule 3: with the proof they do get it.
+#[tokio::test]
+async fn p4_rule3_late_callers_share_the_run_when_nothing_changed() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    for fails in [false, true] {
+        let before = source.body.runs();
+        let leader = caller(&scene.here, &source, u64::from(fails));
+        source.body.wait_until_running(1).await;
+        let late = caller(&scene.here, &source, u64::from(fails));
+        settle(&scene.here).await;
+        if fails {
+            source.body.fail_next(1);
+        }
+        source.body.let_through(before + 1);
+        let outcome = leader.await.unwrap();
+        assert_eq!(outcome.is_err(), fails);
+        assert_eq!(late.await.unwrap(), outcome);
+        assert_eq!(source.body.runs(), before + 1);
+    }
+}
+
+/// Rule 4: the flight closes to new callers when STORE is sent, because its "valid" may be older than they.
+#[tokio::test]
+async fn p4_rule4_nobody_joins_once_the_store_is_sent() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    // The store has been executed; that the token stood is on its way.
+    let proof = scene.proxy.hold_reply(store(1));
+    let leader = caller(&scene.here, &source, 1);
+    proof.arrived().await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = elsewhere.spawn(call(&scene.here, &source, 1));
+    elsewhere.settle(&scene.here).await;
+    proof.release();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    assert_eq!(late.await.unwrap(), Ok(2));
+}
+
+/// Rule 4, for an error and RELEASE.
+#[tokio::test]
+async fn p4_rule4_nobody_joins_once_the_release_is_sent() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    source.body.fail_next(1);
+    let proof = scene.proxy.hold_reply(release(1));
+    let leader = caller(&scene.here, &source, 1);
+    assert_eq!(leader.await.unwrap(), Err(Failed { run: 1 }));
+    proof.arrived().await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = elsewhere.spawn(call(&scene.here, &source, 1));
+    elsewhere.settle(&scene.here).await;
+    proof.release();
+    assert_eq!(late.await.unwrap(), Ok(2));
+}
+
+/// Rule 5: every send of ACQUIRE has a fresh nonce, so a lost copy brings no revoked token back.
+#[tokio::test]
+async fn p4_rule5_a_copy_of_acquire_that_executes_late_revives_no_token() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let copy = scene.proxy.hold(acquire(1));
+    let leader = caller(&scene.here, &source, 1);
+    let lost = copy.arrived().await;
+    // The connection breaks, so it is sent again; the first copy is still on its way to the server.
+    scene.proxy.reset();
+    source.body.wait_until_running(1).await;
+    let sent = scene.proxy.commands();
+    let nonces: Vec<_> = sent
+        .iter()
+        .filter(|args| args[0] == "EVALSHA")
+        .map(|args| args[5].as_bytes())
+        .collect();
+    assert_eq!(nonces.len(), 2);
+    assert_ne!(nonces[0], nonces[1]);
+    assert_eq!(nonces[0], lost[5]);
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    copy.release();
+    eventually("the late copy is executed", SOON, async || {
+        scene.stored(&token(1)).await.is_some()
+    })
+    .await;
+    source.body.open_gate();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await, None);
+    assert_eq!(call(&scene.there, &source, 1).await, Ok(2));
+    assert_eq!(call(&scene.here, &source, 1).await, Ok(2));
+}
+
+/// Rule 5: only a token whose answer came before the body began may be used.
+#[tokio::test]
+async fn p4_rule5_a_token_that_was_answered_too_late_is_not_used() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let hasty = impatient(scene.proxy.url(), Duration::from_millis(200));
+    hasty.ping().await.unwrap();
+    let answer = scene.proxy.hold_reply(acquire(1));
+    let leader = caller(&hasty, &source, 1);
+    answer.arrived().await;
+    source.body.wait_until_running(1).await;
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    answer.release();
+    settle(&hasty).await;
+    source.body.open_gate();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    settle(&hasty).await;
+    assert_eq!(scene.stored(&key(1)).await, None);
+    assert_eq!(call(&hasty, &source, 1).await, Ok(2));
+}
+
+/// Rule 6: who takes over asks for a right of its own, so a change since the first one is seen.
+#[tokio::test]
+async fn p4_rule6_a_takeover_acquires_anew() {
+    for panics in [false, true] {
+        let (scene, source) = (Scene::new().await, Source::gated());
+        let leader = caller(&scene.here, &source, 1);
+        source.body.wait_until_running(1).await;
+        let waiter = caller(&scene.here, &source, 1);
+        settle(&scene.here).await;
+
+        source.change();
+        look_entry(&scene.there, 1).invalidate().await.unwrap();
+        scene.proxy.forget();
+        let anew = scene.proxy.hold(acquire(1));
+        if panics {
+            source.body.panic_next(1);
+            source.body.let_through(1);
+        } else {
+            leader.abort();
+        }
+        assert!(leader.await.is_err());
+        anew.arrived().await;
+        anew.release();
+        source.body.open_gate();
+        assert_eq!(waiter.await.unwrap(), Ok(2));
+        // The right that was revoked would not have stored it.
+        assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+    }
+}
+
+/// Rule 6: what was put since the dropped leader looked is found by who takes over.
+#[tokio::test]
+async fn p4_rule6_a_takeover_finds_what_was_put_meanwhile() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let leader = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+    let waiter = caller(&scene.here, &source, 1);
+    settle(&scene.here).await;
+    let anew = scene.proxy.hold(acquire(1));
+    leader.abort();
+    anew.arrived().await;
+    source.change();
+    look_entry(&scene.there, 1).put(&2).await.unwrap();
+    anew.release();
+    assert_eq!(waiter.await.unwrap(), Ok(2));
+    assert_eq!(source.body.runs(), 1);
+}
+
+/// Rule 7: an invalidation here takes the flight from new callers, who need not wait for its body.
+#[tokio::test]
+async fn p4_rule7_an_invalidation_here_detaches_the_flight() {
+    let scene = Scene::new().await;
+    for cache in [scene.here.clone(), in_memory()] {
+        let source = Source::gated();
+        let old = caller(&cache, &source, 1);
+        source.body.wait_until_running(1).await;
+        source.change();
+        look_entry(&cache, 1).invalidate().await.unwrap();
+        source.body.let_through(2);
+        let newcomer = within("a body of its own", SOON, call(&cache, &source, 1)).await;
+        assert_eq!(newcomer, Ok(2));
+        assert_eq!(source.body.running(), 1, "the old body still runs");
+        source.body.open_gate();
+        assert_eq!(old.await.unwrap(), Ok(1));
+        assert_eq!(call(&cache, &source, 1).await, Ok(2));
+        assert_eq!(source.body.runs(), 2);
+    }
+}
+
+/// Rule 7, in the phase before the body: the flight waits for a right that is revoked already.
+#[tokio::test]
+async fn p4_rule7_a_flight_whose_right_is_on_its_way_is_detached_too() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    let right = scene.proxy.hold_reply(acquire(1));
+    let old = caller(&scene.here, &source, 1);
+    right.arrived().await;
+    let version = source.change();
+    let entry = look_entry(&scene.here, 1);
+    elsewhere
+        .spawn(async move { entry.invalidate().await })
+        .await
+        .unwrap()
+        .unwrap();
+    let newcomer = elsewhere.spawn(call(&scene.here, &source, 1));
+    let newcomer = within("a flight of its own", SOON, newcomer).await;
+    assert_eq!(newcomer.unwrap(), Ok(version));
+    right.release();
+    assert_eq!(old.await.unwrap(), Ok(version));
+}
+
+/// Rule 7, for `put`: who comes when the value is gone again need not wait for the old body either.
+#[tokio::test]
+async fn p4_rule7_a_put_here_detaches_the_flight() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let old = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+    source.change();
+    look_entry(&scene.here, 1).put(&2).await.unwrap();
+    scene.server.empty().await;
+    source.body.let_through(2);
+    let newcomer = within("a body of its own", SOON, call(&scene.here, &source, 1)).await;
+    assert_eq!(newcomer, Ok(2));
+    assert_eq!(source.body.running(), 1, "the old body still runs");
+    source.body.open_gate();
+    assert_eq!(old.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+}

@@ -1,0 +1,218 @@
+//! The scene of these tests: a source that has versions, a cached function that reads it, two processes.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cache_runtime::{Cache, redis_cached};
+use cache_tests::body::Failed;
+use cache_tests::proxy::Matcher;
+use cache_tests::{Body, Proxy, RedisServer};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// No operation of the cache gives up before the test's own bounds do.
+pub(crate) const PATIENT: Duration = Duration::from_secs(60);
+
+/// What a database would be: the cached value is the version that the body read as it began.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    version: Arc<AtomicU64>,
+    pub(crate) body: Body,
+}
+
+impl Source {
+    /// At version 1, with bodies that return at once.
+    pub(crate) fn new() -> Self {
+        Self {
+            version: Arc::new(AtomicU64::new(1)),
+            body: Body::new(),
+        }
+    }
+
+    /// At version 1, with bodies that block.
+    pub(crate) fn gated() -> Self {
+        let source = Self::new();
+        source.body.shut_gate();
+        source
+    }
+
+    /// Commits the next version: what a program does before it invalidates.
+    pub(crate) fn change(&self) -> u64 {
+        self.version.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn read(&self) -> Result<u64, Failed> {
+        let version = self.version();
+        self.body.returning(version).await
+    }
+}
+
+#[redis_cached(ttl = 300, key = "look:{id}", skip(cache, source), cache = cache)]
+#[allow(unused_variables)] // The body needs neither the cache nor the key.
+pub(crate) async fn look(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+    source.read().await
+}
+
+/// A call of [`look`] as a task of its own.
+pub(crate) fn caller(cache: &Cache, source: &Source, id: u64) -> JoinHandle<Result<u64, Failed>> {
+    tokio::spawn(call(cache, source, id))
+}
+
+pub(crate) fn call(
+    cache: &Cache,
+    source: &Source,
+    id: u64,
+) -> impl Future<Output = Result<u64, Failed>> + Send + use<> {
+    let (cache, source) = (cache.clone(), source.clone());
+    async move { look(&cache, &source, id).await }
+}
+
+/// The key of [`look`].
+pub(crate) fn key(id: u64) -> String {
+    format!("look:{id}")
+}
+
+/// The key of the right to store under [`key`].
+pub(crate) fn token(id: u64) -> String {
+    format!("%t:{{look:{id}}}")
+}
+
+/// A Redis that knows the scripts already, so that each script is one command on the wire.
+pub(crate) async fn server() -> RedisServer {
+    let server = RedisServer::start().await;
+    let (cache, source) = (process(server.url()), Source::new());
+    source.body.fail_next(1);
+    look(&cache, &source, 0).await.unwrap_err();
+    look(&cache, &source, 0).await.unwrap();
+    look_entry(&cache, 0).put(&0).await.unwrap();
+    server.empty().await;
+    server
+}
+
+/// A cache that stands for a process of its own.
+pub(crate) fn process(url: String) -> Cache {
+    impatient(url, PATIENT)
+}
+
+/// As [`process`], but its operations give up after `timeout`.
+pub(crate) fn impatient(url: String, timeout: Duration) -> Cache {
+    Cache::builder().url(url).timeout(timeout).build().unwrap()
+}
+
+pub(crate) fn in_memory() -> Cache {
+    Cache::builder().in_memory().build().unwrap()
+}
+
+/// Two processes on one Redis; what the first one sends can be held.
+pub(crate) struct Scene {
+    pub(crate) server: RedisServer,
+    pub(crate) proxy: Proxy,
+    pub(crate) here: Cache,
+    pub(crate) there: Cache,
+}
+
+impl Scene {
+    pub(crate) async fn new() -> Self {
+        let server = server().await;
+        let proxy = Proxy::before(&server);
+        Self {
+            here: process(proxy.url()),
+            there: process(server.url()),
+            server,
+            proxy,
+        }
+    }
+
+    /// What Redis holds under a key, past everything.
+    pub(crate) async fn stored(&self, key: &str) -> Option<String> {
+        let mut connection = self.server.connection().await;
+        redis::cmd("GET")
+            .arg(key)
+            .query_async(&mut connection)
+            .await
+            .unwrap()
+    }
+}
+
+/// Matches a script by its keys and by how many arguments it has.
+fn script(keys: Vec<String>, arguments: usize) -> impl Matcher {
+    move |args: &[Vec<u8>]| {
+        args.len() == 3 + keys.len() + arguments
+            && args[0].eq_ignore_ascii_case(b"EVALSHA")
+            && args[2] == keys.len().to_string().as_bytes()
+            && keys.iter().zip(&args[3..]).all(|(k, a)| k.as_bytes() == a)
+    }
+}
+
+/// The question for the right to store: a nonce and a life.
+pub(crate) fn acquire(id: u64) -> impl Matcher {
+    script(vec![key(id), token(id)], 2)
+}
+
+/// A store under the right to: token, value, ttl. The second step of a `put` looks the same.
+pub(crate) fn store(id: u64) -> impl Matcher {
+    script(vec![key(id), token(id)], 3)
+}
+
+/// The end of the right to store, without a store.
+pub(crate) fn release(id: u64) -> impl Matcher {
+    script(vec![token(id)], 2)
+}
+
+/// Lets the tasks of this runtime run as far as they get without Redis.
+pub(crate) async fn breathe() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the tasks of this runtime run as far as they get: replies come in the order of their commands, so
+/// when a PING is answered, all that `cache` asked before it is.
+pub(crate) async fn settle(cache: &Cache) {
+    for _ in 0..5 {
+        cache.ping().await.unwrap();
+        breathe().await;
+    }
+}
+
+/// Another runtime: the same cache has another connection there, which nothing on this one's holds up.
+pub(crate) struct Elsewhere(Option<Runtime>);
+
+impl Elsewhere {
+    pub(crate) fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        Self(Some(runtime))
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.0.as_ref().unwrap().spawn(future)
+    }
+
+    /// As [`settle`], there.
+    pub(crate) async fn settle(&self, cache: &Cache) {
+        let cache = cache.clone();
+        self.spawn(async move { settle(&cache).await })
+            .await
+            .unwrap();
+    }
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        // Waiting for it is forbidden inside another runtime.
+        self.0.take().unwrap().shutdown_background();
+    }
+}
