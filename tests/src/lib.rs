@@ -8,6 +8,7 @@
 //! | [`drop_at`] | drops a future at its n-th poll |
 //! | [`logs`] | captures every log line, and proves that no secret is in it |
 //! | [`child`] | the test binary again, as a child process with an environment of its own |
+//! | [`breaker`] | what a cache says of its breaker and its connections |
 //! | [`wait`] | waits for a condition, with a bound that tells what was missing |
 //!
 //! What the kit runs by itself (proxies, timers) lives on a runtime of its own. So it works from any
@@ -20,6 +21,7 @@ struct Readme;
 
 mod background;
 pub mod body;
+pub mod breaker;
 pub mod child;
 pub mod drop_at;
 pub mod logs;
@@ -30,9 +32,10 @@ mod resp;
 pub mod wait;
 
 pub use body::Body;
+pub use breaker::{RedisState, redis_state};
 pub use child::Child;
 pub use drop_at::{at_every_poll, poll_n_then_drop};
 pub use logs::{Logs, assert_never_holds};
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
-pub use wait::{eventually, within};
+pub use wait::{eventually, timed, within};

@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::background;
 
@@ -44,6 +44,17 @@ pub async fn within<F: Future>(what: &str, limit: Duration, future: F) -> F::Out
         Some(output) => output,
         None => panic!("waited {limit:?} in vain: {what}"),
     }
+}
+
+/// Awaits `future`, and says how long that took.
+///
+/// # Cancel safety
+///
+/// As cancel safe as `future`.
+pub async fn timed<F: Future>(future: F) -> (F::Output, Duration) {
+    let start = Instant::now();
+    let output = future.await;
+    (output, start.elapsed())
 }
 
 /// Awaits `future`; nothing if it is not ready within `limit`.
