@@ -424,7 +424,7 @@ mod tests {
         }
         fn nested<E: Clone + Send + Sync + 'static>(error: &Vec<E>) -> bool {
             Probe::<Result<(), Vec<E>>>::new()
-                .error()
+                .error_share()
                 .keep(error)
                 .is_some()
         }
@@ -433,7 +433,7 @@ mod tests {
             I::Item: Clone + Send + Sync + 'static,
         {
             Probe::<Result<(), I::Item>>::new()
-                .error()
+                .error_share()
                 .keep(error)
                 .is_some()
         }
