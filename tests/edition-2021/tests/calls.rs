@@ -1,0 +1,32 @@
+//! What the library caches is found again.
+
+use cache_tests_edition_2021::{
+    find, find_entry, get_user, get_user_entry, Native, Pool, Repository, Service,
+};
+use renamed::Cache;
+
+#[tokio::test]
+async fn a_renamed_crate_in_edition_2021_caches() {
+    let user = get_user(&Pool, 1).await.unwrap();
+    assert_eq!(get_user_entry(1).get().await.unwrap(), Some(user.clone()));
+
+    let cache = Cache::builder().in_memory().build().unwrap();
+    let found = find(&cache, ("a", "b"), 1, vec![]).await;
+    assert_eq!(found.as_deref(), Some("ab"));
+    assert_eq!(
+        find_entry(&cache, ("a", "b"), vec![]).get().await.unwrap(),
+        Some(found)
+    );
+
+    let service = Service::new(1);
+    let rights = service.rights(&user).await;
+    assert_eq!(
+        service.rights_entry(&user).get().await.unwrap(),
+        Some(rights)
+    );
+    assert_eq!(service.template(5).await, Ok(Some(5)));
+    assert_eq!(&*service.template_entry(5).key().unwrap(), "{service:1}:5");
+    assert_eq!(Native::get(&service, 1).await, Some(2));
+    assert_eq!(Repository::get(&service, 1).await.unwrap(), 2);
+    assert_eq!(cache_tests_edition_2021::echo().await, 5);
+}
