@@ -18,6 +18,357 @@ mod template;
 use proc_macro::TokenStream;
 
 /// Caches an async function in Redis.
+///
+/// ```
+/// use cache_runtime::redis_cached;
+///
+/// #[redis_cached(ttl = 300, skip(shop))]
+/// async fn price(shop: &str, article: u64) -> Result<u64, std::num::ParseIntError> {
+///     // Ask the database. This runs once in five minutes for each article, however many ask.
+///     format!("{article}99").parse()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(price("corner", 4).await?, 499);
+/// assert_eq!(price("corner", 4).await?, 499); // from the cache
+///
+/// price_entry(4).invalidate().await?;
+/// assert_eq!(price_uncached("corner", 4).await?, 499);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The function keeps its signature. The cache never makes it fail: when Redis is down or slow, the body runs.
+///
+/// # What is stored
+///
+/// The value is the return type with its `Result` and `Option` taken off: `V`, `Option<V>`, `Result<V, E>` and
+/// `Result<Option<V>, E>` all store a `V`, as JSON. `Err` is never stored, `None` only with [`none_ttl`](#none_ttl). `V` is
+/// `Serialize + DeserializeOwned + Send + 'static`, and `E` is `'static`. Write `Result` and `Option` out: an alias that
+/// hides one is a compile error.
+///
+/// # What the key is made of
+///
+/// The path of the function, the generic types, and every parameter but those that are [skipped](#skip). A parameter
+/// is a key part if it is `Serialize`, and so is `self`. `_` is none; a pattern such as `(a, b)` is one as a whole. A parameter that is
+/// `&mut` must be skipped, and none can have a `#[cfg]`.
+///
+/// # Companions
+///
+/// With the function's visibility, and beside it:
+///
+/// - `price_uncached(…)`: the body.
+/// - `price_entry(…)`, with the parameters of the key alone: its entry, to look at and to change.
+///
+/// In a trait impl there is no place for them; see [`trait_impl`](#trait_impl).
+///
+/// # Options
+///
+/// A duration is whole seconds (`300`), a string of numbers and units (`"5m"`, `"1h 30m"`, `"250ms"`; units are `ms`, `s`,
+/// `m`, `h`, `d`), or an expression of type `Duration`. Expressions are evaluated at each call, cannot await, and cannot use the
+/// function's parameters; they can say `Self::X`. Closures get a `&V` and capture nothing.
+///
+/// ## `ttl`
+///
+/// How long a value is fresh. Required. Also a closure, for a lifetime that the value decides.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct User { id: u64, active: bool, lifetime: std::time::Duration }
+/// # impl User { fn new(id: u64) -> Self { Self { id, active: id != 0, lifetime: std::time::Duration::from_secs(id + 1) } } }
+/// #[redis_cached(ttl = "1h 30m")]
+/// async fn by_text(id: u64) -> User { User::new(id) }
+///
+/// #[redis_cached(ttl = std::time::Duration::from_millis(1500))]
+/// async fn by_expression(id: u64) -> User { User::new(id) }
+///
+/// #[redis_cached(ttl = |user| user.lifetime)]
+/// async fn by_value(id: u64) -> User { User::new(id) }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # by_text(1).await;
+/// # by_expression(1).await;
+/// # by_value(1).await;
+/// let ttl = by_text_entry(1).ttl().await?;
+/// assert!(ttl.is_some_and(|ttl| ttl <= std::time::Duration::from_secs(5400)));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `key`
+///
+/// The whole key after the prefix, over parameters and their fields, so that other programs can share it. Default: the namespace
+/// and the arguments.
+///
+/// Each parameter stands in `key` or in `skip`, and there is text between two of them. `{{` and `}}` are literal braces, for
+/// one hash tag. Excludes `namespace`, `version` and `key_args`.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, key = "user:{id}:{lang.0}", skip(verbose))]
+/// async fn greeting(id: u64, lang: (String, u8), verbose: bool) -> String {
+///     format!("hello {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let lang = ("fr".to_owned(), 1);
+/// assert_eq!(&*greeting_entry(42, lang).key()?, "user:42:fr");
+/// # greeting(42, ("fr".to_owned(), 1), false).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `key_args`
+///
+/// What the default key is made of, instead of all parameters: parameters, or fields of them. Default: every parameter that is
+/// not skipped. Excludes `skip`.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct User { id: u64, active: bool, lifetime: std::time::Duration }
+/// # impl User { fn new(id: u64) -> Self { Self { id, active: id != 0, lifetime: std::time::Duration::from_secs(id + 1) } } }
+/// #[redis_cached(ttl = 60, key_args(user.id))]
+/// async fn rights(user: &User, _at: std::time::Instant) -> Vec<String> {
+///     vec![format!("read {}", user.id)]
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let user = User::new(7);
+/// # rights(&user, std::time::Instant::now()).await;
+/// assert!(rights_entry(&user).get().await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `skip`
+///
+/// Parameters that are not part of the key, such as connections. Also `skip(self)`. Default: none.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// struct Pool;
+///
+/// #[redis_cached(ttl = 60, skip(pool))]
+/// async fn name(pool: &Pool, id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(name(&Pool, 1).await, "user 1");
+/// assert!(name_entry(1).get().await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `namespace`
+///
+/// Pins the first part of the key. Default: the path of the function, so that moving it forgets its entries.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, namespace = "users")]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(&*name_entry(1).key()?, "users:1");
+/// # name(1).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `version`
+///
+/// A number that is part of the namespace: another one forgets every old entry, as after a change of the value's type. Default: none.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, namespace = "users", version = 2)]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(&*name_entry(1).key()?, "users@2:1");
+/// # name(1).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `cache_if`
+///
+/// Stores only what this says: a closure or function from `&V` to `bool`. Default: every value.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+/// # struct User { id: u64, active: bool, lifetime: std::time::Duration }
+/// # impl User { fn new(id: u64) -> Self { Self { id, active: id != 0, lifetime: std::time::Duration::from_secs(id + 1) } } }
+/// #[redis_cached(ttl = 60, cache_if = |user| user.active)]
+/// async fn find(id: u64) -> Option<User> {
+///     Some(User::new(id))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// find(0).await;
+/// assert!(find_entry(0).get().await?.is_none()); // not active
+/// # find(1).await;
+/// # assert!(find_entry(1).get().await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `none_ttl`
+///
+/// Stores `None` too, for this long. Default: `None` is not stored, and the next call asks again.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 300, none_ttl = 5)]
+/// async fn find(id: u64) -> Option<String> {
+///     None
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// find(1).await;
+/// assert_eq!(find_entry(1).get().await?, Some(None));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `timeout`
+///
+/// What one cache operation may cost a call before it is given up as a miss. Default: the cache's, 250 ms.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, timeout = "20ms")]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # name(1).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `cache`
+///
+/// A `Cache`, or a reference to one, other than the global one. Alone among expressions it can use parameters; what it uses is a parameter of
+/// `_entry` too. Default: `get_cache()`'s.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// use cache_runtime::Cache;
+///
+/// #[redis_cached(ttl = 60, cache = cache, skip(cache))]
+/// async fn name(cache: &Cache, id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache = Cache::builder().in_memory().build()?;
+/// name(&cache, 1).await;
+/// assert!(name_entry(&cache, 1).get().await?.is_some());
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `in_impl`
+///
+/// The function stands in an impl. Default: told by a `self` or `Self` in the signature or the body, so that only an associated function
+/// that says neither needs it.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// struct Users;
+///
+/// impl Users {
+///     #[redis_cached(ttl = 60, in_impl)]
+///     async fn name(id: u64) -> String {
+///         format!("user {id}")
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(Users::name(1).await, "user 1");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `trait_impl`
+///
+/// The method stands in a trait impl: the body stays in it, and there are no companions. Below `#[async_trait]` too. Default: no.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// trait Names {
+///     async fn name(&self, id: u64) -> String;
+/// }
+///
+/// struct Users;
+///
+/// impl Names for Users {
+///     #[redis_cached(ttl = 60, trait_impl, skip(self))]
+///     async fn name(&self, id: u64) -> String {
+///         format!("user {id}")
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(Users.name(1).await, "user 1");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `companions`
+///
+/// `none` for none, or another stem for their names. Default: the function's name.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, companions = none)]
+/// async fn alone(id: u64) -> u64 { id }
+///
+/// #[redis_cached(ttl = 60, companions = "load_name")]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// assert_eq!(load_name_uncached(1).await, "user 1");
+/// # name(1).await;
+/// # alone(1).await;
+/// # load_name_entry(1).invalidate().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `crate`
+///
+/// Where the crate is, if it is renamed or re-exported. Default: `::cache_runtime`.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// mod deps {
+///     pub use cache_runtime;
+/// }
+///
+/// #[redis_cached(ttl = 60, crate = crate::deps::cache_runtime)]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # name(1).await;
+/// # Ok(())
+/// # }
+/// ```
 #[proc_macro_attribute]
 pub fn redis_cached(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::redis_cached(attribute.into(), item.into()).into()
