@@ -10,8 +10,9 @@ use syn::spanned::Spanned as _;
 use syn::{FnArg, Ident, Pat, Receiver};
 
 use crate::duration::Lifetime;
+use crate::item::Item;
 use crate::options::Ttl;
-use crate::signature::{Item, Param, Pattern, turbofish};
+use crate::signature::{Param, Pattern, turbofish};
 use crate::spec::{Key, KeyType, Names, Spec};
 use crate::template::{FieldPath, Piece};
 

@@ -7,13 +7,17 @@ mod emit;
 mod expand;
 mod expression;
 mod generics;
+mod item;
 mod options;
 mod recover;
+mod rules;
+mod shape;
 mod signature;
 #[cfg(test)]
 mod snapshots;
 mod spec;
 mod template;
+mod value;
 
 use proc_macro::TokenStream;
 

@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 
 use crate::emit;
-use crate::signature::{Item, is_ours};
+use crate::item::{Item, is_ours};
 use crate::spec::Spec;
 
 /// An item that was read.
