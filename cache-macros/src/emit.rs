@@ -34,7 +34,7 @@ pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
 }
 
 /// Input:  `async fn get(id: u64) -> User { … }`
-/// Output: `async fn get(id: u64) -> User { let site = …; Call::new(…).run(move || get_uncached(id)).await }`
+/// Output: `async fn get(id: u64) -> User { let call = get_site().of::<User>().…; call.run(move || get_uncached(id)).await }`
 fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     let uncached = &names.uncached;
     let receiver = item.sig.receiver().map(|receiver| &receiver.self_token);
@@ -57,7 +57,7 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
-/// Output: `async fn get(&self, id: u64) -> User { static SITE: … ; Call::new(…).run(move || async move { … }).await }`
+/// Output: `async fn get(&self, id: u64) -> User { static SITE: … ; let call = SITE.…; call.run(move || async move { … }).await }`
 fn inline(item: &Item, spec: &Spec) -> TokenStream {
     let root = &spec.root;
     let site = site_items(item, spec);

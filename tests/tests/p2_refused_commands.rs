@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use cache_runtime::{BreakerState, Cache, ErrorKind, redis_cached};
 use cache_tests::proxy::named;
-use cache_tests::{Body, Proxy, RedisServer, body::Failed, eventually, redis_state, timed, wait::SOON};
+use cache_tests::{
+    Body, Proxy, RedisServer, body::Failed, eventually, redis_state, timed, wait::SOON,
+};
 
 const TIMEOUT: Duration = Duration::from_millis(1500);
 const LESS_THAN_TWO_TIMEOUTS: Duration = Duration::from_millis(2900);
@@ -187,7 +189,11 @@ async fn p2_a_loading_server_runs_the_body() {
     let cache = cache(server.url());
     let body = Body::new();
     one_body(&cache, &body, 1).await;
-    server.cli(&["EVAL", "for n = 1, 300 do redis.call('SET', 'fill:' .. n, string.rep('x', 100)) end", "0"]);
+    server.cli(&[
+        "EVAL",
+        "for n = 1, 300 do redis.call('SET', 'fill:' .. n, string.rep('x', 100)) end",
+        "0",
+    ]);
     server.cli(&["SAVE"]);
 
     let mut while_loading = 0;
@@ -236,7 +242,11 @@ async fn p2_a_failover_leaves_the_connection_with_a_read_only_server() {
     proxy.lead_to(new.addr());
 
     one_body(&cache, &body, 2).await;
-    assert_eq!(new.cli(&["GET", "user:2"]), "2", "stored by the new primary at once");
+    assert_eq!(
+        new.cli(&["GET", "user:2"]),
+        "2",
+        "stored by the new primary at once"
+    );
     one_hit(&cache, &body, 1).await;
     one_hit(&cache, &body, 2).await;
     user_entry(&cache, 2).invalidate().await.unwrap();
@@ -276,7 +286,11 @@ async fn p2_a_server_that_stays_read_only_keeps_its_connection() {
         assert_eq!(user(&cache, &body, 1).await, Ok(77), "a hit");
     }
     let most = 3 + start.elapsed().as_secs();
-    assert!(proxy.connections() <= most, "{} connections", proxy.connections());
+    assert!(
+        proxy.connections() <= most,
+        "{} connections",
+        proxy.connections()
+    );
     breaker_stayed_closed(&cache);
     replica.cli(&["REPLICAOF", "NO", "ONE"]);
     one_body(&cache, &body, 300).await;
@@ -285,11 +299,20 @@ async fn p2_a_server_that_stays_read_only_keeps_its_connection() {
 
 #[tokio::test]
 async fn p2_keys_that_moved_to_another_node_run_the_body() {
-    let cluster = || RedisServer::builder().option("cluster-enabled", &["yes"]).start();
+    let cluster = || {
+        RedisServer::builder()
+            .option("cluster-enabled", &["yes"])
+            .start()
+    };
     let (here, elsewhere) = (cluster().await, cluster().await);
     here.cli(&["CLUSTER", "ADDSLOTSRANGE", "0", "8191"]);
     elsewhere.cli(&["CLUSTER", "ADDSLOTSRANGE", "8192", "16383"]);
-    here.cli(&["CLUSTER", "MEET", "127.0.0.1", &elsewhere.port().to_string()]);
+    here.cli(&[
+        "CLUSTER",
+        "MEET",
+        "127.0.0.1",
+        &elsewhere.port().to_string(),
+    ]);
     eventually("a cluster", SOON, async || {
         [&here, &elsewhere].iter().all(|node| {
             let info = node.cli(&["CLUSTER", "INFO"]);
@@ -318,7 +341,11 @@ async fn p2_keys_that_moved_to_another_node_run_the_body() {
         }
     }
     let most = 3 + start.elapsed().as_secs();
-    assert!(proxy.connections() <= most, "{} connections", proxy.connections());
+    assert!(
+        proxy.connections() <= most,
+        "{} connections",
+        proxy.connections()
+    );
     breaker_stayed_closed(&cache);
     user_entry(&cache, moved[0]).invalidate().await.unwrap_err();
     user_entry(&cache, mine[0]).invalidate().await.unwrap();
@@ -343,7 +370,10 @@ async fn p2_a_server_that_wants_a_password_all_at_once() {
 
 #[tokio::test]
 async fn p2_a_password_that_is_wrong_for_a_while() {
-    let server = RedisServer::builder().user("app", "old", &["~*", "+@all"]).start().await;
+    let server = RedisServer::builder()
+        .user("app", "old", &["~*", "+@all"])
+        .start()
+        .await;
     let cache = cache(server.url_as("app", "new"));
     let body = Body::new();
     for _ in 0..3 {
@@ -355,7 +385,10 @@ async fn p2_a_password_that_is_wrong_for_a_while() {
 
 #[tokio::test]
 async fn p2_a_user_that_may_not_runs_the_body() {
-    let server = RedisServer::builder().user("app", "pw", &["~*", "+@all"]).start().await;
+    let server = RedisServer::builder()
+        .user("app", "pw", &["~*", "+@all"])
+        .start()
+        .await;
     for (taken, given) in [
         ("-get", "+get"),
         ("-@scripting", "+@scripting"),
@@ -378,7 +411,10 @@ async fn p2_a_user_that_may_not_runs_the_body() {
 
 #[tokio::test]
 async fn p2_a_user_that_is_deleted_and_comes_back() {
-    let server = RedisServer::builder().user("app", "pw", &["~*", "+@all"]).start().await;
+    let server = RedisServer::builder()
+        .user("app", "pw", &["~*", "+@all"])
+        .start()
+        .await;
     let cache = cache(server.url_as("app", "pw"));
     let body = Body::new();
     one_body(&cache, &body, 1).await;
@@ -424,7 +460,12 @@ async fn p2_something_else_under_the_key_is_a_miss_and_overwritten() {
         &["SET", "user:1", "\"another type's JSON\""],
         &["SET", "user:1", "-1"],
         &["SET", "user:1", "null"],
-        &["EVAL", r"redis.call('SET', KEYS[1], '\193\001\255\000')", "1", "user:1"],
+        &[
+            "EVAL",
+            r"redis.call('SET', KEYS[1], '\193\001\255\000')",
+            "1",
+            "user:1",
+        ],
     ];
     for other in others {
         server.empty().await;

@@ -74,7 +74,10 @@ async fn p2_a_frozen_server_costs_64_callers_of_one_key_one_timeout() {
     server.stop();
     let calls = (0..64).map(|_| tokio::spawn(call(&cache, &body, 1)));
     let values = all_in_time(calls.collect()).await;
-    assert!(values.iter().all(|value| *value > 1), "a body's own value: {values:?}");
+    assert!(
+        values.iter().all(|value| *value > 1),
+        "a body's own value: {values:?}"
+    );
     server.cont();
     hits_resume(&cache, &body, 1).await;
 }
@@ -153,7 +156,9 @@ async fn p2_waiters_behind_a_leader_frozen_in_acquire_pay_one_timeout() {
     let leader = Leader::start(call(&cache, &body, 1));
     held.arrived().await;
     proxy.forget();
-    let waiters: Vec<_> = (0..16).map(|_| tokio::spawn(call(&cache, &body, 1))).collect();
+    let waiters: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(call(&cache, &body, 1)))
+        .collect();
     let values = all_in_time(waiters).await;
     let (returned, took) = tokio::task::block_in_place(|| leader.end());
     assert_eq!(returned, Ok(1));
@@ -175,9 +180,14 @@ async fn p2_waiters_behind_a_leader_frozen_in_store_pay_one_timeout() {
     let leader = Leader::start(call(&cache, &body, 1));
     body.wait_until_begun(1).await;
     proxy.forget();
-    let late: Vec<_> = (0..16).map(|_| tokio::spawn(call(&cache, &body, 1))).collect();
+    let late: Vec<_> = (0..16)
+        .map(|_| tokio::spawn(call(&cache, &body, 1)))
+        .collect();
     // They have missed, and wait for a body that began before they came.
-    eventually("the late callers to wait", SOON, async || proxy.seen("GET") >= 2).await;
+    eventually("the late callers to wait", SOON, async || {
+        proxy.seen("GET") >= 2
+    })
+    .await;
     cache.ping().await.unwrap();
     let held = proxy.hold(named("EVALSHA"));
     let ((), took) = timed(async {
@@ -188,10 +198,17 @@ async fn p2_waiters_behind_a_leader_frozen_in_store_pay_one_timeout() {
         }
     })
     .await;
-    assert!(took < LESS_THAN_TWO_TIMEOUTS, "the late callers took {took:?}");
+    assert!(
+        took < LESS_THAN_TWO_TIMEOUTS,
+        "the late callers took {took:?}"
+    );
     let (returned, _) = tokio::task::block_in_place(|| leader.end());
     assert_eq!(returned, Ok(1), "the leader's own value");
-    assert_eq!(proxy.seen("EVALSHA"), 1, "one STORE, and no ACQUIRE for the second body");
+    assert_eq!(
+        proxy.seen("EVALSHA"),
+        1,
+        "one STORE, and no ACQUIRE for the second body"
+    );
     drop(held);
     hits_resume(&cache, &body, 1).await;
 }

@@ -266,7 +266,13 @@ async fn p2_the_typed_operations_say_why_they_fail() {
         "{failure:?}"
     );
     let ttl = Duration::from_secs(60);
-    assert!(cache.set_ex("k", &1, ttl).await.unwrap_err().is_unavailable());
+    assert!(
+        cache
+            .set_ex("k", &1, ttl)
+            .await
+            .unwrap_err()
+            .is_unavailable()
+    );
     assert!(cache.ping().await.unwrap_err().is_unavailable());
     server.restart().await;
     eventually("a value that is stored", SOON, async || {
@@ -310,7 +316,10 @@ async fn p2_a_hundred_restarts_under_load() {
     for caller in callers {
         let (calls, slowest) = caller.await.unwrap();
         assert!(calls > 100, "a caller came to {calls} calls");
-        assert!(slowest < 2 * LESS_THAN_TWO_TIMEOUTS, "a call took {slowest:?}");
+        assert!(
+            slowest < 2 * LESS_THAN_TWO_TIMEOUTS,
+            "a call took {slowest:?}"
+        );
     }
     eventually("a closed breaker", SOON, async || {
         user(&cache, &body, 1).await.unwrap();
