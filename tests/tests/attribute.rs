@@ -2,6 +2,12 @@
 
 #![deny(warnings)]
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
+// Futures that only have to compile, and signatures as users write them.
+#![allow(
+    clippy::let_underscore_future,
+    clippy::non_minimal_cfg,
+    clippy::needless_lifetimes
+)]
 
 use std::collections::BTreeMap;
 use std::error::Error;
