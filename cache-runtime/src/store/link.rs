@@ -135,13 +135,19 @@ impl Link {
     }
 
     fn connect(&self, store: &Arc<RedisStore>, number: u64) {
-        let task = tokio::spawn(drive(
+        // Made here: a task that ends before its first poll drops its arguments, and nothing else.
+        let gone = GoneOnDrop {
+            state: Arc::clone(&self.state),
+            number,
+        };
+        // Locked before the task can fail, so that the task which replaces it comes later here too.
+        let mut task = lock(&self.task);
+        let driving = tokio::spawn(drive(
             Arc::downgrade(store),
             Arc::clone(store.connector()),
-            Arc::clone(&self.state),
-            number,
+            gone,
         ));
-        if let Some(previous) = lock(&self.task).replace(task.abort_handle()) {
+        if let Some(previous) = task.replace(driving.abort_handle()) {
             // Whatever still waits on the replaced connection is told at once.
             previous.abort();
         }
@@ -165,14 +171,11 @@ impl Drop for Link {
 async fn drive(
     store: Weak<RedisStore>,
     connector: Arc<Connector>,
-    state: Arc<watch::Sender<State>>,
-    number: u64,
-) {
     // Dropped with the task, also where the runtime ends under it.
-    let _gone = GoneOnDrop {
-        state: Arc::clone(&state),
-        number,
-    };
+    gone: GoneOnDrop,
+) {
+    let GoneOnDrop { state, number } = &gone;
+    let number = *number;
     let pulse = Arc::new(Pulse::new());
     let connecting = tokio::time::timeout(LONGEST, connector.connect(Arc::clone(&pulse)));
     let connected = connecting.await.unwrap_or_else(|_| {
@@ -189,13 +192,13 @@ async fn drive(
                 pulse,
                 number,
             };
-            settle(&state, number, State::Up(live));
+            settle(state, number, State::Up(live));
             driver.await;
             tracing::debug!(number, "lost the connection to redis");
         }
         Err(error) => {
             tracing::debug!(%error, cause = error.cause(), "no connection to redis");
-            settle(&state, number, State::Failed(error.clone()));
+            settle(state, number, State::Failed(error.clone()));
             if let Some(store) = store.upgrade() {
                 store.gate().connection_failed(&store, &error);
             }
@@ -286,5 +289,36 @@ impl Links {
     /// How many connections there are.
     pub(crate) fn connected(&self) -> usize {
         self.0.load().iter().filter(|link| !link.is_gone()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Auth, Endpoint};
+
+    #[tokio::test]
+    async fn a_task_that_ends_before_its_first_poll_leaves_no_link_that_waits_for_it() {
+        let endpoint = Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            #[cfg(feature = "tls")]
+            tls: None,
+            auth: Auth::None,
+            db: 0,
+        };
+        let connector = Connector::new(endpoint).unwrap();
+        let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
+        let link = Link::new(Handle::current().id()).unwrap();
+        link.state.send_replace(State::Connecting(7));
+        link.connect(&store, 7);
+        // Nothing was awaited, so this runtime's only thread has not polled the task.
+        lock(&link.task).take().unwrap().abort();
+        let mut states = link.state.subscribe();
+        let gone = states.wait_for(|state| matches!(state, State::Gone));
+        tokio::time::timeout(Duration::from_secs(5), gone)
+            .await
+            .expect("the link waits for a task that never ran")
+            .unwrap();
     }
 }
