@@ -15,7 +15,7 @@ use crate::{
 };
 
 static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
-/// Held while the environment is read, so that only one cache comes of it.
+/// Held while a cache is installed, so that only one comes of the environment.
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// The global cache; at the first use it is made from the environment.
@@ -37,6 +37,8 @@ pub async fn get_cache() -> Result<Cache, Error> {
 ///
 /// Calls under way keep the cache that they began with.
 pub fn set_cache(cache: Cache) -> Option<Cache> {
+    // Not while the environment's cache is being made, which would then take this one's place.
+    let _making = lock(&MAKING);
     INSTALLED
         .swap(Some(cache.into()))
         .map(|previous| Cache::clone(&previous))
@@ -59,17 +61,20 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
-    let _making = lock(&MAKING);
+    let making = lock(&MAKING);
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
     let config = Config::from_environment(|name| std::env::var_os(name))?;
-    if matches!(config.place, Place::Memory) {
+    let in_process = matches!(config.place, Place::Memory);
+    let cache = Cache::new(config)?;
+    INSTALLED.store(Some(cache.clone().into()));
+    // A subscriber may call a cached function.
+    drop(making);
+    if in_process {
         tracing::warn!(
             "neither REDIS_URL nor REDIS_HOST is set: values are cached in this process only"
         );
     }
-    let cache = Cache::new(config)?;
-    INSTALLED.store(Some(cache.clone().into()));
     Ok(cache)
 }
