@@ -14,6 +14,9 @@ use crate::{
     site::{Key, Site},
 };
 
+/// As long as a cache's own timeout may be.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
+
 /// A call of an annotated function that returns `R`, which is made of a `V`.
 #[must_use = "a call does nothing until it is run"]
 pub struct Call<V, R = V> {
@@ -82,7 +85,8 @@ impl<V, R> Call<V, R> {
 
     /// What the cache may cost this call.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
+        // An expression may say anything, and the clock overflows where a `Duration` does not.
+        self.timeout = Some(timeout.min(LONGEST_TIMEOUT));
         self
     }
 

@@ -1,0 +1,57 @@
+//! P2 where few get: settings beyond every clock, users with few rights, several runtimes.
+#![allow(missing_docs, unused_variables)]
+use std::time::{Duration, Instant};
+
+use cache_runtime::{BreakerState, Cache, StoreStats, redis_cached};
+use cache_tests::{Proxy, RedisServer};
+
+fn breaker(cache: &Cache) -> BreakerState {
+    match cache.stats().store {
+        StoreStats::Redis { breaker, .. } => breaker,
+        _ => unreachable!(),
+    }
+}
+
+#[redis_cached(ttl = 300, key = "long:{id}", skip(cache), cache = cache, timeout = Duration::MAX)]
+async fn patient(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+#[redis_cached(ttl = 300, key = "plain:{id}", skip(cache), cache = cache)]
+async fn plain(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+#[tokio::test]
+async fn p2_a_timeout_beyond_the_clock_is_no_panic() {
+    let server = RedisServer::start().await;
+    let cache = Cache::builder().url(server.url()).build().unwrap();
+    assert_eq!(patient(&cache, 1).await, 1);
+    patient_entry(&cache, 1).invalidate().await.unwrap();
+}
+
+#[tokio::test]
+async fn p2_a_user_without_the_right_to_ping_gets_the_cache_back() {
+    let server = RedisServer::builder()
+        .user("app", "secret", &["~*", "+@all", "-ping"])
+        .start()
+        .await;
+    let proxy = Proxy::to(server.addr());
+    let url = format!("redis://app:secret@127.0.0.1:{}", proxy.port());
+    let cache = Cache::builder().url(url).build().unwrap();
+    plain(&cache, 1).await;
+    proxy.refuse();
+    proxy.reset();
+    while breaker(&cache) != BreakerState::Open {
+        plain(&cache, 2).await;
+    }
+    proxy.accept();
+    let start = Instant::now();
+    let mut n = 10;
+    while breaker(&cache) != BreakerState::Closed {
+        assert!(start.elapsed() < Duration::from_secs(15), "still {:?}", breaker(&cache));
+        n += 1;
+        plain(&cache, n).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
