@@ -359,26 +359,27 @@ impl RedisStore {
                     ));
                 }
             };
-            let again = match Failure::of(&error) {
+            let failure = Failure::of(&error);
+            let again = match failure {
                 Failure::Broken => repeat == Repeat::Safe,
-                Failure::NotExecutedHere => true,
-                Failure::NotExecutedYet => {
-                    tokio::time::sleep(BUSY_PAUSE).await;
-                    true
-                }
+                Failure::NotExecutedHere | Failure::NotExecutedYet => true,
                 Failure::Refused => false,
             };
             if !first || !again {
-                if !matches!(Failure::of(&error), Failure::Broken) {
+                if failure != Failure::Broken {
                     pass.replied();
                 }
                 return Err(Error::from_redis(&error));
             }
-            // A number no connection has: sends again without a new connection.
-            broken = Some(match Failure::of(&error) {
-                Failure::NotExecutedYet => u64::MAX,
-                _ => number,
-            });
+            broken = Some(number);
+            if failure == Failure::NotExecutedYet {
+                let pause = Instant::now() + BUSY_PAUSE;
+                tokio::time::sleep_until(pause.min(deadline).into()).await;
+                // A number that no connection has: sends again without a new connection.
+                broken = Some(u64::MAX);
+            }
+            // Given back first: while half-open, the breaker may have no other to give.
+            drop(pass);
             pass = match urgency {
                 Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
                 Urgency::Urgent => self.gate.force(),
@@ -406,6 +407,8 @@ impl RedisStore {
             let ping = command.query_async::<()>(&mut live.connection);
             match tokio::time::timeout(self.timeout, ping).await {
                 Ok(Ok(())) => return Ok(()),
+                // A user without the right to PING; whoever refuses is there.
+                Ok(Err(error)) if Failure::of(&error) == Failure::Refused => return Ok(()),
                 Ok(Err(error)) if broken.is_some() => return Err(Error::from_redis(&error)),
                 Err(_) if broken.is_some() => {
                     return Err(Error::new(
@@ -447,7 +450,8 @@ enum Failure {
 
 impl Failure {
     fn of(error: &RedisError) -> Self {
-        if error.is_connection_dropped() || error.is_unrecoverable_error() {
+        // Whatever the socket says (a TCP timeout too), the connection is of no more use.
+        if error.kind() == redis::ErrorKind::Io || error.is_unrecoverable_error() {
             return Self::Broken;
         }
         match error.code() {
