@@ -49,9 +49,45 @@ async fn p2_a_user_without_the_right_to_ping_gets_the_cache_back() {
     let start = Instant::now();
     let mut n = 10;
     while breaker(&cache) != BreakerState::Closed {
-        assert!(start.elapsed() < Duration::from_secs(15), "still {:?}", breaker(&cache));
+        assert!(
+            start.elapsed() < Duration::from_secs(15),
+            "still {:?}",
+            breaker(&cache)
+        );
         n += 1;
         plain(&cache, n).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[test]
+fn p2_a_dead_connection_of_one_runtime_is_replaced_while_another_is_well() {
+    let server = RedisServer::builder().start_blocking();
+    let proxy = Proxy::before(&server);
+    let cache = Cache::builder()
+        .url(server.url_through(&proxy))
+        .timeout(Duration::from_millis(100))
+        .build()
+        .unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (sick, well) = (runtime(), runtime());
+    sick.block_on(plain(&cache, 1));
+    proxy.swallow();
+    // The well one connects to the server by a new connection.
+    sick.block_on(plain(&cache, 2));
+    proxy.accept();
+    let mut slow = 0;
+    for _ in 0..10 {
+        well.block_on(plain(&cache, 1));
+        let start = Instant::now();
+        sick.block_on(plain(&cache, 1));
+        slow += u32::from(start.elapsed() >= Duration::from_millis(100));
+    }
+    assert!(slow < 5, "{slow} calls paid the whole timeout");
 }

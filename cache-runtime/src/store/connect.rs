@@ -44,6 +44,8 @@ use crate::{
 pub(crate) struct Pulse {
     /// Milliseconds from [`EPOCH`].
     last_byte: AtomicU64,
+    /// The first stall since then, in the same measure; 0: none.
+    stalled: AtomicU64,
 }
 
 /// An `Instant` does not fit into an atomic; its distance from this one does.
@@ -54,6 +56,7 @@ impl Pulse {
     pub(crate) fn new() -> Self {
         let pulse = Self {
             last_byte: AtomicU64::new(0),
+            stalled: AtomicU64::new(0),
         };
         pulse.mark();
         pulse
@@ -68,13 +71,28 @@ impl Pulse {
         *EPOCH + Duration::from_millis(self.last_byte.load(Ordering::Relaxed))
     }
 
-    fn mark_at(&self, now: Instant) {
-        // The first pulse makes the epoch, and may have read the clock before it.
-        let millis = now.saturating_duration_since(*EPOCH).as_millis();
-        // Connections on several threads share a pulse: it never goes back.
-        self.last_byte
-            .fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// An operation waited in vain. `true` if another one did so at least `after` earlier, and no
+    /// byte came since: the connection is dead.
+    pub(crate) fn stall(&self, after: Duration) -> bool {
+        let now = millis(Instant::now());
+        let first = self.stalled.load(Ordering::Relaxed);
+        if first <= self.last_byte.load(Ordering::Relaxed) {
+            self.stalled.store(now, Ordering::Relaxed);
+            return false;
+        }
+        Duration::from_millis(now.saturating_sub(first)) >= after
     }
+
+    fn mark_at(&self, now: Instant) {
+        // Connections on several threads share a pulse: it never goes back.
+        self.last_byte.fetch_max(millis(now), Ordering::Relaxed);
+    }
+}
+
+/// The distance from [`EPOCH`], which the first pulse makes and may have read the clock before.
+fn millis(now: Instant) -> u64 {
+    let millis = now.saturating_duration_since(*EPOCH).as_millis();
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 /// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.

@@ -153,6 +153,22 @@ impl Link {
         }
     }
 
+    /// Ends connection `number`, unless another one took its place; the next call makes a new one.
+    pub(crate) fn give_up(&self, number: u64) {
+        // Locked first, as in `connect`: the task is then the one of this number.
+        let mut task = lock(&self.task);
+        let mine = self.state.send_if_modified(|state| {
+            let mine = matches!(state, State::Up(live) if live.number == number);
+            if mine {
+                *state = State::Gone;
+            }
+            mine
+        });
+        if mine && let Some(task) = task.take() {
+            task.abort();
+        }
+    }
+
     /// Ends the connection.
     pub(crate) fn close(&self) {
         if let Some(task) = lock(&self.task).take() {

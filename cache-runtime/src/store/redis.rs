@@ -337,8 +337,8 @@ impl RedisStore {
             let live = match link.live(self, broken, deadline).await {
                 Ok(live) => live,
                 Err(error) => {
-                    if error.is_timeout() {
-                        self.note_stall(since, since);
+                    if error.is_timeout() && since.elapsed() >= self.timeout {
+                        self.gate.stalled(self);
                     }
                     return Err(error);
                 }
@@ -352,7 +352,15 @@ impl RedisStore {
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    self.note_stall(sent, pulse.last_byte());
+                    // Not where that was only its own impatience: a shorter timeout, or a reply that
+                    // got lost among others.
+                    if sent.max(pulse.last_byte()).elapsed() >= self.timeout {
+                        // The other runtimes' connections may be well, and keep the breaker closed.
+                        if pulse.stall(self.timeout) {
+                            link.give_up(number);
+                        }
+                        self.gate.stalled(self);
+                    }
                     return Err(Error::new(
                         ErrorKind::Timeout,
                         "redis did not answer within the timeout",
@@ -384,14 +392,6 @@ impl RedisStore {
                 Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
                 Urgency::Urgent => self.gate.force(),
             };
-        }
-    }
-
-    /// Tells the breaker about an operation that waited in vain, if that was not only its own
-    /// impatience: a shorter timeout, or a reply that got lost among others.
-    fn note_stall(self: &Arc<Self>, sent: Instant, last_byte: Instant) {
-        if sent.max(last_byte).elapsed() >= self.timeout {
-            self.gate.stalled(self);
         }
     }
 

@@ -273,6 +273,7 @@ async fn every_byte_marks_the_pulse() {
     let server = Server::start(&[]);
     let pulse = Arc::new(Pulse {
         last_byte: AtomicU64::new(0),
+        stalled: AtomicU64::new(0),
     });
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     // Far enough from the epoch for the pulse to show.
@@ -297,6 +298,7 @@ async fn every_byte_marks_the_pulse() {
 fn a_pulse_never_goes_back() {
     let pulse = Pulse {
         last_byte: AtomicU64::new(0),
+        stalled: AtomicU64::new(0),
     };
     let at = |millis| *EPOCH + Duration::from_millis(millis);
     for (now, last) in [(7, 7), (5, 7), (8, 8)] {
