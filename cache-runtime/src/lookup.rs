@@ -12,11 +12,12 @@
 //! | body | once, whoever waits |
 //! | store | under the right to store; its answer says who else may have the outcome |
 //!
-//! An `Err` is never held across an await, so a future stays `Send` where its error is not.
+//! An `Err` is never held across an await, so a future stays `Send` where its error is not. A body
+//! is boxed before it runs: each function around it would multiply its size otherwise, and cached
+//! functions call each other.
 
 use std::{
     future::Future,
-    pin::pin,
     sync::{Arc, Once},
     time::{Duration, Instant},
 };
@@ -76,7 +77,7 @@ impl<R> Lookup<'_, R> {
         let counters = self.site.counters();
         let Some(mut call) = self.begin() else {
             counters.bypassed();
-            return timed(counters, body()).await;
+            return timed(counters, Box::pin(body())).await;
         };
         let outcome = call.run(errors, body).await;
         counters.in_store(call.budget.spent());
@@ -99,7 +100,7 @@ impl<R> Lookup<'_, R> {
         let counters = self.site.counters();
         let Some(mut call) = self.begin() else {
             counters.bypassed();
-            return timed(counters, body()).await;
+            return timed(counters, Box::pin(body())).await;
         };
         let (lead, right) = call.take_over().await;
         let outcome = call.complete(lead, right, errors, body).await;
@@ -188,7 +189,7 @@ impl<R> Call<'_, R> {
             Turn::Alone => {}
         }
         self.counters.miss();
-        timed(self.counters, body()).await
+        timed(self.counters, Box::pin(body())).await
     }
 
     /// The step "read".
@@ -339,7 +340,7 @@ impl<R> Call<'_, R> {
     {
         self.counters.miss();
         lead.body_begun();
-        let value = match timed(self.counters, renewing(right.as_ref(), body())).await {
+        let value = match timed(self.counters, renewing(right.as_ref(), Box::pin(body()))).await {
             Ok(value) => value,
             Err(error) => {
                 let answer = errors.keep(&error).map(Answer::Failed);
@@ -627,11 +628,10 @@ async fn shared_read(
 }
 
 /// Renews the right to store while the body runs.
-async fn renewing<F: Future>(right: Option<&Right>, body: F) -> F::Output {
+async fn renewing<F: Future + Unpin>(right: Option<&Right>, mut body: F) -> F::Output {
     let Some(Right::Token { redis, keys, .. }) = right else {
         return body.await;
     };
-    let mut body = pin!(body);
     loop {
         tokio::select! {
             biased;

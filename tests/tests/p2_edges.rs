@@ -91,3 +91,18 @@ fn p2_a_dead_connection_of_one_runtime_is_replaced_while_another_is_well() {
     }
     assert!(slow < 5, "{slow} calls paid the whole timeout");
 }
+
+#[redis_cached(ttl = 300, key = "big:{id}", skip(cache), cache = cache)]
+async fn big(cache: &Cache, id: u64) -> Result<u8, String> {
+    let buffer = [1; 16 * 1024];
+    tokio::task::yield_now().await;
+    Ok(buffer[id as usize])
+}
+
+#[test]
+fn p2_a_call_is_no_larger_for_a_large_body() {
+    let cache = Cache::builder().in_memory().build().unwrap();
+    assert!(size_of_val(&big_uncached(&cache, 1)) > 16 * 1024);
+    let size = size_of_val(&big(&cache, 1));
+    assert!(size < 8 * 1024, "{size} bytes");
+}
