@@ -28,7 +28,7 @@ use crate::{
     store::{
         Store,
         connect::Connector,
-        memory::MemoryStore,
+        memory::{MemoryStore, dropping_values_later},
         redis::{RedisStore, Urgency},
     },
     token::{self, Keys},
@@ -275,7 +275,7 @@ impl Inner {
     ) -> Result<(), Error> {
         let redis = match &self.store {
             Store::Memory(memory) => {
-                self.flights.detach(key, || memory.remove(key));
+                dropping_values_later(|| self.flights.detach(key, || memory.remove(key)));
                 return Ok(());
             }
             Store::Redis(redis) => redis,

@@ -24,7 +24,11 @@ use crate::{
     policy::{Policy, Rules},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
-    store::{Store, memory::MemoryStore, redis::RedisStore},
+    store::{
+        Store,
+        memory::{MemoryStore, dropping_values_later},
+        redis::RedisStore,
+    },
     token::{self, Keys},
 };
 
@@ -168,9 +172,11 @@ impl<R> Entry<R> {
             } = put?;
             match value {
                 Prepared::Memory(memory, answer) => {
-                    cache
-                        .flights
-                        .detach(&key, || memory.insert(&key, &answer, ttl));
+                    dropping_values_later(|| {
+                        cache
+                            .flights
+                            .detach(&key, || memory.insert(&key, &answer, ttl));
+                    });
                 }
                 Prepared::Redis(redis, bytes) => {
                     cache.flights.detach(&key, || ());

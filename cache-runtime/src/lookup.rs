@@ -38,7 +38,7 @@ use crate::{
     stats::Counters,
     store::{
         Store,
-        memory::MemoryStore,
+        memory::{MemoryStore, dropping_values_later},
         redis::{RedisStore, Urgency},
     },
     token::{self, Acquired, Keys, Stored, Token},
@@ -427,10 +427,12 @@ impl<R> Call<'_, R> {
         let ttl = self.rules.lifetime(value, self.ttl);
         let kept = ttl
             .and_then(|ttl| Some((kept_in_process(self.site, self.rules, value, &answer)?, ttl)));
-        let stood = lead.close_with(|| {
-            if let Some((kept, ttl)) = kept {
-                memory.insert(&self.key, &kept, ttl);
-            }
+        let stood = dropping_values_later(|| {
+            lead.close_with(|| {
+                if let Some((kept, ttl)) = &kept {
+                    memory.insert(&self.key, kept, *ttl);
+                }
+            })
         });
         if stood.is_some() {
             lead.answer_all(&answer);

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use cache_runtime::{BreakerState, Cache, StoreStats, redis_cached};
 use cache_tests::{Proxy, RedisServer};
+use serde::{Deserialize, Serialize};
 
 fn breaker(cache: &Cache) -> BreakerState {
     match cache.stats().store {
@@ -105,4 +106,45 @@ fn p2_a_call_is_no_larger_for_a_large_body() {
     assert!(size_of_val(&big_uncached(&cache, 1)) > 16 * 1024);
     let size = size_of_val(&big(&cache, 1));
     assert!(size < 8 * 1024, "{size} bytes");
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Nosy(u64);
+
+static NOSY: std::sync::OnceLock<Cache> = std::sync::OnceLock::new();
+
+impl Drop for Nosy {
+    fn drop(&mut self) {
+        if let Some(cache) = NOSY.get() {
+            let _ = cache.stats();
+        }
+    }
+}
+
+#[redis_cached(ttl = 300, key = "nosy:{id}", skip(cache), cache = cache)]
+async fn nosy(cache: &Cache, id: u64) -> Nosy {
+    Nosy(id)
+}
+
+#[test]
+fn p2_a_values_drop_may_use_the_cache() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let cache = Cache::builder().in_memory().build().unwrap();
+        NOSY.set(cache.clone()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            for round in 0..2000 {
+                drop(nosy(&cache, round % 7).await);
+                nosy_entry(&cache, round % 7).invalidate().await.unwrap();
+            }
+        });
+        done.send(()).unwrap();
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(20))
+        .expect("a deadlock");
 }

@@ -5,6 +5,7 @@
 //! in entries; an entry's own ttl ends it.
 
 use std::{
+    cell::RefCell,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +23,47 @@ pub(crate) struct MemoryStore {
 struct Entry {
     value: Option<SharedValue>,
     expires: Instant,
+}
+
+thread_local! {
+    /// Values that end while this thread may hold a lock, ours or moka's; `None`: it holds none.
+    static ENDED: RefCell<Option<Vec<SharedValue>>> = const { RefCell::new(None) };
+}
+
+// A value's own `Drop` may do anything, also call what waits for the lock.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let Some(value) = self.value.take() else {
+            return;
+        };
+        // Handed out of the borrow where it is to be dropped here, also as a thread ends.
+        let mut value = Some(value);
+        let _ = ENDED.try_with(|ended| {
+            if let Some(ended) = &mut *ended.borrow_mut() {
+                ended.extend(value.take());
+            }
+        });
+    }
+}
+
+/// Runs `locked`, which takes and gives back a lock, and drops no user's value before it is over.
+pub(crate) fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            drop(ENDED.take());
+        }
+    }
+    let begun = ENDED.try_with(|ended| {
+        let mut ended = ended.borrow_mut();
+        // Within another, whose end is the end of both.
+        let begun = ended.is_none();
+        ended.get_or_insert_default();
+        begun
+    });
+    // As a thread ends, there is no place left to keep values.
+    let _end = begun.is_ok_and(|begun| begun).then_some(End);
+    locked()
 }
 
 struct AtItsOwnTime;
@@ -54,8 +96,8 @@ impl MemoryStore {
 
     /// The outcome under `key`, if one is fresh.
     pub(crate) fn get(&self, key: &str) -> Option<Option<SharedValue>> {
-        let entry = self.entries.get(key)?;
-        (Instant::now() < entry.expires).then_some(entry.value)
+        let mut entry = dropping_values_later(|| self.entries.get(key))?;
+        (Instant::now() < entry.expires).then(|| entry.value.take())
     }
 
     /// Keeps the outcome of a body; a failure is never kept.
@@ -66,18 +108,18 @@ impl MemoryStore {
             Answer::Failed(_) => return,
         };
         let expires = Instant::now() + ttl;
-        self.entries
-            .insert(Arc::clone(key), Entry { value, expires });
+        dropping_values_later(|| {
+            self.entries
+                .insert(Arc::clone(key), Entry { value, expires });
+        });
     }
 
     pub(crate) fn remove(&self, key: &str) {
-        self.entries.invalidate(key);
+        dropping_values_later(|| self.entries.invalidate(key));
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let left = self
-            .entries
-            .get(key)?
+        let left = dropping_values_later(|| self.entries.get(key))?
             .expires
             .checked_duration_since(Instant::now())?;
         (!left.is_zero()).then_some(left)
@@ -85,7 +127,7 @@ impl MemoryStore {
 
     /// How many entries there are, to within what is just being written.
     pub(crate) fn len(&self) -> u64 {
-        self.entries.run_pending_tasks();
+        dropping_values_later(|| self.entries.run_pending_tasks());
         self.entries.entry_count()
     }
 }
