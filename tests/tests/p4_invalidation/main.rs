@@ -6,6 +6,7 @@
 //! | `rules` | for each rule of the protocol, in the interleaving that the rule is there for |
 //! | `in_process` | for the in-process store, also with threads that race |
 //! | `put` | for a `put` whose commands arrive late |
+//! | `slow_body` | for a body that a change overtakes |
 //! | `unconfirmed` | as far as it goes for an invalidation that Redis did not confirm |
 //! | `crowd` | for 10,000 callers, who still cost one body run |
 #![allow(missing_docs)]
@@ -16,4 +17,5 @@ mod phases;
 mod put;
 mod rules;
 mod scene;
+mod slow_body;
 mod unconfirmed;
