@@ -523,7 +523,12 @@ impl<R> Call<'_, R> {
         };
         lead.answer_early(&answer);
         match right {
-            None => lead.start_over(true),
+            // Every other attempt asks: one that goes without spares those who wait a second timeout,
+            // but callers that follow each other for ever would never have anything stored.
+            None => {
+                let asked = !lead.unanswered();
+                lead.start_over(asked);
+            }
             Some(Right::InProcess(_)) => {
                 if lead.close_with(|| ()).is_some() {
                     lead.answer_all(&answer);
