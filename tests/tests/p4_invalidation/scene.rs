@@ -87,10 +87,12 @@ pub(crate) fn token(id: u64) -> String {
 pub(crate) async fn server() -> RedisServer {
     let server = RedisServer::start().await;
     let (cache, source) = (process(server.url()), Source::new());
+    look(&cache, &source, 1).await.unwrap();
     source.body.fail_next(1);
-    look(&cache, &source, 0).await.unwrap_err();
-    look(&cache, &source, 0).await.unwrap();
-    look_entry(&cache, 0).put(&0).await.unwrap();
+    look(&cache, &source, 2).await.unwrap_err();
+    look_entry(&cache, 3).put(&0).await.unwrap();
+    // The end of a right to store is told in the background.
+    settle(&cache).await;
     server.empty().await;
     server
 }

@@ -1,11 +1,14 @@
 //! A body that runs for long: what it computed before an invalidation is never stored after it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use cache_tests::body::Failed;
 use cache_tests::proxy::{about, named};
 
-use crate::scene::{Scene, Source, call, caller, key, look_entry, token};
+use crate::scene::{
+    Scene, Source, acquire, call, caller, impatient, key, look_entry, settle, token,
+};
 
 #[tokio::test]
 async fn p4_a_value_computed_before_an_invalidation_is_never_stored() {
@@ -110,4 +113,33 @@ async fn p4_a_renewal_does_not_revive_a_revoked_token() {
     }
     assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("1"));
     assert_eq!(scene.stored(&key(2)).await, None);
+}
+
+/// A question for the right to store that got no answer is not the last one, however many callers follow each other.
+#[tokio::test]
+async fn p4_a_flight_that_never_ends_asks_for_the_right_to_store_again() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let hasty = impatient(scene.proxy.url(), Duration::from_millis(200));
+    hasty.ping().await.unwrap();
+    let lost = scene.proxy.hold(acquire(1));
+    let mut callers = vec![caller(&hasty, &source, 1)];
+    lost.arrived().await;
+    source.body.wait_until_begun(1).await;
+    lost.release();
+    // Each body has a caller that came too late for it, and so the next one.
+    for run in 1..=4 {
+        callers.push(caller(&hasty, &source, 1));
+        settle(&hasty).await;
+        source.body.let_through(run);
+        callers.remove(0).await.unwrap().unwrap();
+        if scene.stored(&key(1)).await.is_some() {
+            break;
+        }
+        source.body.wait_until_begun(run + 1).await;
+    }
+    assert!(scene.stored(&key(1)).await.is_some());
+    source.body.open_gate();
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
 }
