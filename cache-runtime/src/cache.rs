@@ -226,6 +226,7 @@ impl Cache {
             store,
             flights: self.0.flights.len(),
             reads: self.0.reads.len(),
+            waiting: self.0.flights.waiting(),
             unfinished_invalidations: self.0.unfinished.len(),
             sites: sites(),
         }

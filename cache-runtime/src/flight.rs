@@ -121,6 +121,11 @@ impl<T> Flights<T> {
     pub(crate) fn len(&self) -> usize {
         self.open.len()
     }
+
+    /// How many callers wait for them.
+    pub(crate) fn waiting(&self) -> usize {
+        self.open.sum(|flight| flight.state().waiting())
+    }
 }
 
 impl<T> Flight<T> {
@@ -131,17 +136,18 @@ impl<T> Flight<T> {
 
 impl<T> State<T> {
     fn wait(&mut self) -> oneshot::Receiver<Turn<T>> {
-        if self.waiters.len() == self.waiters.capacity() {
-            // Callers that went away leave their seats behind; clearing them before the list
-            // would grow keeps it within twice the number of those who really wait.
-            self.waiters.retain(|waiter| !waiter.turn.is_closed());
-        }
         let (turn, receiver) = oneshot::channel();
-        self.waiters.push(Waiter {
+        let waiter = Waiter {
             joined: self.step,
             turn,
-        });
+        };
+        push_seat(&mut self.waiters, waiter, |waiter| waiter.turn.is_closed());
         receiver
+    }
+
+    fn waiting(&self) -> usize {
+        let waits = |waiter: &&Waiter<T>| !waiter.turn.is_closed();
+        self.waiters.iter().filter(waits).count()
     }
 
     /// Takes out those who joined before `step`.
@@ -316,3 +322,21 @@ fn send<T: Clone>(waiters: Vec<Waiter<T>>, answer: &T) {
         drop(waiter.turn.send(Turn::Answer(answer.clone())));
     }
 }
+
+/// Adds a seat to a list whose callers may go away and leave their seats behind.
+///
+/// Left seats are cleared when the list is full, and the list grows only where more than half are
+/// still taken: so it stays within four times the most that ever waited at once, and a caller pays
+/// for a few seats on average, however many come and go.
+pub(crate) fn push_seat<S>(seats: &mut Vec<S>, seat: S, is_left: impl Fn(&S) -> bool) {
+    if seats.len() == seats.capacity() {
+        seats.retain(|seat| !is_left(seat));
+        if seats.len() > seats.capacity() / 2 {
+            seats.reserve(seats.capacity());
+        }
+    }
+    seats.push(seat);
+}
+
+#[cfg(test)]
+mod tests;

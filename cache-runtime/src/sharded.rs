@@ -36,6 +36,13 @@ impl<V> Sharded<V> {
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
+
+    /// Adds up what `count` says of each value.
+    pub(crate) fn sum(&self, count: impl Fn(&V) -> usize) -> usize {
+        let of_shard =
+            |shard: &Mutex<HashMap<_, _>>| lock(shard).values().map(&count).sum::<usize>();
+        self.shards.iter().map(of_shard).sum()
+    }
 }
 
 /// Locks a mutex whose content is whole at every panic.

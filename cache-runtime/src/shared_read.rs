@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use crate::sharded::Sharded;
+use crate::{flight::push_seat, sharded::Sharded};
 
 const UNDER_WAY: u8 = 2;
 
@@ -69,11 +69,8 @@ impl<T> SharedReads<T> {
         let mut shard = self.queues.lock(key);
         if let Some(queue) = shard.get_mut(key) {
             if queue.under_way == UNDER_WAY {
-                if queue.next.len() == queue.next.capacity() {
-                    queue.next.retain(|seat| !seat.is_closed());
-                }
                 let (seat, turn) = oneshot::channel();
-                queue.next.push(seat);
+                push_seat(&mut queue.next, seat, Seat::is_closed);
                 return Arrival::Wait(turn);
             }
             queue.under_way += 1;
@@ -148,3 +145,6 @@ impl<T> Drop for Runner<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

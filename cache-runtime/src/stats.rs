@@ -164,6 +164,8 @@ pub struct Stats {
     pub flights: usize,
     /// Keys that Redis is being asked for right now.
     pub reads: usize,
+    /// Calls that wait for one of these bodies.
+    pub waiting: usize,
     /// Keys whose invalidation has not reached Redis yet.
     pub unfinished_invalidations: usize,
     /// Every annotated function that was called in this process, whichever cache served it.

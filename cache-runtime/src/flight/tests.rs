@@ -1,0 +1,341 @@
+use std::{future::Future, pin::pin, task::Poll};
+
+use super::*;
+
+const KEY: &str = "users:42";
+
+type TestFlights = Arc<Flights<u64>>;
+
+fn flights() -> (TestFlights, Arc<str>) {
+    (Arc::new(Flights::new()), KEY.into())
+}
+
+fn lead(flights: &TestFlights, key: &Arc<str>) -> Lead<u64> {
+    match flights.join(key) {
+        Joined::Lead(lead) => lead,
+        Joined::Wait(_) => panic!("somebody else leads"),
+    }
+}
+
+fn wait(flights: &TestFlights, key: &Arc<str>) -> oneshot::Receiver<Turn<u64>> {
+    match flights.join(key) {
+        Joined::Wait(turn) => turn,
+        Joined::Lead(_) => panic!("nobody leads"),
+    }
+}
+
+/// What a waiter was told so far.
+fn told(turn: &mut oneshot::Receiver<Turn<u64>>) -> Told {
+    let waker = std::task::Waker::noop();
+    match pin!(turn).poll(&mut std::task::Context::from_waker(waker)) {
+        Poll::Pending => Told::Nothing,
+        Poll::Ready(Ok(Turn::Answer(answer))) => Told::Answer(answer),
+        Poll::Ready(Ok(Turn::Alone)) => Told::Alone,
+        Poll::Ready(Ok(Turn::Lead(lead))) => Told::Lead(lead),
+        Poll::Ready(Err(_)) => panic!("a waiter was forgotten"),
+    }
+}
+
+#[derive(Debug)]
+enum Told {
+    Nothing,
+    Answer(u64),
+    Alone,
+    Lead(Lead<u64>),
+}
+
+impl Told {
+    fn lead(self) -> Lead<u64> {
+        match self {
+            Self::Lead(lead) => lead,
+            other => panic!("no lead, but {other:?}"),
+        }
+    }
+}
+
+macro_rules! assert_told {
+    ($turn:expr, $told:pat) => {
+        let told = told(&mut $turn);
+        assert!(matches!(told, $told), "{told:?}");
+    };
+}
+
+#[test]
+fn the_first_caller_leads_and_the_others_wait() {
+    let (flights, key) = flights();
+    let lead = lead(&flights, &key);
+    let mut waiter = wait(&flights, &key);
+    assert_told!(waiter, Told::Nothing);
+    assert_eq!((flights.len(), flights.waiting()), (1, 1));
+    drop(waiter);
+    assert_eq!(flights.waiting(), 0);
+    drop(lead);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn other_keys_are_other_flights() {
+    let (flights, key) = flights();
+    let _one = lead(&flights, &key);
+    let _other = lead(&flights, &"users:43".into());
+    assert_eq!(flights.len(), 2);
+}
+
+#[test]
+fn an_outcome_goes_to_those_who_joined_before_the_body_began() {
+    let (flights, key) = flights();
+    let mut lead = lead(&flights, &key);
+    let mut early = wait(&flights, &key);
+    lead.acquire_sent();
+    let mut in_acquire = wait(&flights, &key);
+    lead.body_begun();
+    let mut late = wait(&flights, &key);
+    lead.answer_early(&7);
+    assert_told!(early, Told::Answer(7));
+    assert_told!(in_acquire, Told::Answer(7));
+    assert_told!(late, Told::Nothing);
+    lead.close();
+    lead.answer_all(&7);
+    assert_told!(late, Told::Answer(7));
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn without_proof_a_late_caller_leads_and_the_rest_have_joined_before_its_body() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut late = wait(&flights, &key);
+    let mut later = wait(&flights, &key);
+    first.answer_early(&1);
+    first.close();
+    first.start_over(true);
+    let mut second = told(&mut late).lead();
+    assert!(second.unanswered());
+    assert_told!(later, Told::Nothing);
+    // New callers join what follows.
+    let mut newcomer = wait(&flights, &key);
+    second.acquire_sent();
+    second.body_begun();
+    second.answer_early(&2);
+    assert_told!(later, Told::Answer(2));
+    assert_told!(newcomer, Told::Answer(2));
+    drop(second);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn a_value_that_was_stored_meanwhile_goes_to_those_who_came_before_the_question() {
+    let (flights, key) = flights();
+    let mut lead = lead(&flights, &key);
+    let mut before = wait(&flights, &key);
+    lead.acquire_sent();
+    let mut after = wait(&flights, &key);
+    lead.found(&7);
+    assert_told!(before, Told::Answer(7));
+    let heir = told(&mut after).lead();
+    assert!(!heir.unanswered());
+    drop(heir);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn a_closed_flight_takes_no_new_callers() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    first.close();
+    let second = lead(&flights, &key);
+    drop(first);
+    assert_eq!(
+        flights.len(),
+        1,
+        "the first does not take the second's place"
+    );
+    drop(second);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn a_detached_flight_has_lost_the_right_to_change_anything() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut late = wait(&flights, &key);
+    assert_eq!(flights.detach(&key, || "removed"), "removed");
+    let mut second = lead(&flights, &key);
+    assert_eq!(first.close_with(|| "stored"), None);
+    drop(first);
+    // It came before the change, and leads an attempt that nobody new joins.
+    let heir = told(&mut late).lead();
+    let mut newcomer = wait(&flights, &key);
+    drop(heir);
+    assert_told!(newcomer, Told::Nothing);
+    assert_eq!(second.close_with(|| "stored"), Some("stored"));
+    second.answer_all(&2);
+    assert_told!(newcomer, Told::Answer(2));
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn everybody_alone_ends_the_flight_for_all() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    let mut early = wait(&flights, &key);
+    first.body_begun();
+    let mut late = wait(&flights, &key);
+    first.everybody_alone();
+    assert_told!(early, Told::Alone);
+    assert_told!(late, Told::Alone);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p6_a_dropped_lead_goes_to_a_waiter_that_is_still_there() {
+    let (flights, key) = flights();
+    let first = lead(&flights, &key);
+    let gone = wait(&flights, &key);
+    let mut there = wait(&flights, &key);
+    drop(gone);
+    drop(first);
+    drop(told(&mut there).lead());
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p6_a_waiter_that_goes_away_with_the_lead_in_its_hands_passes_it_on() {
+    let (flights, key) = flights();
+    let first = lead(&flights, &key);
+    let unpolled = wait(&flights, &key);
+    let mut next = wait(&flights, &key);
+    drop(first);
+    assert_told!(next, Told::Nothing);
+    drop(unpolled);
+    drop(told(&mut next).lead());
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p6_all_waiters_going_away_with_the_leader_leave_nothing_behind() {
+    let (flights, key) = flights();
+    let first = lead(&flights, &key);
+    let waiters: Vec<_> = (0..1000).map(|_| wait(&flights, &key)).collect();
+    drop(first);
+    assert_eq!(flights.len(), 1);
+    drop(waiters);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p7_a_lead_that_unwinds_is_passed_on() {
+    let (flights, key) = flights();
+    let first = lead(&flights, &key);
+    let mut waiter = wait(&flights, &key);
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _mine = first;
+        panic!("as a body may");
+    }));
+    assert!(panic.is_err());
+    drop(told(&mut waiter).lead());
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p11_callers_that_went_away_leave_no_seats() {
+    let (flights, key) = flights();
+    let lead = lead(&flights, &key);
+    let staying: Vec<_> = (0..100).map(|_| wait(&flights, &key)).collect();
+    for _ in 0..1_000_000 {
+        drop(wait(&flights, &key));
+    }
+    let seats = lead.flight.state().waiters.capacity();
+    assert!(seats <= 4 * (staying.len() + 1), "{seats} seats");
+    assert_eq!(flights.waiting(), staying.len());
+}
+
+#[test]
+fn p11_a_full_list_is_not_searched_for_every_newcomer() {
+    let mut seats = Vec::with_capacity(1024);
+    let searched = std::cell::Cell::new(0);
+    // 1,023 who stay, and one place for all who come and go.
+    for _ in 0..1023 {
+        push_seat(&mut seats, true, |_| false);
+    }
+    for _ in 0..100_000 {
+        push_seat(&mut seats, false, |stays| {
+            searched.set(searched.get() + 1);
+            !stays
+        });
+    }
+    assert!(searched.get() <= 400_000, "{} looks", searched.get());
+    assert!(seats.capacity() <= 4 * 1024, "{} seats", seats.capacity());
+}
+
+/// Every order in which 4 callers and a leader can come, be answered and go away: nobody is forgotten.
+#[test]
+fn p6_no_order_of_drops_forgets_a_waiter() {
+    for seed in 0..20_000 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (flights, key) = flights();
+        let mut leads = vec![];
+        let mut waiters = vec![];
+        for _ in 0..40 {
+            match random.u8(0..9) {
+                0..4 => match flights.join(&key) {
+                    Joined::Lead(lead) => leads.push(lead),
+                    Joined::Wait(turn) => waiters.push(turn),
+                },
+                4 if !waiters.is_empty() => {
+                    drop(waiters.swap_remove(random.usize(..waiters.len())));
+                }
+                5 if !waiters.is_empty() => {
+                    let at = random.usize(..waiters.len());
+                    match told(&mut waiters[at]) {
+                        Told::Nothing => {}
+                        Told::Lead(lead) => {
+                            leads.push(lead);
+                            drop(waiters.swap_remove(at));
+                        }
+                        Told::Answer(_) | Told::Alone => drop(waiters.swap_remove(at)),
+                    }
+                }
+                6 => flights.detach(&key, || ()),
+                _ if !leads.is_empty() => {
+                    let mut lead = leads.swap_remove(random.usize(..leads.len()));
+                    match random.u8(0..7) {
+                        0 => drop(lead),
+                        1 => lead.start_over(random.bool()),
+                        2 => lead.found(&1),
+                        3 => lead.everybody_alone(),
+                        4 => {
+                            lead.body_begun();
+                            lead.answer_early(&2);
+                            lead.close();
+                            leads.push(lead);
+                        }
+                        5 => {
+                            lead.acquire_sent();
+                            leads.push(lead);
+                        }
+                        _ => {
+                            lead.close();
+                            lead.answer_all(&3);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        leads.clear();
+        // Whoever is left is told something, if need be one after the other.
+        while !waiters.is_empty() {
+            let before = waiters.len();
+            waiters.retain_mut(|turn| matches!(told(turn), Told::Nothing));
+            assert!(
+                waiters.len() < before,
+                "seed {seed}: {before} wait for nobody"
+            );
+        }
+        assert_eq!(flights.len(), 0, "seed {seed}");
+    }
+}
