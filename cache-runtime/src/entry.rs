@@ -193,7 +193,7 @@ impl<R> Entry<R> {
     fn prepare(&self, value: &R) -> Result<Put, Error> {
         let (cache, key) = self.place()?;
         let cache = cache.inner();
-        let Some(ttl) = self.rules.lifetime_of_put(value, self.ttl) else {
+        let Some(ttl) = self.rules.lifetime_of_put(value, self.ttl)? else {
             return Err(Error::new(
                 ErrorKind::Encode,
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",

@@ -424,7 +424,7 @@ impl<R> Call<'_, R> {
             return lead.everybody_alone();
         };
         lead.answer_early(&answer);
-        let ttl = self.rules.lifetime(value, self.ttl);
+        let ttl = self.lifetime(value);
         let kept = ttl
             .and_then(|ttl| Some((kept_in_process(self.site, self.rules, value, &answer)?, ttl)));
         let stood = dropping_values_later(|| {
@@ -448,16 +448,15 @@ impl<R> Call<'_, R> {
         token: Token,
         value: R,
     ) -> R {
-        let encoded =
-            self.rules
-                .lifetime(&value, self.ttl)
-                .and_then(|ttl| match self.rules.encode(&value) {
-                    Ok(bytes) => Some((bytes, ttl)),
-                    Err(error) => {
-                        self.failed(&error);
-                        None
-                    }
-                });
+        let encoded = self
+            .lifetime(&value)
+            .and_then(|ttl| match self.rules.encode(&value) {
+                Ok(bytes) => Some((bytes, ttl)),
+                Err(error) => {
+                    self.failed(&error);
+                    None
+                }
+            });
         let Some((bytes, ttl)) = encoded else {
             let answer = self.answer(&value, None);
             self.settle(lead, Some(Right::Token { redis, keys, token }), answer);
@@ -494,6 +493,17 @@ impl<R> Call<'_, R> {
             }
         }
         value
+    }
+
+    /// How long to store `value`; `None`: not at all.
+    fn lifetime(&self, value: &R) -> Option<Duration> {
+        match self.rules.lifetime(value, self.ttl) {
+            Ok(ttl) => ttl,
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
     }
 
     /// What others can have of `value`; `None` if that takes JSON, and it has none.

@@ -2,7 +2,10 @@
 //!
 //! The one rule: **it only judges**; nothing here waits, reads a clock or touches a store.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use bytes::Bytes;
 
@@ -81,11 +84,12 @@ impl<V> Policy<V, V> {
 /// A [`Policy`] as the read path sees it: what to do with an `R`, whatever values it is made of.
 pub(crate) trait Rules<R> {
     /// How long to store what a body returned; `None`: not at all. `ttl`: in the place of the
-    /// attribute's.
-    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Option<Duration>;
+    /// attribute's. An error if a closure of the attribute panics.
+    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error>;
 
-    /// How long to store what somebody puts, whatever the attribute thinks of such values.
-    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Option<Duration>;
+    /// How long to store what somebody puts, whatever the attribute thinks of such values. An error
+    /// as for [`lifetime`](Self::lifetime).
+    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error>;
 
     /// The bytes to store.
     fn encode(&self, returned: &R) -> Result<Bytes, Error>;
@@ -105,22 +109,22 @@ pub(crate) trait Rules<R> {
 }
 
 impl<V, R> Rules<R> for Policy<V, R> {
-    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Option<Duration> {
-        let ttl = match (self.shape.value)(returned) {
-            None => self.none_ttl?,
-            Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => return None,
-            Some(value) => ttl.unwrap_or_else(|| self.ttl.of(value)),
+    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error> {
+        let lifetime = || match (self.shape.value)(returned) {
+            None => self.none_ttl,
+            Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => None,
+            Some(value) => Some(ttl.unwrap_or_else(|| self.ttl.of(value))),
         };
-        storable(ttl)
+        Ok(judged(lifetime)?.and_then(storable))
     }
 
-    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Option<Duration> {
+    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error> {
         let of_attribute = || match ((self.shape.value)(put), &self.ttl) {
             (Some(value), ttl) => Some(ttl.of(value)),
             (None, Ttl::For(ttl)) => Some(self.none_ttl.unwrap_or(*ttl)),
             (None, Ttl::By(_)) => self.none_ttl,
         };
-        storable(ttl.or_else(of_attribute)?)
+        Ok(judged(|| ttl.or_else(of_attribute))?.and_then(storable))
     }
 
     fn encode(&self, returned: &R) -> Result<Bytes, Error> {
@@ -180,6 +184,17 @@ impl<V> Clone for Ttl<V> {
 }
 
 impl<V> Copy for Ttl<V> {}
+
+/// Runs closures of an attribute: what they panic about is whether to store, not what to return.
+fn judged<T>(judge: impl FnOnce() -> T) -> Result<T, Error> {
+    // They are plain functions over a shared reference, so nothing is left half done.
+    catch_unwind(AssertUnwindSafe(judge)).map_err(|_| {
+        Error::new(
+            ErrorKind::Encode,
+            "the attribute's `ttl` or `cache_if` panicked",
+        )
+    })
+}
 
 /// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
 fn storable(ttl: Duration) -> Option<Duration> {

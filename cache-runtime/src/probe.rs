@@ -18,6 +18,7 @@ use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -267,13 +268,14 @@ impl<V> ValueShare<V> {
         Self { functions: None }
     }
 
-    /// Keeps a clone of `value` for others, unless its type cannot be shared.
+    /// Keeps a clone of `value` for others, unless its type cannot be shared or its `Clone` panics.
     #[must_use]
     pub fn keep(&self, value: &V) -> Option<Kept> {
-        Some((self.functions?.keep)(value))
+        (self.functions?.keep)(value)
     }
 
-    /// Clones a value that [`keep`](Self::keep) kept; `None` if it is of another type.
+    /// Clones a value that [`keep`](Self::keep) kept; `None` if it is of another type, or its
+    /// `Clone` panics.
     #[must_use]
     pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
         (self.functions?.take)(kept)
@@ -302,13 +304,14 @@ impl<E> ErrorShare<E> {
         Self { functions: None }
     }
 
-    /// Keeps a clone of `error` for others, unless its type cannot be shared.
+    /// Keeps a clone of `error` for others, unless its type cannot be shared or its `Clone` panics.
     #[must_use]
     pub fn keep(&self, error: &E) -> Option<Kept> {
-        Some((self.functions?.keep)(error))
+        (self.functions?.keep)(error)
     }
 
-    /// Clones an error that [`keep`](Self::keep) kept; `None` if it is of another type.
+    /// Clones an error that [`keep`](Self::keep) kept; `None` if it is of another type, or its
+    /// `Clone` panics.
     #[must_use]
     pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<E> {
         (self.functions?.take)(kept)
@@ -317,7 +320,7 @@ impl<E> ErrorShare<E> {
 
 /// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
 struct Functions<T> {
-    keep: fn(&T) -> Kept,
+    keep: fn(&T) -> Option<Kept>,
     take: fn(&(dyn Any + Send + Sync)) -> Option<T>,
 }
 
@@ -367,10 +370,16 @@ impl<E> fmt::Debug for ErrorShare<E> {
 impl<T: Clone + Send + Sync + 'static> Functions<T> {
     fn cloned() -> Self {
         Self {
-            keep: |value| Arc::new(value.clone()),
-            take: |kept| kept.downcast_ref::<T>().cloned(),
+            keep: |value| Some(Arc::new(cloned(value)?)),
+            take: |kept| cloned(kept.downcast_ref::<T>()?),
         }
     }
+}
+
+/// A clone is made for the cache's sake, so its panic is no reason for a call to fail.
+fn cloned<T: Clone>(value: &T) -> Option<T> {
+    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped.
+    catch_unwind(AssertUnwindSafe(|| value.clone())).ok()
 }
 
 #[cfg(test)]
