@@ -7,6 +7,7 @@
 //! | [`body`] | a test body that counts, blocks, fails and panics on command |
 //! | [`drop_at`] | drops a future at its n-th poll |
 //! | [`logs`] | captures every log line, and proves that no secret is in it |
+//! | [`stores`] | a cache on either store, for tests that run on both |
 //! | [`child`] | the test binary again, as a child process with an environment of its own |
 //! | [`breaker`] | what a cache says of its breaker and its connections |
 //! | [`wait`] | waits for a condition, with a bound that tells what was missing |
@@ -29,6 +30,7 @@ mod port;
 pub mod proxy;
 pub mod redis_server;
 mod resp;
+pub mod stores;
 pub mod wait;
 
 pub use body::Body;
@@ -38,4 +40,5 @@ pub use drop_at::{at_every_poll, poll_n_then_drop};
 pub use logs::{Logs, assert_never_holds};
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
+pub use stores::{Stores, in_memory, patient};
 pub use wait::{eventually, timed, within};
