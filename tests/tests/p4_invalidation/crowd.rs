@@ -61,9 +61,9 @@ async fn p4_ten_thousand_callers_whose_value_was_revoked_cost_one_more_run() {
     ] {
         scene.server.empty().await;
         let source = Source::gated();
-        let leader = caller(&cache, &source, 1);
+        let leader = caller(cache, &source, 1);
         source.body.wait_until_running(1).await;
-        let crowd = arrive(&cache, &source).await;
+        let crowd = arrive(cache, &source).await;
         source.change();
         look_entry(changer, 1).invalidate().await.unwrap();
         source.body.open_gate();
@@ -136,7 +136,7 @@ async fn p4_ten_thousand_callers_who_come_after_the_change_cost_one_run() {
         source.body.wait_until_running(1).await;
         source.change();
         look_entry(changer, 1).invalidate().await.unwrap();
-        let crowd = arrive(&cache, &source).await;
+        let crowd = arrive(cache, &source).await;
         source.body.open_gate();
         assert_eq!(leader.await.unwrap(), Ok(1));
         all_get(crowd, 2).await;

@@ -83,6 +83,11 @@ fn p4_rule10_threads_that_race_never_see_the_old_value() {
             let (cache, version) = (cache.clone(), version.clone());
             tokio::spawn(async move {
                 for n in 1..=40_000 {
+                    // Gives the readers a body to run, which the change then overtakes or not.
+                    raced_entry(&cache, 1).invalidate().await.unwrap();
+                    for _ in 0..fastrand::u32(0..200) {
+                        std::hint::spin_loop();
+                    }
                     version.store(n, Ordering::SeqCst);
                     if n % 2 == 0 {
                         raced_entry(&cache, 1).invalidate().await.unwrap();
