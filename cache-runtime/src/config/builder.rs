@@ -6,7 +6,7 @@ use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use super::{
     Config, Secret,
-    settings::{AuthChoice, Authorities, Setting, Settings},
+    settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
 };
 use crate::error::Error;
 
@@ -38,7 +38,7 @@ impl CacheBuilder {
     ///
     /// Default: none. `REDIS_HOST`.
     pub fn host(mut self, host: impl Into<String>) -> Self {
-        self.settings.host = Some(Setting::new("host", host.into()));
+        self.settings.host = Some(Setting::new("host", GivenHost(host.into())));
         self
     }
 

@@ -8,7 +8,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use super::{
     Config, Secret,
-    settings::{AuthChoice, Authorities, Setting, Settings, shown},
+    settings::{AuthChoice, Authorities, GivenHost, Setting, Settings, shown},
 };
 use crate::error::Error;
 
@@ -30,7 +30,9 @@ impl Settings {
             url: environment
                 .text("REDIS_URL")?
                 .map(|url| url.map(Secret::new)),
-            host: environment.text("REDIS_HOST")?,
+            host: environment
+                .text("REDIS_HOST")?
+                .map(|host| host.map(GivenHost)),
             port: environment.port()?,
             auth: environment.auth()?,
             username: environment.text("REDIS_USERNAME")?,

@@ -3,7 +3,7 @@
 //! The rule: whatever is said twice, or says the opposite of something else, is refused, and the
 //! message names both by the names that the user wrote.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
     Auth, Config, Endpoint, Login, Place, Secret,
@@ -29,7 +29,7 @@ impl<T> Setting<T> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub(super) url: Option<Setting<Secret>>,
-    pub(super) host: Option<Setting<String>>,
+    pub(super) host: Option<Setting<GivenHost>>,
     pub(super) port: Option<Setting<u16>>,
     pub(super) auth: Option<Setting<AuthChoice>>,
     pub(super) username: Option<Setting<String>>,
@@ -40,6 +40,19 @@ pub(super) struct Settings {
     pub(super) prefix: Option<Setting<String>>,
     pub(super) timeout: Option<Setting<Duration>>,
     pub(super) memory_capacity: Option<Setting<u64>>,
+}
+
+/// A host as it was given: it may be a URL in the wrong place, and hold a password.
+#[derive(Clone)]
+pub(super) struct GivenHost(pub(super) String);
+
+impl fmt::Debug for GivenHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match address::check_host(&self.0) {
+            Ok(_) => fmt::Debug::fmt(&self.0, f),
+            Err(_) => f.write_str("<not a host>"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -200,7 +213,10 @@ impl Settings {
     fn server(&mut self) -> Result<Server, Error> {
         let Some(url) = self.url.take() else {
             // `names_a_server` was asked before: without a URL there is a host.
-            let Setting { value, name } = self.host.take().expect("a host or a URL is set");
+            let Setting {
+                value: GivenHost(value),
+                name,
+            } = self.host.take().expect("a host or a URL is set");
             if let Some(Setting { value: 0, name }) = self.port {
                 return Err(Error::config(format!(
                     "`{name}` is `0`; a port is a number from 1 to 65535"
