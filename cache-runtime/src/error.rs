@@ -163,7 +163,11 @@ impl Error {
     ///
     /// Only the text is kept: the type stays out of the public interface.
     pub(crate) fn from_redis(error: &redis::RedisError) -> Self {
-        let kind = kind_of(error);
+        let kind = match kind_of(error) {
+            // A reply that ends in the middle is a broken connection, whatever the parser calls it.
+            ErrorKind::Server if error.is_unrecoverable_error() => ErrorKind::Disconnected,
+            kind => kind,
+        };
         let text = redis_text(error);
         match kind {
             ErrorKind::Disconnected => {
