@@ -12,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -22,7 +21,6 @@ use crate::{
     entry::Entry,
     error::{Error, ErrorKind},
     flight::Flights,
-    shared_read::SharedReads,
     site::{Key, sites},
     stats::{Stats, StoreStats},
     store::{
@@ -34,6 +32,9 @@ use crate::{
     token::{self, Keys},
     unfinished::Unfinished,
 };
+
+/// Between two attempts at an invalidation.
+const RETRY: Duration = Duration::from_millis(20);
 
 /// A cache: Redis, or the in-process store.
 ///
@@ -61,7 +62,6 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) timeout: Duration,
     pub(crate) flights: Arc<Flights<Answer>>,
-    pub(crate) reads: Arc<SharedReads<Result<Option<Bytes>, Error>>>,
     pub(crate) unfinished: Unfinished,
     shut_down: AtomicBool,
 }
@@ -103,7 +103,6 @@ impl Cache {
             prefix,
             timeout,
             flights: Arc::new(Flights::new()),
-            reads: Arc::new(SharedReads::new()),
             unfinished: Unfinished::new(),
             shut_down: AtomicBool::new(false),
         })))
@@ -222,10 +221,14 @@ impl Cache {
                 breaker_opened: redis.gate().times_opened(),
             },
         };
+        let reads = match &self.0.store {
+            Store::Memory(_) => 0,
+            Store::Redis(redis) => redis.reading(),
+        };
         Stats {
             store,
             flights: self.0.flights.len(),
-            reads: self.0.reads.len(),
+            reads,
             waiting: self.0.flights.waiting(),
             unfinished_invalidations: self.0.unfinished.len(),
             sites: sites(),
@@ -290,7 +293,16 @@ impl Inner {
             keys: &keys,
         };
         let deadline = Instant::now() + timeout;
-        let deleted = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
+        let deleted = loop {
+            let deleted = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
+            match &deleted {
+                // A server that restarts may be back in time.
+                Err(error) if error.is_unavailable() && Instant::now() + RETRY < deadline => {
+                    tokio::time::sleep(RETRY).await;
+                }
+                _ => break deleted,
+            }
+        };
         unfinished.done = deleted.is_ok();
         deleted
     }
@@ -353,7 +365,6 @@ impl fmt::Debug for Cache {
             prefix,
             timeout,
             flights: _,
-            reads: _,
             unfinished: _,
             shut_down,
         } = &*self.0;

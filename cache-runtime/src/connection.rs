@@ -61,7 +61,9 @@ impl ConnectionLike for Connection {
 }
 
 fn no_connection(error: Error) -> RedisError {
-    let cause = error.cause().map_or_else(String::new, |cause| format!(": {cause}"));
+    let cause = error
+        .cause()
+        .map_or_else(String::new, |cause| format!(": {cause}"));
     RedisError::from((
         RedisErrorKind::Io,
         "no connection to redis",

@@ -38,6 +38,7 @@ use crate::{
     stats::Counters,
     store::{
         Store,
+        link::Reads,
         memory::{MemoryStore, dropping_values_later},
         redis::{RedisStore, Urgency},
     },
@@ -213,19 +214,20 @@ impl<R> Call<'_, R> {
     }
 
     async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Bytes> {
-        if let Err(error) = redis.runtime() {
-            self.failed(&error);
-            self.budget.end();
-            return None;
-        }
+        let reads = match redis.reads() {
+            Ok(reads) => reads,
+            Err(error) => {
+                self.failed(&error);
+                self.budget.end();
+                return None;
+            }
+        };
         if !self.finish_invalidation(redis).await {
             return None;
         }
-        let Self {
-            budget, key, cache, ..
-        } = self;
+        let Self { budget, key, .. } = self;
         match budget
-            .spend(|deadline| shared_read(cache, redis, key, deadline))
+            .spend(|deadline| shared_read(&reads, redis, key, deadline))
             .await
         {
             Ok(bytes) => bytes,
@@ -525,9 +527,9 @@ impl<R> Call<'_, R> {
             if let Some(Right::Token { redis, keys, token }) = right {
                 let deadline = Instant::now() + self.cache.timeout;
                 // Only tidies up: a token that stays behind expires by itself.
-                drop(tokio::spawn(async move {
-                    token::release(&redis, &keys, &token, deadline).await
-                }));
+                in_background(async move {
+                    drop(token::release(&redis, &keys, &token, deadline).await);
+                });
             }
             return;
         };
@@ -548,7 +550,7 @@ impl<R> Call<'_, R> {
                 lead.close();
                 let deadline = Instant::now() + self.cache.timeout;
                 let counters = self.counters;
-                drop(tokio::spawn(async move {
+                in_background(async move {
                     match token::release(&redis, &keys, &token, deadline).await {
                         Ok(true) => lead.answer_all(&answer),
                         Ok(false) => lead.start_over(false),
@@ -557,7 +559,7 @@ impl<R> Call<'_, R> {
                             lead.start_over(is_out_of_reach(&error));
                         }
                     }
-                }));
+                });
             }
         }
     }
@@ -609,14 +611,22 @@ pub(crate) fn report(counters: &Counters, error: &Error) {
     tracing::debug!(%error, "the cache failed, the call goes on");
 }
 
+/// Spawns `task`; a future that has left its runtime since it asked for the token drops it, which
+/// answers nobody but makes those who wait start over.
+fn in_background(task: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        drop(runtime.spawn(task));
+    }
+}
+
 /// GET, one for all callers of a key who came before it was sent.
 async fn shared_read(
-    cache: &Inner,
+    reads: &Arc<Reads>,
     redis: &Arc<RedisStore>,
     key: &Arc<str>,
     deadline: Instant,
 ) -> Result<Option<Bytes>, Error> {
-    let runner = match cache.reads.arrive(key) {
+    let runner = match reads.arrive(key) {
         Arrival::Run(runner) => runner,
         Arrival::Wait(turn) => match tokio::time::timeout_at(deadline.into(), turn).await {
             Ok(Ok(ReadTurn::Reply(reply))) => return reply,

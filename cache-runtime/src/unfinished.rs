@@ -161,8 +161,12 @@ impl State {
         if working || self.closed || self.pending.is_empty() {
             return;
         }
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.worker = Some(runtime.spawn(work(Arc::downgrade(cache))));
+        let Store::Redis(redis) = &cache.store else {
+            return;
+        };
+        // A runtime without timers would be no place for it.
+        if redis.reads().is_ok() {
+            self.worker = Some(tokio::spawn(work(Arc::downgrade(cache))));
         }
     }
 }

@@ -37,14 +37,15 @@ use crate::{
     error::{Error, ErrorKind, kind_of, redis_text},
 };
 
-/// When the server was last heard: by any byte, on any connection that shares this.
+/// Since when the server owes an answer, on all connections that share this.
 ///
-/// A reply that takes long is told from a server that hangs by whether bytes come.
+/// Any byte counts as one, so a reply that takes long is told from a server that hangs by whether
+/// bytes come, however soon those who asked give up.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    /// Milliseconds from [`EPOCH`].
-    last_byte: AtomicU64,
-    /// The first stall since then, in the same measure; 0: none.
+    /// Milliseconds from [`EPOCH`], and one more; 0 where nothing is owed.
+    asked: AtomicU64,
+    /// The first operation since then that waited in vain, in the same measure.
     stalled: AtomicU64,
 }
 
@@ -52,47 +53,57 @@ pub(crate) struct Pulse {
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 impl Pulse {
-    /// A pulse that beats now.
+    /// A pulse of which nobody has asked anything.
     pub(crate) fn new() -> Self {
-        let pulse = Self {
-            last_byte: AtomicU64::new(0),
+        Self {
+            asked: AtomicU64::new(0),
             stalled: AtomicU64::new(0),
-        };
-        pulse.mark();
-        pulse
+        }
     }
 
+    /// Marks that a request is sent.
+    pub(crate) fn asked(&self) {
+        if self.asked.load(Ordering::Relaxed) == 0 {
+            let now = mark_of(Instant::now());
+            // Fails where somebody else asked first, and so waits longer.
+            let _ = self
+                .asked
+                .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Marks that a byte came.
     pub(crate) fn mark(&self) {
-        self.mark_at(Instant::now());
+        self.asked.store(0, Ordering::Relaxed);
+        self.stalled.store(0, Ordering::Relaxed);
     }
 
-    /// When the last byte came, never later than it did, and at most a millisecond earlier.
-    pub(crate) fn last_byte(&self) -> Instant {
-        *EPOCH + Duration::from_millis(self.last_byte.load(Ordering::Relaxed))
+    /// The first request that was sent after the last byte came, at most a millisecond too early;
+    /// `None` if there is none.
+    pub(crate) fn silent_since(&self) -> Option<Instant> {
+        let millis = self.asked.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(*EPOCH + Duration::from_millis(millis))
     }
 
     /// An operation waited in vain. `true` if another one did so at least `after` earlier, and no
     /// byte came since: the connection is dead.
     pub(crate) fn stall(&self, after: Duration) -> bool {
-        let now = millis(Instant::now());
-        let first = self.stalled.load(Ordering::Relaxed);
-        if first <= self.last_byte.load(Ordering::Relaxed) {
-            self.stalled.store(now, Ordering::Relaxed);
-            return false;
+        let now = mark_of(Instant::now());
+        match self
+            .stalled
+            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
+        {
+            Ok(_) => false,
+            Err(first) => Duration::from_millis(now.saturating_sub(first)) >= after,
         }
-        Duration::from_millis(now.saturating_sub(first)) >= after
-    }
-
-    fn mark_at(&self, now: Instant) {
-        // Connections on several threads share a pulse: it never goes back.
-        self.last_byte.fetch_max(millis(now), Ordering::Relaxed);
     }
 }
 
-/// The distance from [`EPOCH`], which the first pulse makes and may have read the clock before.
-fn millis(now: Instant) -> u64 {
+/// Milliseconds from [`EPOCH`], and one more, so that it is not 0.
+fn mark_of(now: Instant) -> u64 {
+    // The first request makes the epoch, and may have read the clock before.
     let millis = now.saturating_duration_since(*EPOCH).as_millis();
-    u64::try_from(millis).unwrap_or(u64::MAX)
+    u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1
 }
 
 /// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.

@@ -6,11 +6,16 @@
 //! it. A call that finds the connection gone starts the next task.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, Weak},
+    net::Ipv4Addr,
+    panic::catch_unwind,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use tokio::{
     runtime::{Handle, Id},
@@ -25,18 +30,32 @@ use super::{
 use crate::{
     error::{Error, ErrorKind},
     sharded::lock,
+    shared_read::SharedReads,
 };
 
 /// How long it may take to make a connection; calls give up waiting for it much earlier.
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// Between two attempts to find another server by a new connection.
+const BETWEEN_SERVERS: Duration = Duration::from_secs(1);
+
 /// The connection of one runtime.
 #[derive(Debug)]
 pub(crate) struct Link {
     runtime: Id,
+    /// Why there can be no connection on this runtime.
+    unusable: Option<Error>,
     state: Arc<watch::Sender<State>>,
     task: Mutex<Option<AbortHandle>>,
+    /// The reads that calls on this runtime share: those of a runtime that nobody drives hold up
+    /// nobody else.
+    reads: Arc<Reads>,
+    /// The connection that was last replaced because its server refused a command, and when.
+    replaced: Mutex<Option<(u64, Instant)>>,
 }
+
+/// Reads of values, shared by the callers of one key.
+pub(crate) type Reads = SharedReads<Result<Option<Bytes>, Error>>;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -46,6 +65,8 @@ enum State {
     Connecting(u64),
     Up(Live),
     Failed(Error),
+    /// There is not to be a connection any more.
+    Closed,
 }
 
 /// A connection that works as far as anybody knows.
@@ -59,31 +80,33 @@ pub(crate) struct Live {
 
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    pub(crate) fn new(runtime: Id) -> Result<Self, Error> {
-        // Tokio has no way to ask whether a runtime has timers, and panics where it has not.
-        if catch_unwind(AssertUnwindSafe(|| {
-            drop(tokio::time::sleep(Duration::ZERO))
-        }))
-        .is_err()
-        {
-            return Err(Error::new(
-                ErrorKind::NoRuntime,
-                "the tokio runtime has no timers; build it with `enable_all()`",
-            ));
-        }
-        Ok(Self {
+    pub(crate) fn new(runtime: Id) -> Self {
+        Self {
             runtime,
+            unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
-        })
+            reads: Arc::new(SharedReads::new()),
+            replaced: Mutex::new(None),
+        }
     }
 
     pub(crate) fn runtime(&self) -> Id {
         self.runtime
     }
 
-    pub(crate) fn is_gone(&self) -> bool {
-        matches!(&*self.state.borrow(), State::Gone | State::Failed(_))
+    pub(crate) fn reads(&self) -> &Arc<Reads> {
+        &self.reads
+    }
+
+    /// Whether nothing is lost if this link is forgotten.
+    fn is_idle(&self) -> bool {
+        let state = self.state.borrow();
+        !matches!(*state, State::Connecting(_) | State::Up(_)) && self.reads.len() == 0
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up(_))
     }
 
     /// The connection, made anew if there is none or if its number is `broken`.
@@ -103,19 +126,19 @@ impl Link {
             return Ok(live.clone());
         }
         let mut states = self.state.subscribe();
-        let number = store.next_connection();
-        let start = self.state.send_if_modified(|state| {
+        let mut number = None;
+        self.state.send_if_modified(|state| {
             let start = match state {
                 State::Gone | State::Failed(_) => true,
                 State::Up(live) => Some(live.number) == broken,
-                State::Connecting(_) => false,
+                State::Connecting(_) | State::Closed => false,
             };
             if start {
-                *state = State::Connecting(number);
+                *state = State::Connecting(*number.insert(store.next_connection()));
             }
             start
         });
-        if start {
+        if let Some(number) = number {
             self.connect(store, number);
         }
         let settled = states.wait_for(|state| !matches!(state, State::Connecting(_)));
@@ -123,6 +146,7 @@ impl Link {
             Ok(Ok(state)) => match &*state {
                 State::Up(live) => Ok(live.clone()),
                 State::Failed(error) => Err(error.clone()),
+                State::Closed => Err(closed()),
                 State::Gone | State::Connecting(_) => Err(lost()),
             },
             // The sender is this link's own.
@@ -131,6 +155,22 @@ impl Link {
                 ErrorKind::Timeout,
                 "no connection to redis within the timeout",
             )),
+        }
+    }
+
+    /// Whether connection `number`, whose server refuses to execute a command, is to be replaced.
+    ///
+    /// A new one may lead to a server that does, after a failover. But where it does not, others who
+    /// wait on the connection would lose it again and again.
+    pub(crate) fn replaces(&self, number: u64) -> bool {
+        let mut replaced = lock(&self.replaced);
+        match *replaced {
+            Some((last, _)) if last == number => true,
+            Some((_, when)) if when.elapsed() < BETWEEN_SERVERS => false,
+            _ => {
+                *replaced = Some((number, Instant::now()));
+                true
+            }
         }
     }
 
@@ -151,6 +191,12 @@ impl Link {
             // Whatever still waits on the replaced connection is told at once.
             previous.abort();
         }
+        // Whoever closed this meanwhile may have missed the task.
+        if matches!(*self.state.borrow(), State::Closed)
+            && let Some(task) = task.take()
+        {
+            task.abort();
+        }
     }
 
     /// Ends connection `number`, unless another one took its place; the next call makes a new one.
@@ -169,13 +215,33 @@ impl Link {
         }
     }
 
-    /// Ends the connection.
+    /// Ends the connection, for good.
     pub(crate) fn close(&self) {
+        // First, so that a task that is started meanwhile is seen here or sees this.
+        self.state.send_replace(State::Closed);
         if let Some(task) = lock(&self.task).take() {
             task.abort();
         }
-        self.state.send_replace(State::Gone);
     }
+}
+
+/// What the present runtime lacks for a connection.
+fn lacks() -> Option<&'static str> {
+    // Tokio has no way to ask, and panics.
+    let has = |use_it: fn()| catch_unwind(use_it).is_ok();
+    if !has(|| drop(tokio::time::sleep(Duration::ZERO))) {
+        return Some("the tokio runtime has no timers; build it with `enable_all()`");
+    }
+    if !has(|| {
+        if let Ok(socket) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            && socket.set_nonblocking(true).is_ok()
+        {
+            drop(tokio::net::UdpSocket::from_std(socket));
+        }
+    }) {
+        return Some("the tokio runtime has no IO; build it with `enable_all()`");
+    }
+    None
 }
 
 impl Drop for Link {
@@ -249,7 +315,7 @@ impl Drop for GoneOnDrop {
             let mine = match state {
                 State::Connecting(number) => *number == self.number,
                 State::Up(live) => live.number == self.number,
-                State::Gone | State::Failed(_) => false,
+                State::Gone | State::Failed(_) | State::Closed => false,
             };
             if mine {
                 *state = State::Gone;
@@ -259,53 +325,87 @@ impl Drop for GoneOnDrop {
     }
 }
 
+fn closed() -> Error {
+    Error::new(ErrorKind::Unavailable, "the cache was shut down")
+}
+
 /// The links of one cache, one for each runtime.
 #[derive(Debug, Default)]
-pub(crate) struct Links(arc_swap::ArcSwap<Vec<Arc<Link>>>);
+pub(crate) struct Links {
+    links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
+    closed: AtomicBool,
+}
 
 impl Links {
     /// The link of the present runtime.
     ///
     /// # Errors
     ///
-    /// Outside a runtime, or where it has no timers.
+    /// Outside a runtime, or where it lacks what a connection needs.
     pub(crate) fn present(&self) -> Result<Arc<Link>, Error> {
         let runtime = Handle::try_current()
             .map_err(|_| Error::new(ErrorKind::NoRuntime, "not inside a tokio runtime"))?
             .id();
-        if let Some(link) = self.0.load().iter().find(|link| link.runtime() == runtime) {
-            return Ok(Arc::clone(link));
+        let link = match find(&self.links.load(), runtime) {
+            Some(link) => link,
+            None => self.add(Arc::new(Link::new(runtime))),
+        };
+        match &link.unusable {
+            None => Ok(link),
+            Some(error) => Err(error.clone()),
         }
-        let link = Arc::new(Link::new(runtime)?);
-        self.0.rcu(|links| {
+    }
+
+    fn add(&self, link: Arc<Link>) -> Arc<Link> {
+        let runtime = link.runtime();
+        self.links.rcu(|links| {
             // Two callers may get here at once; the first one's link serves both.
             let mut next: Vec<_> = links
                 .iter()
-                .filter(|other| other.runtime() == runtime || !other.is_gone())
+                .filter(|other| other.runtime() == runtime || !other.is_idle())
                 .cloned()
                 .collect();
-            if !next.iter().any(|other| other.runtime() == runtime) {
+            if find(&next, runtime).is_none() {
                 next.push(Arc::clone(&link));
             }
             next
         });
-        let links = self.0.load();
-        Ok(links
-            .iter()
-            .find(|other| other.runtime() == runtime)
-            .map_or(link, Arc::clone))
+        let link = find(&self.links.load(), runtime).unwrap_or(link);
+        // Whoever closed all links meanwhile may have missed this one.
+        if self.closed.load(Ordering::SeqCst) {
+            link.close();
+        }
+        link
     }
 
+    /// Ends every connection, for good.
     pub(crate) fn close(&self) {
-        for link in self.0.swap(Arc::default()).iter() {
+        self.closed.store(true, Ordering::SeqCst);
+        for link in self.links.load().iter() {
             link.close();
         }
     }
 
     /// How many connections there are.
     pub(crate) fn connected(&self) -> usize {
-        self.0.load().iter().filter(|link| !link.is_gone()).count()
+        self.links.load().iter().filter(|link| link.is_up()).count()
     }
+
+    /// How many keys are being read right now.
+    pub(crate) fn reads(&self) -> usize {
+        self.links
+            .load()
+            .iter()
+            .map(|link| link.reads().len())
+            .sum()
+    }
+}
+
+fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
+    links
+        .iter()
+        .find(|link| link.runtime() == runtime)
+        .map(Arc::clone)
 }
 
 #[cfg(test)]
@@ -325,7 +425,7 @@ mod tests {
         };
         let connector = Connector::new(endpoint).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
-        let link = Link::new(Handle::current().id()).unwrap();
+        let link = Link::new(Handle::current().id());
         link.state.send_replace(State::Connecting(7));
         link.connect(&store, 7);
         // Nothing was awaited, so this runtime's only thread has not polled the task.

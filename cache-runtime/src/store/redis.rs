@@ -19,7 +19,7 @@ use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 use super::{
     connect::Connector,
     gate::Gate,
-    link::{Links, Live},
+    link::{Links, Live, Reads},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -191,7 +191,7 @@ impl RedisStore {
         self.links.connected()
     }
 
-    /// Ends every connection; the next command makes a new one.
+    /// Ends every connection, for good.
     pub(crate) fn close(&self) {
         self.links.close();
     }
@@ -337,14 +337,14 @@ impl RedisStore {
             let live = match link.live(self, broken, deadline).await {
                 Ok(live) => live,
                 Err(error) => {
-                    if error.is_timeout() && since.elapsed() >= self.timeout {
+                    if error.is_timeout() && self.is_stall(Some(since)) {
                         self.gate.stalled(self);
                     }
                     return Err(error);
                 }
             };
             let (number, pulse) = (live.number, Arc::clone(&live.pulse));
-            let sent = Instant::now();
+            pulse.asked();
             let error = match tokio::time::timeout_at(deadline.into(), request.send(live)).await {
                 Ok(Ok(reply)) => {
                     pass.replied();
@@ -352,9 +352,7 @@ impl RedisStore {
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    // Not where that was only its own impatience: a shorter timeout, or a reply that
-                    // got lost among others.
-                    if sent.max(pulse.last_byte()).elapsed() >= self.timeout {
+                    if self.is_stall(pulse.silent_since()) {
                         // The other runtimes' connections may be well, and keep the breaker closed.
                         if pulse.stall(self.timeout) {
                             link.give_up(number);
@@ -370,7 +368,8 @@ impl RedisStore {
             let failure = Failure::of(&error);
             let again = match failure {
                 Failure::Broken => repeat == Repeat::Safe,
-                Failure::NotExecutedHere | Failure::NotExecutedYet => true,
+                Failure::NotExecutedHere => first && link.replaces(number),
+                Failure::NotExecutedYet => true,
                 Failure::Refused => false,
             };
             if !first || !again {
@@ -393,6 +392,14 @@ impl RedisStore {
                 Urgency::Urgent => self.gate.force(),
             };
         }
+    }
+
+    /// Whether nothing came for so long that this is not only an operation's own impatience: a
+    /// shorter timeout, or a reply that is late among others that come.
+    fn is_stall(&self, silent_since: Option<Instant>) -> bool {
+        // An operation that comes after another in its call has a little less than the timeout.
+        let long = self.timeout.mul_f64(0.9);
+        silent_since.is_some_and(|since| since.elapsed() >= long)
     }
 
     /// Asks whether Redis is back, on a new connection unless the present one answers.
@@ -421,9 +428,18 @@ impl RedisStore {
         }
     }
 
-    /// Whether the present runtime can be used at all.
-    pub(crate) fn runtime(&self) -> Result<(), Error> {
-        self.links.present().map(drop)
+    /// The reads that calls on the present runtime share.
+    ///
+    /// # Errors
+    ///
+    /// If this runtime cannot be used at all.
+    pub(crate) fn reads(&self) -> Result<Arc<Reads>, Error> {
+        Ok(Arc::clone(self.links.present()?.reads()))
+    }
+
+    /// How many keys are being read right now.
+    pub(crate) fn reading(&self) -> usize {
+        self.links.reads()
     }
 
     /// The present runtime's connection, for commands of the user's own.

@@ -188,7 +188,9 @@ fn p1_different_arguments_never_share_a_key_in_a_million_pairs() {
             let fresh = tuple().new_tree(&mut runner).unwrap().current();
             // A few values and many neighbours: it is those that nearly meet.
             for n in 0..18 {
-                let near = all.get(all.len().wrapping_sub(40 + 7 * n)).unwrap_or(&fresh);
+                let near = all
+                    .get(all.len().wrapping_sub(40 + 7 * n))
+                    .unwrap_or(&fresh);
                 let one = mutated(&fresh, near, n);
                 let two = mutated(&one, near, n / 2 + 3);
                 all.extend([one, two]);

@@ -269,45 +269,34 @@ async fn a_server_without_tls_is_told_from_one_with_it() {
 }
 
 #[tokio::test]
-async fn every_byte_marks_the_pulse() {
+async fn every_byte_ends_the_silence() {
     let server = Server::start(&[]);
-    let pulse = Arc::new(Pulse {
-        last_byte: AtomicU64::new(0),
-        stalled: AtomicU64::new(0),
-    });
+    let pulse = Arc::new(Pulse::new());
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
-    // Far enough from the epoch for the pulse to show.
-    while EPOCH.elapsed() < Duration::from_millis(5) {
-        std::thread::yield_now();
-    }
+    pulse.asked();
+    assert!(pulse.silent_since().is_some());
     let (mut connection, driver) = connector.connect(Arc::clone(&pulse)).await.unwrap();
     tokio::spawn(driver);
-    let connected = pulse.last_byte();
-    assert!(connected > *EPOCH, "the server's greeting counts");
-
-    while connected.elapsed() < Duration::from_millis(5) {
-        std::thread::yield_now();
-    }
-    assert_eq!(pulse.last_byte(), connected, "silence does not count");
+    assert_eq!(pulse.silent_since(), None, "the server's greeting counts");
+    pulse.asked();
     ask(&mut connection, &["PING"]).await;
-    assert!(pulse.last_byte() > connected, "an answer counts");
-    assert!(pulse.last_byte() <= Instant::now());
+    assert_eq!(pulse.silent_since(), None, "an answer counts");
 }
 
 #[test]
-fn a_pulse_never_goes_back() {
-    let pulse = Pulse {
-        last_byte: AtomicU64::new(0),
-        stalled: AtomicU64::new(0),
-    };
-    let at = |millis| *EPOCH + Duration::from_millis(millis);
-    for (now, last) in [(7, 7), (5, 7), (8, 8)] {
-        pulse.mark_at(at(now));
-        assert_eq!(pulse.last_byte(), at(last));
+fn whoever_asked_first_says_how_long_the_silence_is() {
+    let pulse = Pulse::new();
+    let before = Instant::now();
+    pulse.asked();
+    let since = pulse.silent_since().unwrap();
+    assert!(since + Duration::from_millis(1) >= before && since <= Instant::now());
+    while before.elapsed() < Duration::from_millis(5) {
+        std::thread::yield_now();
     }
-    let before = EPOCH.checked_sub(Duration::from_secs(1));
-    pulse.mark_at(before.unwrap_or(*EPOCH));
-    assert_eq!(pulse.last_byte(), at(8));
+    pulse.asked();
+    assert_eq!(pulse.silent_since(), Some(since));
+    pulse.mark();
+    assert_eq!(pulse.silent_since(), None);
 }
 
 /// A port where one connection after the other gets this answer, and is then closed.
