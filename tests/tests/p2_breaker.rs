@@ -1,0 +1,276 @@
+//! P2, the breaker: what opens it and what does not, who finds out that Redis is back, and how calls
+//! return to it.
+#![allow(missing_docs)]
+// Some parameters are only what a key or `cache = …` is made of.
+#![allow(unused_variables)]
+
+use std::time::Duration;
+
+use cache_runtime::{BreakerState, Cache, redis_cached};
+use cache_tests::proxy::{about, named};
+use cache_tests::{
+    Body, Proxy, RedisServer, body::Failed, eventually, poll_n_then_drop, redis_state, wait::SOON,
+};
+use tokio::task::JoinHandle;
+
+const TIMEOUT: Duration = Duration::from_millis(1000);
+
+#[redis_cached(ttl = 300, key = "user:{id}", skip(cache, body), cache = cache)]
+async fn user(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+#[redis_cached(ttl = 300, key = "brief:{id}", skip(cache, body), cache = cache, timeout = Duration::from_millis(30))]
+async fn brief(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+fn cache(url: impl Into<String>) -> Cache {
+    Cache::builder().url(url).timeout(TIMEOUT).build().unwrap()
+}
+
+fn spawn(cache: &Cache, body: &Body, id: u64) -> JoinHandle<Result<u64, Failed>> {
+    let (cache, body) = (cache.clone(), body.clone());
+    tokio::spawn(async move { user(&cache, &body, id).await })
+}
+
+async fn all(calls: Vec<JoinHandle<Result<u64, Failed>>>) {
+    for call in calls {
+        call.await.unwrap().unwrap();
+    }
+}
+
+async fn until(cache: &Cache, state: BreakerState) {
+    eventually("the breaker to change", SOON, async || {
+        redis_state(cache).breaker == state
+    })
+    .await;
+}
+
+/// A cache whose breaker is open because its connection, and every new one, swallows.
+async fn opened_by_a_black_hole(proxy: &Proxy) -> Cache {
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    user(&cache, &body, 1000).await.unwrap();
+    proxy.swallow();
+    eventually("an open breaker", SOON, async || {
+        user(&cache, &body, 1000).await.unwrap();
+        redis_state(&cache).breaker == BreakerState::Open
+    })
+    .await;
+    assert_eq!(redis_state(&cache).opened, 1);
+    cache
+}
+
+/// A cache whose breaker is half-open, with `user:0` … `user:99` in Redis.
+async fn half_open(server: &RedisServer, proxy: &Proxy) -> Cache {
+    let mut fill = vec!["MSET".to_owned()];
+    for id in 0..100 {
+        fill.extend([format!("user:{id}"), "7".to_owned()]);
+    }
+    server.cli(&fill.iter().map(String::as_str).collect::<Vec<_>>());
+    proxy.refuse();
+    let cache = cache(proxy.url());
+    user(&cache, &Body::new(), 1000).await.unwrap();
+    until(&cache, BreakerState::Open).await;
+    proxy.accept();
+    // Nobody calls: the probe alone finds out.
+    until(&cache, BreakerState::HalfOpen).await;
+    assert_eq!(redis_state(&cache).opened, 1);
+    cache
+}
+
+#[tokio::test]
+async fn p2_breaker_one_stall_with_64_callers_is_one_event() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    user(&cache, &body, 0).await.unwrap();
+    let held = proxy.hold(named("GET"));
+    all((0..64).map(|id| spawn(&cache, &body, id)).collect()).await;
+    let state = redis_state(&cache);
+    assert_eq!((state.breaker, state.opened), (BreakerState::Closed, 0));
+    // The next stall is the second event.
+    user(&cache, &body, 0).await.unwrap();
+    let state = redis_state(&cache);
+    assert_eq!((state.breaker, state.opened), (BreakerState::Open, 1));
+    held.release();
+    eventually("a closed breaker", SOON, async || {
+        user(&cache, &body, 0).await.unwrap();
+        redis_state(&cache).breaker == BreakerState::Closed
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn p2_breaker_a_reply_forgets_a_stall() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    user(&cache, &body, 0).await.unwrap();
+    for _ in 0..2 {
+        let held = proxy.hold(named("GET"));
+        user(&cache, &body, 0).await.unwrap();
+        held.release();
+        cache.ping().await.unwrap();
+    }
+    assert_eq!(redis_state(&cache).opened, 0);
+}
+
+#[tokio::test]
+async fn p2_breaker_a_shorter_timeout_of_one_function_does_not_open_it() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    cache.ping().await.unwrap();
+    proxy.delay(Duration::from_millis(120));
+    // For longer than two stalls take.
+    let start = std::time::Instant::now();
+    let mut calls = 0;
+    while start.elapsed() < 3 * TIMEOUT {
+        calls += 1;
+        brief(&cache, &body, 1).await.unwrap();
+    }
+    assert_eq!(body.runs(), calls, "every call was too impatient for redis");
+    assert_eq!(redis_state(&cache).opened, 0);
+}
+
+#[tokio::test]
+async fn p2_breaker_dropped_futures_do_not_open_it() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    user(&cache, &body, 0).await.unwrap();
+    for id in 1..200 {
+        for polls in 1..4 {
+            drop(poll_n_then_drop(user(&cache, &body, id), polls).await);
+        }
+    }
+    let held = proxy.hold(named("GET"));
+    for id in 200..400 {
+        assert_eq!(poll_n_then_drop(user(&cache, &body, id), 1).await, None);
+    }
+    held.release();
+    cache.ping().await.unwrap();
+    let state = redis_state(&cache);
+    assert_eq!((state.breaker, state.opened), (BreakerState::Closed, 0));
+}
+
+#[tokio::test]
+async fn p2_breaker_no_call_probes() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = opened_by_a_black_hole(&proxy).await;
+    let body = Body::new();
+    proxy.forget();
+    for id in 0..1000 {
+        user(&cache, &body, id).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    // Let the calls' commands arrive, if there were any: what the probe sends comes behind them.
+    proxy
+        .wait_for_command(|command| {
+            !command[0].eq_ignore_ascii_case(b"GET") && !command[0].eq_ignore_ascii_case(b"EVALSHA")
+        })
+        .await;
+    assert_eq!(proxy.seen("GET"), 0, "a call asked");
+    assert_eq!(body.runs(), 1000);
+    proxy.accept();
+    // The probe finds out although nobody calls.
+    until(&cache, BreakerState::HalfOpen).await;
+    assert_eq!(proxy.seen("GET"), 0);
+}
+
+#[tokio::test]
+async fn p2_breaker_half_open_admits_one_then_two_then_more_and_closes() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = half_open(&server, &proxy).await;
+    let mut ids = 1..;
+    for admitted in [1, 2] {
+        let body = Body::new();
+        proxy.forget();
+        let held = proxy.hold_reply(named("GET"));
+        let calls: Vec<_> = ids
+            .by_ref()
+            .take(10)
+            .map(|id| spawn(&cache, &body, id))
+            .collect();
+        held.arrived().await;
+        // The others did not ask.
+        body.wait_until_begun(10 - admitted).await;
+        eventually("the calls that were let in", SOON, async || {
+            proxy.seen("GET") == admitted
+        })
+        .await;
+        held.release();
+        all(calls).await;
+        assert_eq!(proxy.seen("GET"), admitted);
+        assert_eq!(body.runs(), 10 - admitted);
+        assert_eq!(redis_state(&cache).breaker, BreakerState::HalfOpen);
+    }
+    let body = Body::new();
+    for id in 50..60 {
+        user(&cache, &body, id).await.unwrap();
+    }
+    let state = redis_state(&cache);
+    assert_eq!((state.breaker, state.opened), (BreakerState::Closed, 1));
+}
+
+#[tokio::test]
+async fn p2_breaker_a_stall_while_half_open_opens_it_again() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = half_open(&server, &proxy).await;
+    let body = Body::new();
+    let held = proxy.hold(about("GET", "user:1"));
+    user(&cache, &body, 1).await.unwrap();
+    assert_eq!(redis_state(&cache).opened, 2, "one stall is enough now");
+    held.release();
+    eventually("a closed breaker", SOON, async || {
+        user(&cache, &body, 2).await.unwrap();
+        redis_state(&cache).breaker == BreakerState::Closed
+    })
+    .await;
+}
+
+/// A call that is retried keeps its leave to ask.
+#[tokio::test]
+async fn p2_breaker_half_open_lets_a_call_ask_again() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = half_open(&server, &proxy).await;
+    let body = Body::new();
+    let cut = proxy.cut_in_reply_to(named("GET"), 2);
+    assert_eq!(
+        user(&cache, &body, 1).await,
+        Ok(7),
+        "a hit, at the second attempt"
+    );
+    cut.happened().await;
+    assert_eq!(body.runs(), 0);
+}
+
+#[tokio::test]
+async fn p2_breaker_invalidate_and_put_pass_it() {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    proxy.refuse();
+    // After so many probes the next one is most of a second away.
+    eventually("an open breaker", SOON, async || {
+        user(&cache, &body, 1).await.unwrap();
+        redis_state(&cache).connections_tried > 6
+    })
+    .await;
+    proxy.accept();
+    assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
+    user_entry(&cache, 1).put(&5).await.unwrap();
+    user_entry(&cache, 2).invalidate().await.unwrap();
+    assert_eq!(server.cli(&["GET", "user:1"]), "5");
+}
