@@ -62,7 +62,7 @@ pub(crate) fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
         begun
     });
     // As a thread ends, there is no place left to keep values.
-    let _end = begun.is_ok_and(|begun| begun).then_some(End);
+    let _end = begun.is_ok_and(|begun| begun).then(|| End);
     locked()
 }
 
