@@ -91,9 +91,7 @@ async fn everything_of(cache: &Cache) {
     }
     let mut connection = cache.connection().unwrap();
     debug(&connection);
-    let answer: Result<String, _> = cache_runtime::redis::cmd("PING")
-        .query_async(&mut connection)
-        .await;
+    let answer: Result<String, _> = redis::cmd("PING").query_async(&mut connection).await;
     if let Err(e) = answer {
         both(e);
     }

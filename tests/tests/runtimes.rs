@@ -498,9 +498,7 @@ async fn shutdown_closes_connections_and_leaves_the_bodies() {
     assert!(user_in_entry(&cache, 1).get().await.is_err());
     assert!(user_in_entry(&cache, 1).invalidate().await.is_err());
     assert!(cache.ping().await.is_err());
-    let answer: Result<String, _> = cache_runtime::redis::cmd("PING")
-        .query_async(&mut connection)
-        .await;
+    let answer: Result<String, _> = redis::cmd("PING").query_async(&mut connection).await;
     assert!(answer.is_err());
     cache.shutdown().await.unwrap();
     assert_eq!(
