@@ -236,11 +236,8 @@ async fn p5_two_caches_on_one_redis_run_once_each_at_most_and_then_share() {
     body.wait_until_running(2).await;
     body.open_gate();
     for herd in herds {
-        let runs = all(herd).await;
-        assert!(
-            runs.iter().all(|run| *run == runs[0]),
-            "one flight, one value"
-        );
+        // Who came late may have what the other cache stored; nobody runs again for it.
+        assert!(all(herd).await.iter().all(|run| [1, 2].contains(run)));
     }
     assert_eq!(body.runs(), 2);
     // One of them is stored, and both caches have that one.
