@@ -7,7 +7,7 @@ use cache_tests::{Proxy, RedisServer};
 
 use crate::scene::{
     Elsewhere, Source, acquire, breathe, call, in_memory, key, look, look_entry, process, server,
-    store, token,
+    settle, store, token,
 };
 
 /// Who is under way when the change comes.
@@ -129,11 +129,18 @@ enum Place {
     There,
 }
 
+/// Whether others come before the call ends. One of them may store first, and so hide what the call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    Meanwhile,
+    Afterwards,
+}
+
 /// Returns what those who came after the change got.
 async fn on_redis(
     server: &RedisServer,
     elsewhere: &Elsewhere,
-    (who, phase, change, place): (Who, Phase, Change, Place),
+    (who, phase, change, place, others): (Who, Phase, Change, Place, Others),
     id: u64,
 ) -> Vec<u64> {
     let proxy = Proxy::before(server);
@@ -173,19 +180,21 @@ async fn on_redis(
         change.await.unwrap();
     }
 
-    let mut newcomers = vec![
-        tokio::spawn(call(&here, &source, id)),
-        elsewhere.spawn(call(&here, &source, id)),
-        tokio::spawn(call(&there, &source, id)),
-    ];
-    // They get as far as they can before the call goes on.
-    elsewhere.settle(&here).await;
-    breathe().await;
+    let mut newcomers = Vec::new();
+    if others == Others::Meanwhile {
+        newcomers.push(tokio::spawn(call(&here, &source, id)));
+        newcomers.push(elsewhere.spawn(call(&here, &source, id)));
+        newcomers.push(tokio::spawn(call(&there, &source, id)));
+        // They get as far as they can before the call goes on.
+        elsewhere.settle(&here).await;
+        settle(&there).await;
+    }
     drop(held);
-    source.body.open_gate();
+    source.body.let_through(1);
     if let Some(call) = under_way {
         call.await.unwrap().unwrap();
     }
+    source.body.open_gate();
     newcomers.push(tokio::spawn(call(&here, &source, id)));
     newcomers.push(tokio::spawn(call(&there, &source, id)));
     let mut got = Vec::new();
@@ -205,11 +214,13 @@ async fn every_phase_on_redis(place: Place) {
     for who in ALL {
         for &phase in who.phases() {
             for change in [Change::Invalidate, Change::Put] {
-                id += 1;
-                let case = (who, phase, change, place);
-                let got = on_redis(&server, &elsewhere, case, id).await;
-                if got.iter().any(|version| *version != 2) {
-                    wrong.push((case, got));
+                for others in [Others::Meanwhile, Others::Afterwards] {
+                    id += 1;
+                    let case = (who, phase, change, place, others);
+                    let got = on_redis(&server, &elsewhere, case, id).await;
+                    if got.iter().any(|version| *version != 2) {
+                        wrong.push((case, got));
+                    }
                 }
             }
         }
@@ -258,10 +269,11 @@ async fn p4_in_every_phase_on_the_in_process_store() {
                     elsewhere.spawn(call(&cache, &source, 1)),
                 ];
                 breathe().await;
-                source.body.open_gate();
+                source.body.let_through(1);
                 if let Some(call) = under_way {
                     call.await.unwrap().unwrap();
                 }
+                source.body.open_gate();
                 newcomers.push(tokio::spawn(call(&cache, &source, 1)));
                 let mut got = Vec::new();
                 for newcomer in newcomers {
