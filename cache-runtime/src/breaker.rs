@@ -22,6 +22,9 @@ use std::time::{Duration, Instant};
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const ENOUGH: u32 = 32;
+/// After this long without an admission, calls that are still admitted are taken for abandoned: a
+/// future that is kept and not polled says nothing.
+const ABANDONED: Duration = Duration::from_secs(5);
 
 /// A circuit breaker for one cache's Redis.
 #[derive(Debug)]
@@ -35,9 +38,16 @@ pub(crate) struct Breaker {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Closed { stalled: Option<Instant> },
+    Closed {
+        stalled: Option<Instant>,
+    },
     Open,
-    HalfOpen { running: u32, limit: u32 },
+    HalfOpen {
+        running: u32,
+        limit: u32,
+        /// When the latest call was admitted.
+        since: Instant,
+    },
 }
 
 /// What a caller may do.
@@ -91,20 +101,31 @@ impl Breaker {
         self.state == State::Closed { stalled: None }
     }
 
-    pub(crate) fn admit(&mut self) -> Admission {
+    pub(crate) fn admit(&mut self, now: Instant) -> Admission {
         match &mut self.state {
             State::Closed { .. } => Admission::Granted,
-            State::HalfOpen { running, limit } if *running < *limit => {
+            State::Open => Admission::Refused,
+            State::HalfOpen {
+                running,
+                limit,
+                since,
+            } => {
+                if now.saturating_duration_since(*since) >= ABANDONED {
+                    *running = 0;
+                }
+                if *running >= *limit {
+                    return Admission::Refused;
+                }
                 *running += 1;
+                *since = now;
                 Admission::Counted
             }
-            State::HalfOpen { .. } | State::Open => Admission::Refused,
         }
     }
 
     /// A call admitted as [`Admission::Counted`] is over; `replied` if it had a reply.
     pub(crate) fn release(&mut self, replied: bool) {
-        let State::HalfOpen { running, limit } = &mut self.state else {
+        let State::HalfOpen { running, limit, .. } = &mut self.state else {
             return;
         };
         *running = running.saturating_sub(1);
@@ -162,11 +183,12 @@ impl Breaker {
     }
 
     /// A probe had its reply.
-    pub(crate) fn probe_succeeded(&mut self) {
+    pub(crate) fn probe_succeeded(&mut self, now: Instant) {
         if self.state == State::Open {
             self.state = State::HalfOpen {
                 running: 0,
                 limit: 1,
+                since: now,
             };
         }
     }
@@ -211,23 +233,31 @@ mod tests {
     #[test]
     fn an_open_breaker_refuses_until_a_probe_succeeds() {
         let mut breaker = open();
-        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.admit(Instant::now()), Admission::Refused);
         breaker.replied();
-        assert_eq!(breaker.admit(), Admission::Refused);
-        breaker.probe_succeeded();
-        assert_eq!(breaker.admit(), Admission::Counted);
-        assert_eq!(breaker.admit(), Admission::Refused);
+        assert_eq!(breaker.admit(Instant::now()), Admission::Refused);
+        breaker.probe_succeeded(Instant::now());
+        assert_eq!(breaker.admit(Instant::now()), Admission::Counted);
+        assert_eq!(breaker.admit(Instant::now()), Admission::Refused);
     }
 
     #[test]
     fn half_open_doubles_with_each_reply_and_closes() {
         let mut breaker = open();
-        breaker.probe_succeeded();
+        breaker.probe_succeeded(Instant::now());
         for limit in [1, 2, 4, 8, 16] {
             for _ in 0..limit {
-                assert_eq!(breaker.admit(), Admission::Counted, "limit {limit}");
+                assert_eq!(
+                    breaker.admit(Instant::now()),
+                    Admission::Counted,
+                    "limit {limit}"
+                );
             }
-            assert_eq!(breaker.admit(), Admission::Refused, "limit {limit}");
+            assert_eq!(
+                breaker.admit(Instant::now()),
+                Admission::Refused,
+                "limit {limit}"
+            );
             for _ in 1..limit {
                 breaker.release(false);
             }
@@ -240,12 +270,22 @@ mod tests {
     fn a_failure_while_half_open_opens_it_again_with_a_longer_pause() {
         let mut breaker = open();
         assert_eq!(breaker.next_pause(), FIRST_PAUSE);
-        breaker.probe_succeeded();
+        breaker.probe_succeeded(Instant::now());
         assert!(breaker.stalled(Instant::now()));
         assert_eq!(breaker.next_pause(), FIRST_PAUSE * 2);
         for _ in 0..10 {
             breaker.next_pause();
         }
         assert_eq!(breaker.next_pause(), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_call_that_is_kept_and_not_polled_does_not_keep_it_half_open() {
+        let mut breaker = open();
+        let now = Instant::now();
+        breaker.probe_succeeded(now);
+        assert_eq!(breaker.admit(now), Admission::Counted);
+        assert_eq!(breaker.admit(now), Admission::Refused);
+        assert_eq!(breaker.admit(now + ABANDONED), Admission::Counted);
     }
 }

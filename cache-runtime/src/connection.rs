@@ -1,4 +1,5 @@
-//! The user's own commands on the cache's connections.
+//! The user's own commands, on a connection of their own: one that blocks, or selects another
+//! database, does nothing to cached functions.
 //!
 //! The one rule: **each command goes to the connection that stands when it is sent**, so a
 //! [`Connection`] that is kept for days outlives every reconnect.

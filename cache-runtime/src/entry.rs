@@ -240,6 +240,9 @@ impl<R> Entry<R> {
 
     /// Answers as the annotated function does, with another body.
     ///
+    /// An entry of [`Cache::entry`] stores what the body returns only if it has a ttl:
+    /// [`with_ttl`](Self::with_ttl).
+    ///
     /// # Cancel safety
     ///
     /// As a call of the function: another call that waits goes on with its own body.

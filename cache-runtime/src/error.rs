@@ -39,7 +39,7 @@ pub enum ErrorKind {
     Auth,
     /// Redis did not answer within the timeout.
     Timeout,
-    /// Redis was not asked, because it has not been answering.
+    /// Redis was not asked, because it has not been answering; or it is busy with itself (`LOADING`).
     Unavailable,
     /// Redis answered with an error, or with something that does not answer the command.
     Server,
@@ -194,8 +194,11 @@ pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {
         Redis::AuthenticationFailed | Redis::Server(ServerErrorKind::NoPerm) => ErrorKind::Auth,
         Redis::Io => ErrorKind::Disconnected,
         Redis::RESP3NotSupported => ErrorKind::Connect,
-        _ if matches!(error.code(), Some("NOAUTH" | "WRONGPASS")) => ErrorKind::Auth,
-        _ => ErrorKind::Server,
+        _ => match error.code() {
+            Some("NOAUTH" | "WRONGPASS") => ErrorKind::Auth,
+            Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN") => ErrorKind::Unavailable,
+            _ => ErrorKind::Server,
+        },
     }
 }
 

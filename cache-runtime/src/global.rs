@@ -3,7 +3,10 @@
 //! The one rule: **it is made at the first use and lives as long as the process**, whatever becomes
 //! of the runtime that first used it.
 
-use std::sync::{Mutex, Once};
+use std::sync::{
+    Mutex, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use arc_swap::ArcSwapOption;
 
@@ -15,6 +18,8 @@ use crate::{
 };
 
 static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
+/// What is wrong with the environment, so that a call need not read it again.
+static UNUSABLE: OnceLock<Error> = OnceLock::new();
 /// Held while a cache is installed, so that only one comes of the environment.
 static MAKING: Mutex<()> = Mutex::new(());
 
@@ -49,8 +54,10 @@ pub(crate) fn installed() -> Option<Cache> {
     match installed_or_made() {
         Ok(cache) => Some(cache),
         Err(error) => {
-            static WARNING: Once = Once::new();
-            WARNING.call_once(|| tracing::error!(%error, "calls run without the cache"));
+            static WARNED: AtomicBool = AtomicBool::new(false);
+            if !WARNED.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "calls run without the cache");
+            }
             None
         }
     }
@@ -61,11 +68,15 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
+    if let Some(error) = UNUSABLE.get() {
+        return Err(error.clone());
+    }
     let making = lock(&MAKING);
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
-    let config = Config::from_environment(|name| std::env::var_os(name))?;
+    let config = Config::from_environment(|name| std::env::var_os(name))
+        .inspect_err(|error| drop(UNUSABLE.set(error.clone())))?;
     let in_process = matches!(config.place, Place::Memory);
     let cache = Cache::new(config)?;
     INSTALLED.store(Some(cache.clone().into()));

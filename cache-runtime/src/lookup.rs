@@ -18,11 +18,15 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Once},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 
 use crate::{
     answer::Answer,
@@ -605,16 +609,23 @@ pub(crate) fn kept_in_process<R>(
 pub(crate) fn report(counters: &Counters, error: &Error) {
     counters.error(error.kind());
     if error.kind() == ErrorKind::NoRuntime {
-        static WARNING: Once = Once::new();
-        WARNING.call_once(|| tracing::warn!(%error, "calls run without the cache"));
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "calls run without the cache");
+        }
     }
     tracing::debug!(%error, "the cache failed, the call goes on");
 }
 
-/// Spawns `task`; a future that has left its runtime since it asked for the token drops it, which
+/// Begins `task`, so that what it sends first goes before what the caller sends next, and spawns the
+/// rest; a future that has left its runtime since it asked for the token drops it, which
 /// answers nobody but makes those who wait start over.
 fn in_background(task: impl Future<Output = ()> + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let mut task = Box::pin(task);
+    if (&mut task).now_or_never().is_none() {
         drop(runtime.spawn(task));
     }
 }

@@ -136,7 +136,10 @@ impl<V, R> Rules<R> for Policy<V, R> {
 
     fn decode(&self, bytes: &[u8]) -> Result<R, Error> {
         let value = self.codec.decode_optional(bytes).map_err(not_decoded)?;
-        (self.shape.wrap)(value).ok_or_else(not_an_option)
+        match (self.shape.wrap)(value) {
+            Some(returned) => Ok(returned),
+            None => self.decode_nothing(),
+        }
     }
 
     fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error> {
@@ -161,9 +164,17 @@ impl<V, R> Rules<R> for Policy<V, R> {
 
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
         match shared {
-            None => (self.shape.wrap)(None),
+            None => (self.shape.wrap)(None).or_else(|| self.decode_nothing().ok()),
             Some(value) => (self.shape.wrap)(Some(value.take(&self.share, &self.codec)?)),
         }
+    }
+}
+
+impl<V, R> Policy<V, R> {
+    /// A body's `None`, read as a `V` that is an `Option` itself: that of `Cache::entry`.
+    fn decode_nothing(&self) -> Result<R, Error> {
+        let value = self.codec.decode(b"null").map_err(not_decoded)?;
+        (self.shape.wrap)(Some(value)).ok_or_else(not_an_option)
     }
 }
 

@@ -2,28 +2,35 @@
 //!
 //! The one rule: **a reply belongs to the callers that came before the read was sent**; later ones
 //! share the next read. At most two reads of a key are under way, so that a reply that is lost
-//! holds up nobody but those who asked for it.
+//! holds up nobody but those who asked for it; one that takes longer than any may, because its
+//! caller is kept and not polled, does not count.
 //!
 //! The runner of a read owns its batch: dropped before it replied, it hands the batch to one of
 //! its members, who sends a read of its own.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
 use crate::{flight::push_seat, sharded::Sharded};
 
-const UNDER_WAY: u8 = 2;
+const UNDER_WAY: u16 = 2;
 
 /// The reads of one cache that are under way, by key.
 #[derive(Debug)]
 pub(crate) struct SharedReads<T> {
     queues: Sharded<Queue<T>>,
+    patience: Duration,
 }
 
 #[derive(Debug)]
 struct Queue<T> {
-    under_way: u8,
+    under_way: u16,
+    /// When the latest of them was sent.
+    since: Instant,
     /// Those who came after the reads under way were sent.
     next: Vec<Seat<T>>,
 }
@@ -58,9 +65,11 @@ pub(crate) struct Runner<T> {
 }
 
 impl<T> SharedReads<T> {
-    pub(crate) fn new() -> Self {
+    /// `patience`: after it, a read that did not reply is taken for abandoned.
+    pub(crate) fn new(patience: Duration) -> Self {
         Self {
             queues: Sharded::new(),
+            patience,
         }
     }
 
@@ -68,15 +77,17 @@ impl<T> SharedReads<T> {
     pub(crate) fn arrive(self: &Arc<Self>, key: &Arc<str>) -> Arrival<T> {
         let mut shard = self.queues.lock(key);
         if let Some(queue) = shard.get_mut(key) {
-            if queue.under_way == UNDER_WAY {
+            if queue.under_way >= UNDER_WAY && queue.since.elapsed() < self.patience {
                 let (seat, turn) = oneshot::channel();
                 push_seat(&mut queue.next, seat, Seat::is_closed);
                 return Arrival::Wait(turn);
             }
-            queue.under_way += 1;
+            queue.under_way = queue.under_way.saturating_add(1);
+            queue.since = Instant::now();
         } else {
             let queue = Queue {
                 under_way: 1,
+                since: Instant::now(),
                 next: Vec::new(),
             };
             shard.insert(Arc::clone(key), queue);

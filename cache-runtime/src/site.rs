@@ -158,15 +158,20 @@ impl Site {
 
     /// The namespace; lists the function at the first call.
     fn seen(&'static self) -> &'static Namespace {
-        self.namespace.get_or_init(|| {
+        let mut first = false;
+        let namespace = self.namespace.get_or_init(|| {
+            first = true;
             let namespace = Namespace::of_path((self.path)(), self.function);
-            let namespace = match self.pinned {
+            match self.pinned {
                 Some(pinned) => namespace.pinned(pinned),
                 None => namespace,
-            };
-            self.list(&namespace);
-            namespace
-        })
+            }
+        });
+        // Outside of the initialization, for it logs, and a subscriber may call a cached function.
+        if first {
+            self.list(namespace);
+        }
+        namespace
     }
 
     fn list(&'static self, namespace: &Namespace) {
@@ -176,7 +181,9 @@ impl Site {
             .filter(|(other, theirs)| {
                 let same = match (self.pinned, other.pinned) {
                     (Some(mine), Some(theirs)) => mine == theirs,
-                    _ => namespace == theirs,
+                    (None, None) => *namespace == *theirs,
+                    // One pinned what is the other's by default.
+                    _ => text(namespace).is_some_and(|mine| Some(mine) == text(theirs)),
                 };
                 same && self.version == other.version
             })
@@ -185,7 +192,7 @@ impl Site {
         seen.push((self, namespace.clone()));
         drop(seen);
         for other in namesakes {
-            if self.pinned.is_none() {
+            if self.pinned.is_none() || other.pinned.is_none() {
                 self.ambiguous.store(true, Ordering::Relaxed);
                 other.ambiguous.store(true, Ordering::Relaxed);
             }
@@ -202,17 +209,21 @@ impl Site {
     }
 
     fn info(&self, namespace: &Namespace) -> SiteInfo {
-        let mut text = String::new();
-        let namespace = namespace.write(&[], &mut text).ok().map(|()| text);
         SiteInfo {
             function: self.function,
-            namespace,
+            namespace: text(namespace),
             ttl: self.ttl,
             file: self.file,
             line: self.line,
             stats: self.counters.snapshot(),
         }
     }
+}
+
+/// A namespace that does not depend on the types of a call.
+fn text(namespace: &Namespace) -> Option<String> {
+    let mut text = String::new();
+    namespace.write(&[], &mut text).ok().map(|()| text)
 }
 
 impl fmt::Debug for Site {

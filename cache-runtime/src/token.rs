@@ -69,7 +69,7 @@ static ACQUIRE: Script = Script::new(
     "local value = redis.pcall('GET', KEYS[1])
      if type(value) == 'string' and value ~= ARGV[3] then return {1, value} end
      local token = redis.call('GET', KEYS[2])
-     if token then return {0, token, 0} end
+     if token then redis.call('PEXPIRE', KEYS[2], ARGV[2]) return {0, token, 0} end
      redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
      return {0, ARGV[1], 1}",
 );

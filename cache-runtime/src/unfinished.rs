@@ -92,17 +92,24 @@ impl Unfinished {
 
     /// Remembers an invalidation of `keys`, and keeps trying.
     pub(crate) fn add(&self, cache: &Arc<Inner>, keys: &Keys) {
-        self.update(|state| {
-            if state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value) {
-                state.forget_oldest();
-            }
+        let forgotten = self.update(|state| {
+            let full = state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value);
+            let forgotten = full.then(|| state.forget_oldest()).flatten();
             let pending = Pending {
                 keys: keys.clone(),
                 since: Instant::now(),
             };
             state.pending.insert(Arc::clone(&keys.value), pending);
             state.hire(cache);
+            forgotten
         });
+        // With no lock held: a subscriber may call a cached function.
+        if let Some(key) = forgotten {
+            tracing::error!(
+                key = &*key,
+                "too many invalidations wait for redis; this one is forgotten"
+            );
+        }
     }
 
     /// Gives up: the process ends, or its user shuts the cache down.
@@ -141,15 +148,11 @@ impl Unfinished {
 }
 
 impl State {
-    fn forget_oldest(&mut self) {
-        let oldest = self.pending.values().min_by_key(|pending| pending.since);
-        if let Some(oldest) = oldest.map(|pending| Arc::clone(&pending.keys.value)) {
-            tracing::error!(
-                key = &*oldest,
-                "too many invalidations wait for redis; this one is forgotten"
-            );
-            self.pending.remove(&oldest);
-        }
+    fn forget_oldest(&mut self) -> Option<Arc<str>> {
+        let oldest = self.pending.values().min_by_key(|pending| pending.since)?;
+        let oldest = Arc::clone(&oldest.keys.value);
+        self.pending.remove(&oldest);
+        Some(oldest)
     }
 
     /// Starts a worker on the present runtime, unless there is one.

@@ -390,7 +390,7 @@ async fn an_acl_user_needs_no_more_than_this() {
         "+ping",
         "+eval",
         "+evalsha",
-        "+script|load",
+        "+eval",
     ];
     let server = RedisServer::builder()
         .user("app", "pass:w@rd", &RIGHTS)

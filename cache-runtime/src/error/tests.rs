@@ -23,7 +23,7 @@ fn what_redis_answers_has_its_kind_and_its_words() {
     for (line, kind) in [
         ("WRONGTYPE Operation against a key", ErrorKind::Server),
         ("OOM command not allowed", ErrorKind::Server),
-        ("LOADING Redis is loading", ErrorKind::Server),
+        ("LOADING Redis is loading", ErrorKind::Unavailable),
         ("ERR unknown command", ErrorKind::Server),
         ("NOAUTH Authentication required.", ErrorKind::Auth),
         ("WRONGPASS invalid username-password pair", ErrorKind::Auth),

@@ -5,7 +5,10 @@ use super::*;
 type Reads = Arc<SharedReads<u64>>;
 
 fn reads() -> (Reads, Arc<str>) {
-    (Arc::new(SharedReads::new()), "users:42".into())
+    (
+        Arc::new(SharedReads::new(Duration::from_secs(60))),
+        "users:42".into(),
+    )
 }
 
 fn run(reads: &Reads, key: &Arc<str>) -> Runner<u64> {
@@ -58,6 +61,17 @@ fn at_most_two_reads_of_a_key_are_under_way() {
 }
 
 #[test]
+fn reads_that_nobody_polls_hold_up_those_only_who_wait_for_them() {
+    let reads = Arc::new(SharedReads::<u64>::new(Duration::ZERO));
+    let key: Arc<str> = "users:42".into();
+    let abandoned = [run(&reads, &key), run(&reads, &key)];
+    // Later than the patience: somebody else reads.
+    run(&reads, &key).reply(&3);
+    drop(abandoned);
+    assert_eq!(reads.queues.len(), 0);
+}
+
+#[test]
 fn a_reply_does_not_go_to_those_who_came_after_its_read_was_sent() {
     let (reads, key) = reads();
     let one = run(&reads, &key);
@@ -67,8 +81,8 @@ fn a_reply_does_not_go_to_those_who_came_after_its_read_was_sent() {
     // One of the three sends the read for all of them.
     let mut runners = vec![];
     let mut waiting = vec![];
-    for mut turn in &mut turns {
-        match told(&mut turn) {
+    for turn in &mut turns {
+        match told(turn) {
             Told::Run(runner) => runners.push(runner),
             Told::Nothing => waiting.push(turn),
             Told::Reply(reply) => panic!("{reply} is older than its caller"),

@@ -20,7 +20,7 @@ use crate::{
     sharded::lock,
 };
 
-/// How much later than planned a probe may act before another one takes over.
+/// The same beside what a probe's own two attempts may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -34,6 +34,8 @@ struct State {
     breaker: Breaker,
     /// Until when the present probe is believed to live.
     lease: Option<Instant>,
+    /// How much later than planned a probe may act before another one takes over.
+    patience: Duration,
     /// Which probe is the present one.
     probe: u64,
 }
@@ -52,6 +54,7 @@ impl Gate {
             state: Mutex::new(State {
                 breaker: Breaker::new(stall_after),
                 lease: None,
+                patience: PATIENCE + 2 * stall_after,
                 probe: 0,
             }),
         }
@@ -65,7 +68,7 @@ impl Gate {
                 counted: false,
             });
         }
-        let admission = self.update(|state| state.breaker.admit());
+        let admission = self.update(|state| state.breaker.admit(Instant::now()));
         match admission {
             Admission::Granted => Some(Pass {
                 gate: self,
@@ -137,7 +140,7 @@ impl Gate {
                 return None;
             }
             state.probe += 1;
-            state.lease = Some(now + PATIENCE);
+            state.lease = Some(now + state.patience);
             Some(state.probe)
         });
         if let Some(number) = number {
@@ -157,7 +160,7 @@ impl Gate {
                 .breaker
                 .next_pause()
                 .mul_f64(0.5 + fastrand::f64() / 2.0);
-            state.lease = Some(Instant::now() + pause + PATIENCE);
+            state.lease = Some(Instant::now() + pause + state.patience);
             Some(pause)
         })
     }
@@ -165,7 +168,7 @@ impl Gate {
     fn probe_succeeded(&self, number: u64) {
         self.update(|state| {
             if state.probe == number {
-                state.breaker.probe_succeeded();
+                state.breaker.probe_succeeded(Instant::now());
                 state.lease = None;
             }
         });

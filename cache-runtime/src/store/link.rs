@@ -80,13 +80,13 @@ pub(crate) struct Live {
 
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    pub(crate) fn new(runtime: Id) -> Self {
+    pub(crate) fn new(runtime: Id, patience: Duration) -> Self {
         Self {
             runtime,
             unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
-            reads: Arc::new(SharedReads::new()),
+            reads: Arc::new(SharedReads::new(patience)),
             replaced: Mutex::new(None),
         }
     }
@@ -330,13 +330,23 @@ fn closed() -> Error {
 }
 
 /// The links of one cache, one for each runtime.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Links {
     links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
     closed: AtomicBool,
+    /// How long a read may take; see [`SharedReads::new`].
+    patience: Duration,
 }
 
 impl Links {
+    pub(crate) fn new(patience: Duration) -> Self {
+        Self {
+            links: arc_swap::ArcSwap::default(),
+            closed: AtomicBool::new(false),
+            patience,
+        }
+    }
+
     /// The link of the present runtime.
     ///
     /// # Errors
@@ -348,7 +358,7 @@ impl Links {
             .id();
         let link = match find(&self.links.load(), runtime) {
             Some(link) => link,
-            None => self.add(Arc::new(Link::new(runtime))),
+            None => self.add(Arc::new(Link::new(runtime, self.patience))),
         };
         match &link.unusable {
             None => Ok(link),
@@ -425,7 +435,7 @@ mod tests {
         };
         let connector = Connector::new(endpoint).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
-        let link = Link::new(Handle::current().id());
+        let link = Link::new(Handle::current().id(), Duration::from_secs(1));
         link.state.send_replace(State::Connecting(7));
         link.connect(&store, 7);
         // Nothing was awaited, so this runtime's only thread has not polled the task.

@@ -35,6 +35,8 @@ pub(crate) struct RedisStore {
     timeout: Duration,
     gate: Gate,
     links: Links,
+    /// Connections for commands of the user's own, which may block or change what they run in.
+    own_links: Links,
     connections: AtomicU64,
 }
 
@@ -42,20 +44,21 @@ pub(crate) struct RedisStore {
 #[derive(Debug)]
 pub(crate) struct Script {
     text: &'static str,
-    /// The text with its SHA-1, which `EVALSHA` wants.
-    hashed: OnceLock<redis::Script>,
+    /// The SHA-1 of the text, which `EVALSHA` wants.
+    hash: OnceLock<String>,
 }
 
 impl Script {
     pub(crate) const fn new(text: &'static str) -> Self {
         Self {
             text,
-            hashed: OnceLock::new(),
+            hash: OnceLock::new(),
         }
     }
 
-    fn hashed(&self) -> &redis::Script {
-        self.hashed.get_or_init(|| redis::Script::new(self.text))
+    fn hash(&self) -> &str {
+        self.hash
+            .get_or_init(|| redis::Script::new(self.text).get_hash().to_owned())
     }
 }
 
@@ -84,7 +87,7 @@ enum Request<'a> {
     Command(&'a Cmd),
     Deletes(&'a Pipeline),
     Script {
-        script: &'a redis::Script,
+        script: &'a Script,
         keys: &'a [&'a str],
         arguments: &'a [Argument<'a>],
     },
@@ -109,20 +112,29 @@ impl Request<'_> {
                 keys,
                 arguments,
             } => {
-                let mut invocation = script.prepare_invoke();
-                for key in *keys {
-                    invocation.key(*key);
+                // The same nonce goes with the text: a server that does not know the script has
+                // executed nothing.
+                let nonce = nonce();
+                let invocation = |name: &str, script: &str| {
+                    let mut command = redis::cmd(name);
+                    command.arg(script).arg(keys.len()).arg(*keys);
+                    for argument in *arguments {
+                        match argument {
+                            Argument::Bytes(bytes) => command.arg(*bytes),
+                            Argument::Int(number) => command.arg(*number),
+                            Argument::Nonce => command.arg(&nonce),
+                        };
+                    }
+                    command
+                };
+                let by_hash = invocation("EVALSHA", script.hash());
+                match by_hash.query_async::<Value>(connection).await {
+                    Err(error) if error.code() == Some("NOSCRIPT") => {
+                        let by_text = invocation("EVAL", script.text);
+                        Ok(reply(by_text.query_async::<Value>(connection).await?))
+                    }
+                    answer => Ok(reply(answer?)),
                 }
-                for argument in *arguments {
-                    match argument {
-                        Argument::Bytes(bytes) => invocation.arg(*bytes),
-                        Argument::Int(number) => invocation.arg(*number),
-                        Argument::Nonce => invocation.arg(nonce()),
-                    };
-                }
-                // A server that does not know the script executed nothing, so the same nonce goes
-                // with the text.
-                Ok(reply(invocation.invoke_async::<Value>(connection).await?))
             }
         }
     }
@@ -166,7 +178,8 @@ impl RedisStore {
             connector: Arc::new(connector),
             timeout,
             gate: Gate::new(timeout),
-            links: Links::default(),
+            links: Links::new(timeout),
+            own_links: Links::new(timeout),
             connections: AtomicU64::new(0),
         }
     }
@@ -188,12 +201,13 @@ impl RedisStore {
     }
 
     pub(crate) fn connected(&self) -> usize {
-        self.links.connected()
+        self.links.connected() + self.own_links.connected()
     }
 
     /// Ends every connection, for good.
     pub(crate) fn close(&self) {
         self.links.close();
+        self.own_links.close();
     }
 
     /// GET.
@@ -299,7 +313,7 @@ impl RedisStore {
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let request = Request::Script {
-            script: script.hashed(),
+            script,
             keys,
             arguments,
         };
@@ -444,7 +458,7 @@ impl RedisStore {
 
     /// The present runtime's connection, for commands of the user's own.
     pub(crate) async fn live(self: &Arc<Self>) -> Result<Live, Error> {
-        self.links
+        self.own_links
             .present()?
             .live(self, None, Instant::now() + self.timeout)
             .await
