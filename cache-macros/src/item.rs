@@ -57,15 +57,15 @@ impl Parse for Item {
             ));
         }
         let sig: syn::Signature = input.parse()?;
-        match input.parse()? {
-            TokenTree::Group(body) if body.delimiter() == Delimiter::Brace => Ok(Self {
+        match block(input.parse()?) {
+            Some(body) => Ok(Self {
                 attrs,
                 vis,
                 defaultness,
                 sig,
                 body,
             }),
-            _ => Err(syn::Error::new_spanned(
+            None => Err(syn::Error::new_spanned(
                 &sig.ident,
                 format!(
                     "`{}` has no body to cache; put `#[redis_cached(…, trait_impl)]` on the method of the impl",
@@ -73,6 +73,22 @@ impl Parse for Item {
                 ),
             )),
         }
+    }
+}
+
+/// A group in braces, also where a `macro_rules!` fragment stands for it.
+fn block(token: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = token else {
+        return None;
+    };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => {
+            let mut tokens = group.stream().into_iter();
+            let first = tokens.next()?;
+            block(first).filter(|_| tokens.next().is_none())
+        }
+        Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
 }
 

@@ -227,7 +227,7 @@ impl Options {
                 }
             }
             "key_args" => {
-                let paths = names::<Expr>(&name, input)?;
+                let paths = names(&name, input)?;
                 let paths = paths
                     .iter()
                     .filter_map(|expr| errors.ok(FieldPath::from_expr(expr)));
@@ -235,7 +235,7 @@ impl Options {
                 set_once(&mut self.key_args, name, paths, errors);
             }
             "skip" => {
-                let paths = names::<Expr>(&name, input)?;
+                let paths = names(&name, input)?;
                 if paths.is_empty() {
                     errors.on(&name, "`skip()` names nothing; write parameters, such as `skip(pool)`, or remove it");
                 }

@@ -41,10 +41,7 @@ pub(crate) fn flag(name: &Ident, input: ParseStream<'_>) -> syn::Result<()> {
     ))
 }
 
-pub(crate) fn names<T: syn::parse::Parse>(
-    name: &Ident,
-    input: ParseStream<'_>,
-) -> syn::Result<Vec<T>> {
+pub(crate) fn names(name: &Ident, input: ParseStream<'_>) -> syn::Result<Vec<Expr>> {
     if !input.peek(token::Paren) {
         let message = format!(
             "`{name}` takes names in parentheses; write `{}`",
@@ -54,8 +51,8 @@ pub(crate) fn names<T: syn::parse::Parse>(
     }
     let content;
     parenthesized!(content in input);
-    let names = Punctuated::<T, Token![,]>::parse_terminated(&content)?;
-    Ok(names.into_iter().collect())
+    let names = Punctuated::<Expr, Token![,]>::parse_terminated(&content)?;
+    Ok(names.into_iter().map(ungroup).collect())
 }
 
 pub(crate) fn string(name: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr> {

@@ -269,6 +269,20 @@ mod parameters {
         );
     }
 
+    #[redis_cached(ttl = 60, key = "test-words:{a}-{b}")]
+    async fn no_escaped_separator(a: &str, b: &str) -> String {
+        format!("{a}, {b}")
+    }
+
+    #[tokio::test]
+    async fn any_text_between_two_pieces_tells_them_apart() {
+        let key = |a, b| no_escaped_separator_entry(a, b).key().unwrap().to_string();
+        assert_eq!(key("x", "y"), "test-words:x-y");
+        assert_ne!(key("x-y", "z"), key("x", "y-z"));
+        assert_eq!(no_escaped_separator("x-y", "z").await, "x-y, z");
+        assert_eq!(no_escaped_separator("x", "y-z").await, "x, y-z");
+    }
+
     #[tokio::test]
     async fn types_are_part_of_the_key() {
         let (small, large) = (impl_trait_entry(5_u8), impl_trait_entry(5_u16));
@@ -681,6 +695,17 @@ mod places {
     }
     cached!(from_macro(id: u64) -> Option<u64>, 60, Some(id));
 
+    macro_rules! cached_block {
+        ($vis:vis fn $name:ident($arg:pat_param, $id:ident: $ty:ty) -> $ret:ty, $namespace:literal, $key:expr, $body:block) => {
+            #[redis_cached(ttl = 60, namespace = $namespace, key_args($key))]
+            $vis async fn $name($arg: $ty, $id: $ty) -> $ret $body
+        };
+    }
+    cached_block!(pub(crate) fn from_block(_, id: u64) -> Option<u64>, "from_block", id, {
+        ran("places::from_block");
+        Some(id)
+    });
+
     #[redis_cached(ttl = 60)]
     #[cfg(any())]
     async fn absent(_: DoesNotExist) -> u64 {
@@ -717,6 +742,7 @@ mod places {
             assert_eq!(first(1).await, 2);
             assert_eq!(second(1).await, 3);
             assert_eq!(from_macro(1).await, Some(1));
+            assert_eq!(from_block(2, 1).await, Some(1));
             assert_eq!(decorated(1, (2, 3)).await, 1);
             assert_eq!(present().await, 1);
         }
@@ -726,6 +752,7 @@ mod places {
             "inner 1",
             "inner 2 1",
             "from_macro",
+            "from_block",
             "decorated",
         ] {
             assert_eq!(runs(format!("places::{body}")), 1, "{body}");
@@ -801,7 +828,51 @@ mod options {
         assert_eq!(CALLS.load(SeqCst), 2);
         assert_eq!(runs("options::only_some 1"), 1);
         assert_eq!(runs("options::only_some 11"), 2);
+        assert_eq!(pinned(5).await, 5);
         assert_eq!(&*pinned_entry(5).key().unwrap(), "pinned@3:5");
+    }
+
+    const LISTED: u32 = line!() + 1;
+    #[redis_cached(ttl = "1h 30m", namespace = "listed", version = 2)]
+    async fn listed(id: u64) -> u64 {
+        id
+    }
+
+    const LISTED_INLINE: u32 = line!() + 3;
+    impl Holder {
+        // The attribute's line, not the function's.
+        #[redis_cached(ttl = ttl(), companions = none, in_impl)]
+        #[allow(clippy::unused_async)]
+        async fn listed_inline(id: u64) -> u64 {
+            id
+        }
+    }
+
+    #[tokio::test]
+    async fn sites_tell_where_the_attribute_stands() {
+        let find = |function: &str| {
+            cache_runtime::sites()
+                .into_iter()
+                .find(|site| site.function == function)
+        };
+        assert!(find("listed").is_none());
+        listed(1).await;
+        Holder::listed_inline(1).await;
+
+        let site = find("listed").unwrap();
+        assert_eq!((site.file, site.line), (file!(), LISTED));
+        assert_eq!(
+            (site.ttl, site.namespace.as_deref()),
+            ("1h 30m", Some("listed"))
+        );
+
+        let site = find("listed_inline").unwrap();
+        assert_eq!((site.file, site.line), (file!(), LISTED_INLINE));
+        let namespace = site.namespace.unwrap();
+        assert_eq!(
+            (site.ttl, namespace.as_str()),
+            ("per call", "attribute.options.Holder.listed_inline")
+        );
     }
 
     #[tokio::test]
