@@ -10,9 +10,9 @@ async fn find(cache: &Cache, name: &str) -> Option<User> {
     __redis_cached_call.run(move || find_uncached(cache, name)).await
 }
 ///The body of `find`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async)]
-#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
-async fn find_uncached(cache: &Cache, name: &str) -> Option<User> {
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+async fn find_uncached(_cache: &Cache, name: &str) -> Option<User> {
     lookup(name).await
 }
 ///The cache entry of `find` for these arguments.

@@ -14,8 +14,8 @@ pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
         .await
 }
 ///The body of `get_user`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async)]
-#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
 pub async fn get_user_uncached(pool: &Pool, id: u64) -> Result<User, DbError> {
     query(pool, id).await
 }

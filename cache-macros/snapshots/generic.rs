@@ -12,8 +12,8 @@ pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N],
         .await
 }
 ///The body of `load`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async)]
-#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
 pub async fn load_uncached<D: Db, T: Id, const N: usize>(
     db: &D,
     id: T,

@@ -8,8 +8,8 @@ impl Users {
         __redis_cached_call.run(move || Self::rights_uncached(self, user)).await
     }
     ///The body of `rights`, without the cache.
-    #[allow(dead_code, non_snake_case, clippy::unused_async)]
-    #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
     pub async fn rights_uncached(&self, user: &User) -> Vec<Right> {
         self.load(user).await
     }

@@ -8,8 +8,8 @@ async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str)
         .await
 }
 ///The body of `sum`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async)]
-#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
 async fn sum_uncached(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
     a += b;
     a + c

@@ -7,13 +7,14 @@
 ::core::compile_error! {
     "no parameter named `dbb`; parameters are `db`, `id`"
 }
+#[allow(unused_variables)]
 pub async fn get_user(db: &Db, id: u64) -> Result<User, DbError> {
     query(db, id).await
 }
 #[allow(unused)]
 ///The body of `get_user`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async)]
-#[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
 pub async fn get_user_uncached(db: &Db, id: u64) -> Result<User, DbError> {
     ::core::panic!("`#[redis_cached]` was refused")
 }

@@ -14,8 +14,8 @@ impl Users {
             .await
     }
     ///The body of `name`, without the cache.
-    #[allow(dead_code, non_snake_case, clippy::unused_async)]
-    #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
     pub(crate) async fn name_uncached(&self, id: u64) -> io::Result<Option<String>> {
         self.load(id).await
     }

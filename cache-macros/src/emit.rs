@@ -3,8 +3,8 @@
 //! Locals have a mixed-site span, which parameters cannot shadow, and the prefix `__redis_cached_`, which no
 //! `const` or unit struct of the user can have. Items have the prefix alone.
 
-use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens, quote, quote_spanned};
+use proc_macro2::{Delimiter, Group, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{FnArg, Ident, Pat, Receiver};
@@ -128,13 +128,15 @@ fn signed(item: &Item, spec: &Spec, statements: &TokenStream) -> TokenStream {
         .filter_map(Param::name)
         .any(|name| name.to_string().starts_with('_'))
         .then(|| mixed!(#[allow(clippy::used_underscore_binding)]));
-    let body = match &spec.boxed {
+    let mut body = match &spec.boxed {
         Some(boxed) => {
             let pin = &boxed.pin;
-            mixed!({ #pin(async move { #statements }) })
+            Group::new(Delimiter::Brace, mixed!(#pin(async move { #statements })))
         }
-        None => mixed!({ #statements }),
+        None => Group::new(Delimiter::Brace, statements.clone()),
     };
+    // An item that ends in a macro's brace is taken for the macro's, and nobody is told that it is never used.
+    body.set_span(item.body.span());
     mixed! {
         #(#attrs)*
         #underscores
@@ -166,12 +168,22 @@ pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStre
     let vis = &item.vis;
     let mut sig = item.sig.clone();
     sig.ident = names.uncached.clone();
+    for input in &mut sig.inputs {
+        // The cached function uses it, so it is not for this one to say that nobody does.
+        if let FnArg::Typed(typed) = input
+            && let Pat::Ident(pat) = &mut *typed.pat
+            && spec.not_in_body.contains(&pat.ident)
+        {
+            let span = Span::mixed_site().located_at(pat.ident.span());
+            pat.ident = format_ident!("_{}", pat.ident.unraw(), span = span);
+        }
+    }
     let doc = format!("The body of `{}`, without the cache.", item.sig.ident);
     mixed! {
         #(#attrs)*
         #[doc = #doc]
-        #[allow(dead_code, non_snake_case, clippy::unused_async)]
-        #[allow(clippy::missing_errors_doc, clippy::missing_panics_doc)]
+        #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+        #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
         #vis #sig #body
     }
 }
@@ -196,6 +208,11 @@ pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream)
     let generics = (!spec.entry.generics.params.is_empty())
         .then_some(&spec.entry.generics.params)
         .map(|_| generics);
+    // What used a lifetime for the second time may be skipped.
+    let mut lifetimes = spec.entry.generics.lifetimes();
+    let single_use = lifetimes
+        .next()
+        .map(|_| mixed!(#[allow(single_use_lifetimes)]));
     let doc = format!(
         "The cache entry of `{}` for these arguments.",
         item.sig.ident
@@ -204,6 +221,7 @@ pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream)
         #(#attrs)*
         #[doc = #doc]
         #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+        #single_use
         #vis fn #name #generics(#(#inputs),*) -> #root::Entry<#returned> #where_clause {
             #body
         }

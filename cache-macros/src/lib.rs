@@ -1,6 +1,7 @@
 //! The attribute `#[redis_cached]`; it is used through the crate `cache-runtime`, which re-exports it.
 
 mod attributes;
+mod body;
 mod diag;
 mod duration;
 mod emit;

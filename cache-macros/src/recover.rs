@@ -28,8 +28,10 @@ pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> 
             let entry = emit::entry(item, spec, names, &absent);
             quote!(#[allow(unused)] #uncached #[allow(unused)] #entry)
         });
+    // Whether the attribute uses a parameter that the body does not is not known before it is right.
     quote! {
         #messages
+        #[allow(unused_variables)]
         #(#attrs)* #vis #defaultness #sig #body
         #stubs
     }

@@ -8,6 +8,7 @@ use syn::{
 };
 
 use crate::attributes;
+use crate::body::may_use;
 use crate::diag::{Errors, text};
 use crate::duration::Lifetime;
 use crate::expression::params_in;
@@ -33,6 +34,8 @@ pub(crate) struct Spec {
     /// The function stands in an impl.
     pub(crate) in_impl: bool,
     pub(crate) params: Vec<Param>,
+    /// Parameters that only the attribute uses.
+    pub(crate) not_in_body: Vec<Ident>,
     pub(crate) shape: Shape,
     pub(crate) boxed: Option<Boxed>,
     pub(crate) entry: Entry,
@@ -183,6 +186,12 @@ impl Spec {
                 .collect(),
             generics,
         };
+        let not_in_body = kept
+            .iter()
+            .filter_map(|param| param.name())
+            .filter(|name| !may_use(item.body.stream(), name))
+            .cloned()
+            .collect();
         Some(Self {
             root: options
                 .krate
@@ -191,6 +200,7 @@ impl Spec {
             companion_attrs,
             companions,
             in_impl,
+            not_in_body,
             shape,
             boxed: facts.boxed,
             entry,

@@ -104,7 +104,25 @@ where
     value
 }
 
+/// The body uses none of its parameters.
+#[redis_cached(ttl = 60, cache = cache, skip(cache), crate = renamed)]
+pub async fn only_in_the_attribute(cache: &Cache, id: u64, name: &str) -> u64 {
+    struct Row {
+        id: u64,
+    }
+    let row = async { Row { id: 7 } }.await;
+    row.id
+}
+
+/// A lifetime that the entry has once.
+#[redis_cached(ttl = 60, skip(pool), crate = renamed)]
+pub async fn one_lifetime<'a>(pool: &'a Pool, name: &'a str) -> u64 {
+    let named = async { (pool, name) }.await;
+    named.1.len() as u64
+}
+
 #[redis_cached(ttl = 60, crate = renamed)]
+#[allow(dead_code)]
 async fn unused_by_anyone(name: String) -> u64 {
     async { name.len() as u64 }.await
 }
