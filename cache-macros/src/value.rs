@@ -129,8 +129,10 @@ pub(crate) fn check_namespace(literal: &LitStr) -> syn::Result<()> {
     if value.is_empty() {
         return refuse("`namespace` is empty; write a name, such as `\"users\"`".to_owned());
     }
-    let foreign =
-        |c: char| matches!(c, ':' | '%' | '{' | '}' | '@') || c.is_whitespace() || c.is_control();
+    // `<` and `>` hold the types of a generic function.
+    let foreign = |c: char| {
+        matches!(c, ':' | '%' | '{' | '}' | '@' | '<' | '>') || c.is_whitespace() || c.is_control()
+    };
     match value.chars().find(|c| foreign(*c)) {
         Some(character) => refuse(format!(
             "`namespace` is one part of a key and cannot hold `{}`; write `\"{}\"`",
