@@ -81,11 +81,6 @@ impl<T: Serialize + ?Sized> KeyPart for T {
     }
 }
 
-/// Lends a parameter as a key part; the expansion's way to name the bound on one expression.
-pub fn part<T: KeyPart>(value: &T) -> &dyn KeyPart {
-    value
-}
-
 /// One piece of a `key = "…"` template.
 #[allow(missing_debug_implementations)] // a `dyn KeyPart` has none to offer
 pub enum Piece<'a> {

@@ -100,6 +100,7 @@ pub use connection::Connection;
 pub use entry::{Entry, Returns};
 pub use error::{Error, ErrorKind};
 pub use global::{get_cache, set_cache};
+pub use probe::Cacheable;
 pub use site::{SiteInfo, sites};
 pub use stats::{Errors, SiteStats, Stats, StoreStats};
 

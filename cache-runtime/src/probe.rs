@@ -33,6 +33,25 @@ use crate::site::{Key, Site};
 pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
 
 /// A type that the cache can store: serde's, sendable, and without borrows.
+///
+/// Nobody implements it: every type that is `Serialize + DeserializeOwned + Send + 'static` has it. Name it to bound a
+/// generic cached function:
+///
+#[cfg_attr(feature = "macros", doc = "```")]
+#[cfg_attr(not(feature = "macros"), doc = "```ignore")]
+/// use cache_runtime::{Cacheable, redis_cached};
+///
+/// #[redis_cached(ttl = 60)]
+/// async fn first<T: Cacheable + Default>(id: u64) -> T {
+///     let _ = id;
+///     T::default()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(first::<String>(1).await, "");
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be cached; derive `serde::Serialize` and `serde::Deserialize` for it",
     label = "is stored as JSON",

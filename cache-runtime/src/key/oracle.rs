@@ -7,7 +7,7 @@ use serde::ser::{
     SerializeTupleVariant as _, Serializer,
 };
 
-use super::{KeyPart, Piece, joined, part, template};
+use super::{KeyPart, Piece, joined, template};
 
 /// A value in serde's data model. Names of types are left out, for no key holds them.
 #[derive(Debug, Clone)]
@@ -239,7 +239,7 @@ fn sorted(mut entries: Vec<(Canon, Canon)>) -> Vec<(Canon, Canon)> {
 pub(crate) fn check(values: &[Data]) {
     let canon: Vec<Canon> = values.iter().map(Data::canon).collect();
 
-    let parts: Vec<&dyn KeyPart> = values.iter().map(part).collect();
+    let parts: Vec<&dyn KeyPart> = values.iter().map(|value| value as &dyn KeyPart).collect();
     let mut key = String::new();
     joined(&parts, &mut key).expect("nothing here fails");
     let read: Option<Vec<Canon>> = key.split(':').map(read_argument).collect();
@@ -256,7 +256,7 @@ pub(crate) fn check(values: &[Data]) {
                 literals[(n + values.len()) % literals.len()],
             ));
         }
-        pieces.push(Piece::Value(part(value)));
+        pieces.push(Piece::Value(value));
     }
     template(&pieces, &mut key).expect("nothing here fails");
     let mut rest = key.as_str();
