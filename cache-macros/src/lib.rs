@@ -170,7 +170,7 @@ use proc_macro::TokenStream;
 ///
 /// ## `namespace`
 ///
-/// Pins the first part of the key. Default: the path of the function, so that moving it forgets its entries.
+/// Pins the first part of the key; it cannot hold white space or one of `:%{}@<>`. Default: the path of the function, so that moving it forgets its entries.
 ///
 /// ```
 /// # use cache_runtime::redis_cached;
@@ -287,7 +287,8 @@ use proc_macro::TokenStream;
 /// ## `in_impl`
 ///
 /// The function stands in an impl. Default: told by a `self` or `Self` in the signature or the body, so that only an associated function
-/// that says neither needs it.
+/// that says neither needs it. There the compiler, which looks for the companions outside the impl, says that it cannot find
+/// `name_uncached` in this scope.
 ///
 /// ```
 /// # use cache_runtime::redis_cached;
