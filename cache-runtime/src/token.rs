@@ -66,6 +66,7 @@ pub(crate) enum Acquired {
 
 // KEYS: value, token. ARGV: nonce, milliseconds, and the value that the caller saw and cannot read.
 static ACQUIRE: Script = Script::new(
+    0,
     "local value = redis.pcall('GET', KEYS[1])
      if type(value) == 'string' and value ~= ARGV[3] then return {1, value} end
      local token = redis.call('GET', KEYS[2])
@@ -77,6 +78,7 @@ static ACQUIRE: Script = Script::new(
 // KEYS: value, token. ARGV: token, value, milliseconds. A SET that is refused (out of memory) still
 // proves that the token stood, and still ends it.
 static STORE: Script = Script::new(
+    1,
     "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
      local stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
      redis.call('DEL', KEYS[2])
@@ -86,6 +88,7 @@ static STORE: Script = Script::new(
 
 // KEYS: token. ARGV: token, and whether to delete it.
 static RELEASE: Script = Script::new(
+    2,
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
      if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
      return 1",
@@ -94,6 +97,7 @@ static RELEASE: Script = Script::new(
 // KEYS: value, token. ARGV: token, value, milliseconds. Whoever invalidated or put meanwhile knows
 // better, so then neither value stays.
 static PUT: Script = Script::new(
+    3,
     "local stored
      if redis.call('GET', KEYS[2]) == ARGV[1] then
        stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])

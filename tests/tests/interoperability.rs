@@ -381,15 +381,7 @@ async fn a_database_is_a_place_of_its_own() {
 #[tokio::test]
 async fn an_acl_user_needs_no_more_than_this() {
     const RIGHTS: [&str; 10] = [
-        "~shop:*",
-        "+get",
-        "+set",
-        "+del",
-        "+pttl",
-        "+pexpire",
-        "+ping",
-        "+eval",
-        "+evalsha",
+        "~shop:*", "+get", "+set", "+del", "+pttl", "+pexpire", "+ping", "+eval", "+evalsha",
         "+eval",
     ];
     let server = RedisServer::builder()

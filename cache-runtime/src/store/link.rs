@@ -10,7 +10,7 @@ use std::{
     panic::catch_unwind,
     sync::{
         Arc, Mutex, Weak,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -76,6 +76,8 @@ pub(crate) struct Live {
     pub(crate) pulse: Arc<Pulse>,
     /// Tells this connection from the one that replaces it.
     pub(crate) number: u64,
+    /// The scripts that were sent by their text, a bit each.
+    pub(crate) scripts: Arc<AtomicU8>,
 }
 
 impl Link {
@@ -273,6 +275,7 @@ async fn drive(
                 connection,
                 pulse,
                 number,
+                scripts: Arc::default(),
             };
             settle(state, number, State::Up(live));
             driver.await;

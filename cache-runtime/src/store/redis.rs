@@ -43,14 +43,18 @@ pub(crate) struct RedisStore {
 /// A Lua script of this crate.
 #[derive(Debug)]
 pub(crate) struct Script {
+    /// One bit, which no other script has.
+    bit: u8,
     text: &'static str,
     /// The SHA-1 of the text, which `EVALSHA` wants.
     hash: OnceLock<String>,
 }
 
 impl Script {
-    pub(crate) const fn new(text: &'static str) -> Self {
+    /// The script with this number, of at most eight.
+    pub(crate) const fn new(number: u8, text: &'static str) -> Self {
         Self {
+            bit: 1 << number,
             text,
             hash: OnceLock::new(),
         }
@@ -127,14 +131,19 @@ impl Request<'_> {
                     }
                     command
                 };
-                let by_hash = invocation("EVALSHA", script.hash());
-                match by_hash.query_async::<Value>(connection).await {
-                    Err(error) if error.code() == Some("NOSCRIPT") => {
-                        let by_text = invocation("EVAL", script.text);
-                        Ok(reply(by_text.query_async::<Value>(connection).await?))
+                // By its text first on each connection: finding out that the server does not know it
+                // would let other commands go before.
+                let known = live.scripts.fetch_or(script.bit, Ordering::Relaxed) & script.bit != 0;
+                if known {
+                    let by_hash = invocation("EVALSHA", script.hash());
+                    match by_hash.query_async::<Value>(connection).await {
+                        // Somebody emptied the server's cache of scripts.
+                        Err(error) if error.code() == Some("NOSCRIPT") => {}
+                        answer => return Ok(reply(answer?)),
                     }
-                    answer => Ok(reply(answer?)),
                 }
+                let by_text = invocation("EVAL", script.text);
+                Ok(reply(by_text.query_async::<Value>(connection).await?))
             }
         }
     }
