@@ -1,7 +1,5 @@
 //! Every operation of `Entry` and `Cache`, on both stores.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 

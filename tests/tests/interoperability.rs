@@ -1,8 +1,6 @@
 //! What stands in Redis is what `redis-cli`, and a service in another language, expect there; and what
 //! they write is read.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +15,7 @@ struct User {
     name: String,
     score: f64,
     tags: Vec<String>,
-    parent: Option<Box<User>>,
+    parent: Option<Box<Self>>,
 }
 
 fn user(id: u64) -> User {

@@ -1,8 +1,6 @@
 //! P10: unknown bytes are a miss: counted, overwritten, never an error or a panic. Old and new
 //! releases share one Redis safely.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! P11: memory is bounded by configuration: flights end, the in-process store is bounded, labels
 //! are bounded by sites.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 

@@ -1,8 +1,6 @@
 //! P2, the breaker: what opens it and what does not, who finds out that Redis is back, and how calls
 //! return to it.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 
@@ -147,7 +145,7 @@ async fn p2_breaker_dropped_futures_do_not_open_it() {
     user(&cache, &body, 0).await.unwrap();
     for id in 1..200 {
         for polls in 1..4 {
-            drop(poll_n_then_drop(user(&cache, &body, id), polls).await);
+            let _ = poll_n_then_drop(user(&cache, &body, id), polls).await;
         }
     }
     let held = proxy.hold(named("GET"));

@@ -1,5 +1,5 @@
 //! P2 where few get: settings beyond every clock, users with few rights, several runtimes.
-#![allow(missing_docs, unused_variables)]
+#![allow(missing_docs)]
 use std::time::{Duration, Instant};
 
 use cache_runtime::{BreakerState, Cache, StoreStats, redis_cached};

@@ -1,8 +1,6 @@
 //! P2 where Redis answers, but not with what was asked for: the connection breaks in mid-reply, the
 //! server is loading, read-only, elsewhere, full, or has something else under the key.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::time::{Duration, Instant};
 

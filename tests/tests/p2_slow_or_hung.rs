@@ -1,8 +1,6 @@
 //! P2 where Redis is slow or hangs: no call pays more than one timeout beside its body, whoever it
 //! waits for, and after one operation timed out it makes no other.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::sync::mpsc;
 use std::time::Duration;

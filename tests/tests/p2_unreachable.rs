@@ -1,8 +1,6 @@
 //! P2 where Redis cannot be reached: the body runs, the call pays at most one timeout, and the same
 //! cache answers again when Redis is back.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::time::{Duration, Instant};
 

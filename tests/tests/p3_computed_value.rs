@@ -1,7 +1,5 @@
 //! P3: a computed value is returned even if it cannot be encoded, stored or shared.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 

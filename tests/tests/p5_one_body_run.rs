@@ -1,8 +1,6 @@
 //! P5: at most one body run per key at a time per cache, unless it failed or an invalidation came
 //! between.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! P7: a panic reaches its own caller only. What the cache does for its own sake (keys, bytes,
 //! clones, the attribute's closures) makes no call panic at all.
 #![allow(missing_docs)]
-// A parameter that only `cache = …` names is unused in the body.
-#![allow(unused_variables)]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! P8: no password in anything that can be printed, nor in any log line at TRACE.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::fmt::{Debug, Display};
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! One cache and many tokio runtimes: one after the other, at once, stripped down, left alone, or none.
 //! And what is left when the cache goes.
 #![allow(missing_docs)]
-// Some parameters are only what a key or `cache = …` is made of.
-#![allow(unused_variables)]
 
 use std::pin::pin;
 use std::sync::{Arc, mpsc};

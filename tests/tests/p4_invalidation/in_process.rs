@@ -47,7 +47,6 @@ async fn p4_rule10_an_error_from_before_the_change_is_not_shared() {
 }
 
 #[redis_cached(ttl = 300, key = "raced:{id}", skip(cache, version), cache = cache)]
-#[allow(unused_variables)] // The body needs neither the cache nor the key.
 async fn raced(cache: &cache_runtime::Cache, version: &AtomicU64, id: u64) -> u64 {
     let version = version.load(Ordering::SeqCst);
     // The end of the body and the change fall together as often as the scheduler can manage.

@@ -54,7 +54,6 @@ impl Source {
 }
 
 #[redis_cached(ttl = 300, key = "look:{id}", skip(cache, source), cache = cache)]
-#[allow(unused_variables)] // The body needs neither the cache nor the key.
 pub(crate) async fn look(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
     source.read().await
 }

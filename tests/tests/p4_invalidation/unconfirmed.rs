@@ -28,13 +28,11 @@ async fn until_made_up_for(cache: &Cache) {
 
 /// A short `timeout` of its own says nothing about Redis, so the breaker stays closed.
 #[redis_cached(ttl = 300, key = "look:{id}", skip(cache, source), cache = cache, timeout = "150ms")]
-#[allow(unused_variables)] // The body needs neither the cache nor the key.
 async fn hasty_look(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
     source.read().await
 }
 
 #[redis_cached(ttl = "200ms", key = "brief:{id}", skip(cache, source), cache = cache)]
-#[allow(unused_variables)] // The body needs neither the cache nor the key.
 async fn brief(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
     source.read().await
 }
