@@ -5,6 +5,7 @@ pub(crate) mod gate;
 pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod redis;
+pub(crate) mod request;
 
 use std::sync::Arc;
 

@@ -26,7 +26,10 @@ use bytes::Bytes;
 use crate::{
     error::{Error, ErrorKind},
     key::token_key,
-    store::redis::{Argument, RedisStore, Repeat, Reply, Script, Urgency, milliseconds, nonce},
+    store::{
+        redis::{RedisStore, Repeat, Urgency, milliseconds},
+        request::{Argument, Reply, Script, nonce},
+    },
 };
 
 /// How long a token lives without being renewed.

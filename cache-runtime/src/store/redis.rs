@@ -7,19 +7,20 @@
 
 use std::{
     sync::{
-        Arc, LazyLock, OnceLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
+use redis::{Cmd, Pipeline, RedisError};
 
 use super::{
     connect::Connector,
     gate::Gate,
     link::{Links, Live, Reads},
+    request::{Argument, Reply, Request, Script},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -38,129 +39,6 @@ pub(crate) struct RedisStore {
     /// Connections for commands of the user's own, which may block or change what they run in.
     own_links: Links,
     connections: AtomicU64,
-}
-
-/// A Lua script of this crate.
-#[derive(Debug)]
-pub(crate) struct Script {
-    /// One bit, which no other script has.
-    bit: u8,
-    text: &'static str,
-    /// The SHA-1 of the text, which `EVALSHA` wants.
-    hash: OnceLock<String>,
-}
-
-impl Script {
-    /// The script with this number, of at most eight.
-    pub(crate) const fn new(number: u8, text: &'static str) -> Self {
-        Self {
-            bit: 1 << number,
-            text,
-            hash: OnceLock::new(),
-        }
-    }
-
-    fn hash(&self) -> &str {
-        self.hash
-            .get_or_init(|| redis::Script::new(self.text).get_hash().to_owned())
-    }
-}
-
-/// A reply, as far as the scripts of this crate use the protocol.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Nil,
-    Int(i64),
-    Bytes(Bytes),
-    List(Vec<Self>),
-    /// A kind of reply that no command of this crate has.
-    Other,
-}
-
-/// An argument of a script.
-#[derive(Debug)]
-pub(crate) enum Argument<'a> {
-    Bytes(&'a [u8]),
-    Int(u64),
-    /// Made anew for each send: a copy that executes late must not bring back what was revoked.
-    Nonce,
-}
-
-/// What is sent in one go.
-enum Request<'a> {
-    Command(&'a Cmd),
-    Deletes(&'a Pipeline),
-    Script {
-        script: &'a Script,
-        keys: &'a [&'a str],
-        arguments: &'a [Argument<'a>],
-    },
-}
-
-impl Request<'_> {
-    async fn send(&self, mut live: Live) -> Result<Reply, RedisError> {
-        let connection = &mut live.connection;
-        match self {
-            Self::Command(command) => Ok(reply(command.query_async::<Value>(connection).await?)),
-            Self::Deletes(pipeline) => {
-                for value in connection
-                    .req_packed_commands(pipeline, 0, pipeline.len())
-                    .await?
-                {
-                    value.extract_error()?;
-                }
-                Ok(Reply::Nil)
-            }
-            Self::Script {
-                script,
-                keys,
-                arguments,
-            } => {
-                // The same nonce goes with the text: a server that does not know the script has
-                // executed nothing.
-                let nonce = nonce();
-                let invocation = |name: &str, script: &str| {
-                    let mut command = redis::cmd(name);
-                    command.arg(script).arg(keys.len()).arg(*keys);
-                    for argument in *arguments {
-                        match argument {
-                            Argument::Bytes(bytes) => command.arg(*bytes),
-                            Argument::Int(number) => command.arg(*number),
-                            Argument::Nonce => command.arg(&nonce),
-                        };
-                    }
-                    command
-                };
-                // By its text first on each connection: finding out that the server does not know it
-                // would let other commands go before.
-                let known = live.scripts.fetch_or(script.bit, Ordering::Relaxed) & script.bit != 0;
-                if known {
-                    let by_hash = invocation("EVALSHA", script.hash());
-                    match by_hash.query_async::<Value>(connection).await {
-                        // Somebody emptied the server's cache of scripts.
-                        Err(error) if error.code() == Some("NOSCRIPT") => {}
-                        answer => return Ok(reply(answer?)),
-                    }
-                }
-                let by_text = invocation("EVAL", script.text);
-                Ok(reply(by_text.query_async::<Value>(connection).await?))
-            }
-        }
-    }
-}
-
-/// Text that no other call in any process has made: 96 random bits a process, and a count.
-pub(crate) fn nonce() -> String {
-    static PROCESS: LazyLock<u128> = LazyLock::new(|| {
-        let mut bytes = [0; 16];
-        // Without the system's randomness the next best thing, seeded by std from the same source.
-        if getrandom::fill(&mut bytes[..12]).is_err() {
-            bytes[..12].copy_from_slice(&fastrand::u128(..).to_le_bytes()[..12]);
-        }
-        u128::from_le_bytes(bytes)
-    });
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{:x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// What a command does if it is executed twice.
@@ -498,16 +376,6 @@ impl Failure {
             Some("LOADING" | "TRYAGAIN" | "BUSY" | "CLUSTERDOWN") => Self::NotExecutedYet,
             _ => Self::Refused,
         }
-    }
-}
-
-fn reply(value: Value) -> Reply {
-    match value {
-        Value::Nil => Reply::Nil,
-        Value::Int(number) => Reply::Int(number),
-        Value::BulkString(bytes) => Reply::Bytes(Bytes::from(bytes)),
-        Value::Array(values) => Reply::List(values.into_iter().map(reply).collect()),
-        _ => Reply::Other,
     }
 }
 
