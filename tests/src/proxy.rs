@@ -41,6 +41,12 @@ pub fn named(name: &str) -> impl Matcher + use<> {
     }
 }
 
+/// Matches a script, by its text or by its hash.
+pub fn script() -> impl Matcher + use<> {
+    let (by_text, by_hash) = (named("EVAL"), named("EVALSHA"));
+    move |args: &[Vec<u8>]| by_text(args) || by_hash(args)
+}
+
 /// Matches by the command's name and one of its arguments: `about("GET", "user:42")`.
 pub fn about(name: &str, arg: &str) -> impl Matcher + use<> {
     let (is_it, arg) = (named(name), arg.to_owned());
@@ -195,6 +201,12 @@ impl Proxy {
     #[must_use]
     pub fn seen(&self, name: &str) -> u64 {
         self.shared.ledger().seen(name)
+    }
+
+    /// How many scripts clients have sent, by their text or by their hash.
+    #[must_use]
+    pub fn scripts_seen(&self) -> u64 {
+        self.seen("EVAL") + self.seen("EVALSHA")
     }
 
     /// How many commands clients have sent.

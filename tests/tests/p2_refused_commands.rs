@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use cache_runtime::{BreakerState, Cache, ErrorKind, redis_cached};
-use cache_tests::proxy::named;
+use cache_tests::proxy::{named, script};
 use cache_tests::{
     Body, Proxy, RedisServer, body::Failed, eventually, redis_state, timed, wait::SOON,
 };
@@ -126,7 +126,7 @@ async fn p2_a_script_whose_reply_is_cut_costs_no_second_body() {
     for (id, nth) in [(2, "ACQUIRE"), (3, "STORE")] {
         let calling = async {
             if nth == "ACQUIRE" {
-                let cut = proxy.cut_in_reply_to(named("EVALSHA"), 2);
+                let cut = proxy.cut_in_reply_to(script(), 2);
                 one_body(&cache, &body, id).await;
                 cut.happened().await;
             } else {
@@ -134,7 +134,7 @@ async fn p2_a_script_whose_reply_is_cut_costs_no_second_body() {
                 let runs = body.runs();
                 tokio::join!(one_body(&cache, &body, id), async {
                     body.wait_until_begun(runs + 1).await;
-                    let cut = proxy.cut_in_reply_to(named("EVALSHA"), 2);
+                    let cut = proxy.cut_in_reply_to(script(), 2);
                     body.open_gate();
                     cut.happened().await;
                 });

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cache_runtime::{Cache, ErrorKind, redis_cached};
-use cache_tests::proxy::named;
+use cache_tests::proxy::script;
 use cache_tests::{Body, Proxy, RedisServer, body::Failed, eventually, timed, wait::SOON};
 use serde::{Deserialize, Serialize, Serializer, ser::Error as _};
 
@@ -75,7 +75,7 @@ async fn p3_computed_value_survives_failed_store() {
         let id = 10 + bytes as u64;
         let mut cut = None;
         with_body_around(&cache, &body, id, async || {
-            cut = Some(proxy.cut_in_reply_to(named("EVALSHA"), bytes));
+            cut = Some(proxy.cut_in_reply_to(script(), bytes));
         })
         .await;
         cut.unwrap().happened().await;
@@ -92,7 +92,7 @@ async fn p3_computed_value_survives_failed_store() {
     let mut held = Vec::new();
     with_body_around(&cache, &body, 3, async || {
         for _ in 0..2 {
-            held.push(proxy.hold(named("EVALSHA")));
+            held.push(proxy.hold(script()));
         }
         for held in held.drain(..) {
             tokio::spawn(async move {

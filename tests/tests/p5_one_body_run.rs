@@ -252,7 +252,7 @@ async fn p5_what_another_process_stored_since_is_no_body_run() {
     let (here, there) = (patient(&proxy.url()), patient(&server.url()));
     let body = Body::new();
     // Here looks and finds nothing; then there computes and stores; then here asks for the right to.
-    let held = proxy.hold(cache_tests::proxy::named("EVALSHA"));
+    let held = proxy.hold(cache_tests::proxy::script());
     let caller = tokio::spawn(call!(infallible, here, body)());
     held.arrived().await;
     assert_eq!(infallible(&there, &body, 1).await, 1);

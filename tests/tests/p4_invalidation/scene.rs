@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cache_runtime::{Cache, redis_cached};
 use cache_tests::body::Failed;
-use cache_tests::proxy::Matcher;
+use cache_tests::proxy::{self, Matcher};
 use cache_tests::{Body, Proxy, RedisServer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -145,7 +145,7 @@ impl Scene {
 fn script(keys: Vec<String>, arguments: usize) -> impl Matcher {
     move |args: &[Vec<u8>]| {
         args.len() == 3 + keys.len() + arguments
-            && args[0].eq_ignore_ascii_case(b"EVALSHA")
+            && proxy::script()(args)
             && args[2] == keys.len().to_string().as_bytes()
             && keys.iter().zip(&args[3..]).all(|(k, a)| k.as_bytes() == a)
     }
