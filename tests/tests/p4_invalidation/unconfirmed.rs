@@ -37,13 +37,22 @@ async fn brief(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
     source.read().await
 }
 
+/// Takes Redis out of reach; nothing that is sent later comes through an old connection.
+async fn cut_off(proxy: &Proxy) {
+    proxy.refuse();
+    proxy.reset();
+    eventually("every connection to be gone", SOON, async || {
+        proxy.open_connections() == 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn p4_an_invalidation_that_redis_does_not_hear_is_made_up_for() {
     let (scene, source) = (Scene::new().await, Source::new());
     let here = impatient(scene.proxy.url(), Duration::from_millis(250));
     assert_eq!(call(&here, &source, 1).await, Ok(1));
-    scene.proxy.refuse();
-    scene.proxy.reset();
+    cut_off(&scene.proxy).await;
     source.change();
     let error = look_entry(&here, 1).invalidate().await.unwrap_err();
     assert!(error.is_unavailable() || error.is_timeout(), "{error}");
@@ -68,8 +77,7 @@ async fn p4_an_unconfirmed_invalidation_is_made_up_for_without_a_call() {
     let (scene, source) = (Scene::new().await, Source::new());
     let here = impatient(scene.proxy.url(), Duration::from_millis(250));
     assert_eq!(call(&here, &source, 1).await, Ok(1));
-    scene.proxy.refuse();
-    scene.proxy.reset();
+    cut_off(&scene.proxy).await;
     look_entry(&here, 1).invalidate().await.unwrap_err();
     scene.proxy.accept();
     until_made_up_for(&here).await;
@@ -174,8 +182,7 @@ async fn p4_an_unconfirmed_delete_by_key_is_made_up_for() {
     let here = impatient(scene.proxy.url(), Duration::from_millis(250));
     let ttl = Duration::from_secs(300);
     here.set_ex("plain", &1, ttl).await.unwrap();
-    scene.proxy.refuse();
-    scene.proxy.reset();
+    cut_off(&scene.proxy).await;
     here.delete("plain").await.unwrap_err();
     assert_eq!(unfinished(&here), 1);
     scene.proxy.accept();
@@ -202,8 +209,7 @@ async fn p4_an_unconfirmed_invalidation_outlives_what_was_put_with_a_longer_ttl(
     let ttl = Duration::from_secs(300);
     entry().with_ttl(ttl).put(&1).await.unwrap();
     assert_eq!(brief(&here, &source, 1).await, Ok(1));
-    scene.proxy.refuse();
-    scene.proxy.reset();
+    cut_off(&scene.proxy).await;
     source.change();
     entry().invalidate().await.unwrap_err();
     let failed = Instant::now();
@@ -227,8 +233,7 @@ async fn p4_unconfirmed_invalidations_are_bounded_and_all_made_up_for() {
     let proxy = Proxy::before(&server);
     let here = impatient(proxy.url(), Duration::from_millis(500));
     here.ping().await.unwrap();
-    proxy.refuse();
-    proxy.reset();
+    cut_off(&proxy).await;
     let mut failing = JoinSet::new();
     for id in 0..10_500 {
         let entry = look_entry(&here, id);
@@ -281,8 +286,7 @@ fn p4_an_unconfirmed_invalidation_outlives_its_runtime() {
         let (scene, source) = (Scene::new().await, Source::new());
         let here = impatient(scene.proxy.url(), Duration::from_millis(250));
         assert_eq!(call(&here, &source, 1).await, Ok(1));
-        scene.proxy.refuse();
-        scene.proxy.reset();
+        cut_off(&scene.proxy).await;
         look_entry(&here, 1).invalidate().await.unwrap_err();
         (scene, here)
     });
