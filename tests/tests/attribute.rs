@@ -841,7 +841,7 @@ mod options {
     const LISTED_INLINE: u32 = line!() + 3;
     impl Holder {
         // The attribute's line, not the function's.
-        #[redis_cached(ttl = ttl(), companions = none, in_impl)]
+        #[redis_cached(ttl = Duration::from_secs(60), companions = none, in_impl)]
         #[allow(clippy::unused_async)]
         async fn listed_inline(id: u64) -> u64 {
             id
