@@ -18,7 +18,10 @@
 //! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
 //! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use tokio::sync::oneshot;
 
@@ -212,17 +215,21 @@ impl<T> Lead<T> {
     /// store in this process.
     pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
         let mut shard = self.flights.open.lock(&self.key);
-        if !shard
-            .get(&*self.key)
-            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
-        {
+        if !self.is_in(&shard) {
             return None;
         }
         shard.remove(&*self.key);
         Some(change())
     }
 
-    /// Ends an attempt that never began: the next one begins at once, led by a waiter.
+    /// Whether new callers of the key join this flight.
+    fn is_in(&self, shard: &HashMap<Arc<str>, Arc<Flight<T>>>) -> bool {
+        shard
+            .get(&*self.key)
+            .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
+    }
+
+    /// Ends an attempt for those who still wait: the next one begins at once, led by one of them.
     ///
     /// `unanswered`: the store did not answer, so the next attempt should not ask it.
     pub(crate) fn start_over(mut self, unanswered: bool) {
@@ -236,9 +243,7 @@ impl<T> Lead<T> {
                 let mut shard = self.flights.open.lock(&self.key);
                 let mut state = self.flight.state();
                 state.waiters.retain(|waiter| !waiter.turn.is_closed());
-                let mine = shard
-                    .get(&*self.key)
-                    .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight));
+                let mine = self.is_in(&shard);
                 if state.waiters.is_empty() {
                     if mine {
                         shard.remove(&*self.key);
@@ -251,7 +256,7 @@ impl<T> Lead<T> {
                 }
                 state.waiters.remove(0)
             };
-            let mut lead = Self::new(
+            let lead = Self::new(
                 Arc::clone(&self.flights),
                 Arc::clone(&self.key),
                 Arc::clone(&self.flight),
@@ -259,12 +264,8 @@ impl<T> Lead<T> {
             );
             // Sent with no lock held: a waiter that is gone gives the lead back.
             match heir.turn.send(Turn::Lead(lead)) {
-                Ok(()) => return,
-                Err(Turn::Lead(returned)) => {
-                    lead = returned;
-                    lead.over = true;
-                }
-                Err(_) => return,
+                Err(Turn::Lead(mut returned)) => returned.over = true,
+                Ok(()) | Err(_) => return,
             }
         }
     }
@@ -272,13 +273,12 @@ impl<T> Lead<T> {
 
 impl<T: Clone> Lead<T> {
     /// The store had a value when it was asked: answers those who had joined by then.
-    pub(crate) fn found(self, answer: &T) {
-        let waiters = self.flight.state().take_before(self.began);
-        send(waiters, answer);
+    pub(crate) fn found(mut self, answer: &T) {
+        self.answer_early(answer);
         // The rest came after the question was sent; dropping the lead makes them start over.
     }
 
-    /// Answers those who joined before the body began.
+    /// Answers those who joined before the latest step: the body began, or the store was asked.
     pub(crate) fn answer_early(&mut self, answer: &T) {
         let waiters = self.flight.state().take_before(self.began);
         send(waiters, answer);

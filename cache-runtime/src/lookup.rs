@@ -118,7 +118,6 @@ impl<'a, R> Lookup<'a, R> {
         let cache = Arc::clone(cache.inner());
         Some(Call {
             site: self.site,
-            counters: self.site.counters(),
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
             key: self.key.in_cache(&cache.prefix).ok()?,
             rules: self.rules,
@@ -132,7 +131,6 @@ impl<'a, R> Lookup<'a, R> {
 /// The state of one call on its way.
 struct Call<'a, R> {
     site: &'static Site,
-    counters: &'static Counters,
     cache: Arc<Inner>,
     budget: Budget,
     key: Arc<str>,
@@ -148,7 +146,7 @@ impl<R> Call<'_, R> {
         F: Future<Output = Result<R, E>>,
     {
         if let Some(value) = self.read().await {
-            self.counters.hit();
+            self.site.counters().hit();
             return Ok(value);
         }
         let turn = match self.cache.flights.join(&self.key) {
@@ -159,16 +157,16 @@ impl<R> Call<'_, R> {
             Turn::Lead(lead) => return self.lead(lead, errors, body).await,
             Turn::Answer(answer) => {
                 if let Some(outcome) = self.take(&answer, &errors) {
-                    self.counters.miss();
-                    self.counters.coalesced();
+                    self.site.counters().miss();
+                    self.site.counters().coalesced();
                     return outcome;
                 }
                 // The leader is another function, with the same key and other types.
             }
             Turn::Alone => {}
         }
-        self.counters.miss();
-        timed(self.counters, Box::pin(body())).await
+        self.site.counters().miss();
+        timed(self.site.counters(), Box::pin(body())).await
     }
 
     fn take<E>(&self, answer: &Answer, errors: &ErrorShare<E>) -> Option<Result<R, E>> {
@@ -184,7 +182,7 @@ impl<R> Call<'_, R> {
     }
 
     fn failed(&self, error: &Error) {
-        report(self.counters, error);
+        report(self.site.counters(), error);
     }
 }
 

@@ -68,7 +68,7 @@ impl<R> Call<'_, R> {
         }
         let right = match self.acquire(&mut lead).await {
             Acquisition::Found(value) => {
-                self.counters.hit();
+                self.site.counters().hit();
                 self.share_found(lead, &value);
                 return Ok(value);
             }
@@ -116,9 +116,14 @@ impl<R> Call<'_, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.counters.miss();
+        self.site.counters().miss();
         lead.body_begun();
-        let value = match timed(self.counters, renewing(right.as_ref(), Box::pin(body()))).await {
+        let value = match timed(
+            self.site.counters(),
+            renewing(right.as_ref(), Box::pin(body())),
+        )
+        .await
+        {
             Ok(value) => value,
             Err(error) => {
                 let answer = errors.keep(&error).map(Answer::Failed);
@@ -325,7 +330,7 @@ impl<R> Call<'_, R> {
             Some(Right::Token { redis, keys, token }) => {
                 lead.close();
                 let deadline = Instant::now() + self.cache.timeout;
-                let counters = self.counters;
+                let counters = self.site.counters();
                 in_background(async move {
                     match token::release(&redis, &keys, &token, deadline).await {
                         Ok(true) => lead.answer_all(&answer),

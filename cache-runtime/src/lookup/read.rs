@@ -34,7 +34,7 @@ impl<R> Call<'_, R> {
         let stored = memory.get(&self.key)?;
         let value = self.rules.take(stored.as_ref());
         if value.is_none() {
-            self.counters.error(ErrorKind::Decode);
+            self.site.counters().error(ErrorKind::Decode);
         }
         value
     }
