@@ -160,6 +160,15 @@ impl Door {
     }
 }
 
+/// Refuses connections from here on.
+///
+/// Closing is not enough: a process that is just being started has a copy of the socket until it
+/// runs its own program, and the kernel goes on taking connections for it.
+fn stop_listening(listener: &tokio::net::TcpListener) {
+    // Only Linux ends listening this way; elsewhere the socket's end does.
+    let _ = rustix::net::shutdown(listener, rustix::net::Shutdown::Both);
+}
+
 async fn accept(
     mut inbox: mpsc::UnboundedReceiver<(Order, std::sync::mpsc::Sender<()>)>,
     shared: Arc<Shared>,
@@ -176,6 +185,9 @@ async fn accept(
             order = inbox.recv() => match order {
                 None => return,
                 Some((order, done)) => {
+                    if let Some(listener) = listener.take() {
+                        stop_listening(&listener);
+                    }
                     listener = match order {
                         Order::Shut => None,
                         Order::Open(listener) => {
