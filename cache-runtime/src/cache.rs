@@ -219,6 +219,7 @@ impl Cache {
                 connections_tried: redis.connections_tried(),
                 breaker: redis.gate().breaker_state(),
                 breaker_opened: redis.gate().times_opened(),
+                token: redis.connector().auth().stats(),
             },
         };
         let reads = match &self.0.store {

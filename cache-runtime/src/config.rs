@@ -18,6 +18,9 @@ use std::{fmt, time::Duration};
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;
 
+#[cfg(feature = "entra-id")]
+use crate::auth::OwnCredential;
+
 /// Everything that a `Cache` is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -57,7 +60,21 @@ pub(crate) enum Auth {
     None,
     Password(Login),
     /// A token from Microsoft Entra ID in the place of the password.
-    Entra,
+    Entra(EntraLogin),
+}
+
+/// How tokens are come by, and whose they are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EntraLogin {
+    /// The Redis user; without it, the one that the token names.
+    pub(crate) username: Option<String>,
+    /// What the tokens are for.
+    pub(crate) scope: String,
+    /// How long before its expiry a token is replaced.
+    pub(crate) margin: Duration,
+    /// Whom to ask; without it, the chain that the environment's variables describe.
+    #[cfg(feature = "entra-id")]
+    pub(crate) credential: Option<OwnCredential>,
 }
 
 /// A user and a password; without a user, Redis takes `default`.

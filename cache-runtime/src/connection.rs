@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use redis::{
-    Cmd, ErrorKind as RedisErrorKind, Pipeline, RedisError, RedisFuture, Value, aio::ConnectionLike,
+    Arg, Cmd, ErrorKind as RedisErrorKind, Pipeline, RedisError, RedisFuture, Value,
+    aio::ConnectionLike,
 };
 
 use crate::{error::Error, store::redis::RedisStore};
@@ -37,8 +38,19 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut live = self.redis.live().await.map_err(no_connection)?;
-            live.connection.req_packed_command(command).await
+            let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
+            if keeps_state(command) {
+                live.pin();
+            }
+            match live.connection.req_packed_command(command).await {
+                // Not executed, because the login ran out.
+                Err(error) if error.code() == Some("NOAUTH") => {
+                    let live = self.redis.own_live(Some(live.number)).await;
+                    let mut live = live.map_err(|_| error)?;
+                    live.connection.req_packed_command(command).await
+                }
+                answer => answer,
+            }
         })
     }
 
@@ -49,7 +61,10 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut live = self.redis.live().await.map_err(no_connection)?;
+            let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
+            if pipeline.cmd_iter().any(keeps_state) {
+                live.pin();
+            }
             live.connection
                 .req_packed_commands(pipeline, offset, count)
                 .await
@@ -59,6 +74,28 @@ impl ConnectionLike for Connection {
     fn get_db(&self) -> i64 {
         self.redis.connector().endpoint().db
     }
+}
+
+/// Whether the server keeps what this command asks for with the connection that it came on.
+fn keeps_state(command: &Cmd) -> bool {
+    let word = |index| {
+        command
+            .args_iter()
+            .nth(index)
+            .and_then(|argument| match argument {
+                Arg::Simple(word) => Some(word),
+                _ => None,
+            })
+    };
+    let is = |index, names: &[&str]| {
+        word(index).is_some_and(|word| {
+            names
+                .iter()
+                .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+        })
+    };
+    is(0, &["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR"])
+        || is(0, &["CLIENT"]) && is(1, &["TRACKING"])
 }
 
 fn no_connection(error: Error) -> RedisError {

@@ -51,11 +51,13 @@ pub enum ErrorKind {
     Key,
     /// The call was made outside a tokio runtime.
     NoRuntime,
+    /// No Entra ID token could be had.
+    Identity,
 }
 
 impl ErrorKind {
     /// Every kind, each at its [`index`](Self::index).
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Config,
         Self::Connect,
         Self::Disconnected,
@@ -67,6 +69,7 @@ impl ErrorKind {
         Self::Decode,
         Self::Key,
         Self::NoRuntime,
+        Self::Identity,
     ];
 
     /// The place of this kind in [`ALL`](Self::ALL), for an array of counters.
@@ -88,6 +91,7 @@ impl ErrorKind {
             Self::Decode => "decode",
             Self::Key => "key",
             Self::NoRuntime => "no runtime",
+            Self::Identity => "identity",
         }
     }
 }

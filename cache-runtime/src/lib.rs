@@ -58,7 +58,7 @@
 //! |---|---|---|
 //! | `macros` | yes | the attribute |
 //! | `tls` | yes | TLS connections, by rustls |
-//! | `entra-id` | yes | Microsoft Entra ID; its login is not in this release yet |
+//! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK |
 
 #[doc(hidden)]
 pub mod __private;
@@ -91,6 +91,9 @@ mod store;
 mod token;
 mod unfinished;
 
+/// The Azure SDK, for a credential of your own: [`CacheBuilder::credential`].
+#[cfg(feature = "entra-id")]
+pub use auth::azure_core;
 pub use breaker::BreakerState;
 pub use cache::Cache;
 #[cfg(feature = "macros")]
@@ -102,7 +105,7 @@ pub use error::{Error, ErrorKind};
 pub use global::{get_cache, set_cache};
 pub use probe::Cacheable;
 pub use site::{SiteInfo, sites};
-pub use stats::{Errors, SiteStats, Stats, StoreStats};
+pub use stats::{Errors, SiteStats, Stats, StoreStats, TokenStats};
 
 /// The Redis client, for commands on a [`Connection`].
 pub use redis;

@@ -197,5 +197,27 @@ pub enum StoreStats {
         breaker: BreakerState,
         /// How often the breaker opened.
         breaker_opened: u64,
+        /// The Entra ID token in use; `None` where the login is another.
+        token: Option<TokenStats>,
     },
+}
+
+/// The state of an Entra ID login; the token itself is nowhere in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TokenStats {
+    /// The credential that gives the tokens, as the Azure SDKs name it; `None` until one did.
+    pub credential: Option<&'static str>,
+    /// The Redis user that connections log in as; `None` before the first token.
+    pub user: Option<String>,
+    /// How long ago the token came; `None` before the first.
+    pub age: Option<Duration>,
+    /// What is left of its life, zero once it has expired; `None` before the first.
+    pub expires_in: Option<Duration>,
+    /// How often a new token came.
+    pub refreshes: u64,
+    /// How often none came, or the server refused one.
+    pub failures: u64,
+    /// What the last failure was.
+    pub last_error: Option<ErrorKind>,
 }

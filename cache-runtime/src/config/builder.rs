@@ -2,12 +2,16 @@
 //!
 //! The rule: no method fails; everything is checked at once, when the cache is built.
 
+#[cfg(feature = "entra-id")]
+use std::sync::Arc;
 use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
 
 use super::{
     Config, Secret,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
 };
+#[cfg(feature = "entra-id")]
+use crate::auth::azure_core;
 use crate::error::Error;
 
 /// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
@@ -81,7 +85,8 @@ impl CacheBuilder {
 
     /// The ACL user to log in as.
     ///
-    /// Default: `default`, as Redis has it. `REDIS_USERNAME`.
+    /// Default: with Entra ID, the object id that the token names (its `oid` claim); else `default`, as
+    /// Redis has it. `REDIS_USERNAME`.
     pub fn username(mut self, username: impl Into<String>) -> Self {
         self.settings.username = Some(Setting::new("username", username.into()));
         self
@@ -92,6 +97,48 @@ impl CacheBuilder {
     /// Default: none. `REDIS_PASSWORD`.
     pub fn password(mut self, password: impl Into<String>) -> Self {
         self.settings.password = Some(Setting::new("password", Secret::new(password)));
+        self
+    }
+
+    /// Logs in with tokens of Microsoft Entra ID, which are renewed before they expire.
+    ///
+    /// Default: said by a [`host`](Self::host) without a password. `REDIS_AUTH=entra`.
+    pub fn entra_id(mut self) -> Self {
+        self.settings.auth = Some(Setting::new("entra_id", AuthChoice::Entra));
+        self
+    }
+
+    /// The credential to get Entra ID tokens from; it also says [`entra_id`](Self::entra_id).
+    ///
+    /// It is asked by one task, once at a time, each time for at most 30 seconds.
+    ///
+    /// Default: the first that serves of the environment's service principal, workload identity, managed
+    /// identity, Azure CLI and Azure Developer CLI.
+    #[cfg(feature = "entra-id")]
+    pub fn credential(
+        mut self,
+        credential: Arc<dyn azure_core::credentials::TokenCredential>,
+    ) -> Self {
+        self.settings.credential = Some(Setting::new("credential", credential.into()));
+        self
+    }
+
+    /// What Entra ID tokens are for: another cloud than the public one has another scope.
+    ///
+    /// Default: `https://redis.azure.com/.default`. `REDIS_ENTRA_SCOPE`.
+    pub fn entra_scope(mut self, scope: impl Into<String>) -> Self {
+        self.settings.entra_scope = Some(Setting::new("entra_scope", scope.into()));
+        self
+    }
+
+    /// How long before its expiry an Entra ID token is replaced, at most half of its life.
+    ///
+    /// More than the default is in vain with most credentials: they hand out the same token until 300
+    /// seconds before its expiry.
+    ///
+    /// Default: 300 seconds.
+    pub fn token_margin(mut self, margin: Duration) -> Self {
+        self.settings.token_margin = Some(Setting::new("token_margin", margin));
         self
     }
 

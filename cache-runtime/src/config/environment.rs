@@ -39,6 +39,10 @@ impl Settings {
             password: environment
                 .raw("REDIS_PASSWORD")?
                 .map(|password| password.map(Secret::new)),
+            entra_scope: environment.text("REDIS_ENTRA_SCOPE")?,
+            token_margin: None,
+            #[cfg(feature = "entra-id")]
+            credential: None,
             tls: environment.tls()?,
             authorities: environment
                 .set("REDIS_TLS_CA")

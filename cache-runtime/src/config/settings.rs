@@ -6,9 +6,11 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
-    Auth, Config, Endpoint, Login, Place, Secret,
+    Auth, Config, Endpoint, EntraLogin, Login, Place, Secret,
     address::{self, Address},
 };
+#[cfg(feature = "entra-id")]
+use crate::auth::OwnCredential;
 use crate::{error::Error, key::check_prefix};
 
 /// What one setting is, and where it was said.
@@ -34,6 +36,10 @@ pub(super) struct Settings {
     pub(super) auth: Option<Setting<AuthChoice>>,
     pub(super) username: Option<Setting<String>>,
     pub(super) password: Option<Setting<Secret>>,
+    pub(super) entra_scope: Option<Setting<String>>,
+    pub(super) token_margin: Option<Setting<Duration>>,
+    #[cfg(feature = "entra-id")]
+    pub(super) credential: Option<Setting<OwnCredential>>,
     pub(super) tls: Option<Setting<bool>>,
     pub(super) authorities: Option<Setting<Authorities>>,
     pub(super) db: Option<Setting<u32>>,
@@ -75,6 +81,10 @@ pub(super) enum Authorities {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
 const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
+/// Azure Cache for Redis and Azure Managed Redis, in the public cloud.
+const DEFAULT_SCOPE: &str = "https://redis.azure.com/.default";
+/// The SDKs' credentials hand out a token again until this long before its expiry: earlier would be in vain.
+const DEFAULT_MARGIN: Duration = Duration::from_secs(300);
 
 impl Settings {
     /// These settings, and where they say nothing those of `other`.
@@ -88,6 +98,10 @@ impl Settings {
             auth,
             username,
             password,
+            entra_scope,
+            token_margin,
+            #[cfg(feature = "entra-id")]
+            credential,
             tls,
             authorities,
             db,
@@ -107,6 +121,10 @@ impl Settings {
             auth: auth.or(other.auth),
             username: username.or(other.username),
             password: password.or(other.password),
+            entra_scope: entra_scope.or(other.entra_scope),
+            token_margin: token_margin.or(other.token_margin),
+            #[cfg(feature = "entra-id")]
+            credential: credential.or(other.credential),
             tls: tls.or(other.tls),
             authorities: authorities.or(other.authorities),
             db: db.or(other.db),
@@ -128,13 +146,26 @@ impl Settings {
             db,
             ..
         } = self;
+
         None.or(port.as_ref().map(|s| s.name))
             .or(auth.as_ref().map(|s| s.name))
             .or(username.as_ref().map(|s| s.name))
             .or(password.as_ref().map(|s| s.name))
+            .or(self.of_entra())
             .or(tls.as_ref().map(|s| s.name))
             .or(authorities.as_ref().map(|s| s.name))
             .or(db.as_ref().map(|s| s.name))
+    }
+
+    /// The name of a setting that means nothing without Entra ID login, if there is one.
+    fn of_entra(&self) -> Option<&'static str> {
+        #[cfg(feature = "entra-id")]
+        let credential = self.credential.as_ref().map(|s| s.name);
+        #[cfg(not(feature = "entra-id"))]
+        let credential = None;
+        credential
+            .or(self.entra_scope.as_ref().map(|s| s.name))
+            .or(self.token_margin.as_ref().map(|s| s.name))
     }
 
     pub(super) fn names_a_server(&self) -> bool {
@@ -263,6 +294,10 @@ impl Settings {
     }
 
     fn auth(&mut self, server: &Server) -> Result<Auth, Error> {
+        #[cfg(feature = "entra-id")]
+        if let (None, Some(credential)) = (&self.auth, &self.credential) {
+            self.auth = Some(Setting::new(credential.name, AuthChoice::Entra));
+        }
         let choice = match (&self.auth, &self.password, &server.url) {
             (Some(choice), _, _) => choice.value,
             (None, Some(_), _) => AuthChoice::Password,
@@ -270,6 +305,11 @@ impl Settings {
             (None, None, None) => AuthChoice::Entra,
             (None, None, Some(_)) => AuthChoice::None,
         };
+        if let (true, Some(name)) = (choice != AuthChoice::Entra, self.of_entra()) {
+            return Err(Error::config(format!(
+                "`{name}` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`"
+            )));
+        }
         let said = self.auth.as_ref().map_or("", |choice| choice.name);
         match (choice, self.password.take(), self.username.take()) {
             (AuthChoice::Password, Some(password), username) => Ok(Auth::Password(Login {
@@ -288,13 +328,47 @@ impl Settings {
                 username.name
             ))),
             (AuthChoice::None, None, None) => Ok(Auth::None),
-            (AuthChoice::Entra, None, _) => Ok(Auth::Entra),
+            (AuthChoice::Entra, None, username) => Ok(Auth::Entra(EntraLogin {
+                username: username.map(|username| username.value),
+                scope: self.scope()?,
+                margin: self.margin()?,
+                #[cfg(feature = "entra-id")]
+                credential: self.credential.take().map(|credential| credential.value),
+            })),
+        }
+    }
+
+    fn scope(&mut self) -> Result<String, Error> {
+        let Some(Setting { value, name }) = self.entra_scope.take() else {
+            return Ok(DEFAULT_SCOPE.to_owned());
+        };
+        // The Azure CLIs' credentials take no other characters.
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/');
+        if value.is_empty() || !value.chars().all(named) {
+            return Err(Error::config(format!(
+                "`{name}` is `{}`; it is a scope, for example `{DEFAULT_SCOPE}`",
+                shown(&value)
+            )));
+        }
+        Ok(value)
+    }
+
+    fn margin(&self) -> Result<Duration, Error> {
+        match &self.token_margin {
+            None => Ok(DEFAULT_MARGIN),
+            Some(Setting { value, name }) if *value > Duration::from_secs(24 * 3600) => {
+                Err(Error::config(format!(
+                    "`{name}` is `{}`; it is at most `1day`",
+                    humantime::format_duration(*value)
+                )))
+            }
+            Some(Setting { value, .. }) => Ok(*value),
         }
     }
 
     /// Whether there is TLS.
     fn tls(&self, server: &Server, auth: &Auth) -> Result<bool, Error> {
-        let entra = *auth == Auth::Entra;
+        let entra = matches!(auth, Auth::Entra(_));
         let tls = match (server.url, &self.tls) {
             (Some(scheme), Some(Setting { value, name })) if scheme != *value => {
                 let scheme = if scheme {

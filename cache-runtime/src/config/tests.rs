@@ -3,10 +3,7 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 use expect_test::{Expect, expect};
 
 use super::{Auth, Config, Login, Place, Secret, builder::CacheBuilder};
-use crate::{
-    auth,
-    error::{Error, ErrorKind},
-};
+use crate::error::{Error, ErrorKind};
 
 const SECRET: &str = "hunter2-Zq/9";
 
@@ -37,7 +34,12 @@ fn endpoint(config: Result<Config, Error>) -> String {
     let tls = "plain";
     let auth = match &endpoint.auth {
         Auth::None => "no login".to_owned(),
-        Auth::Entra => "entra".to_owned(),
+        Auth::Entra(login) => format!(
+            "entra {} for {}, {} before",
+            login.username.as_deref().unwrap_or("its user"),
+            login.scope,
+            humantime::format_duration(login.margin),
+        ),
         Auth::Password(Login { username, password }) => {
             format!(
                 "{} {}",
@@ -417,6 +419,14 @@ fn a_contradiction_is_named_by_both_sides() {
             ],
             &[("REDIS_HOST", "cache"), ("REDIS_TLS", "no")],
             &[
+                ("REDIS_URL", "rediss://:a@cache"),
+                ("REDIS_ENTRA_SCOPE", "https://redis.azure.com/.default"),
+            ],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_ENTRA_SCOPE", "redis; rm -rf"),
+            ],
+            &[
                 ("REDIS_HOST", "cache"),
                 ("REDIS_PASSWORD", "a"),
                 ("REDIS_TLS_CA", "/ca.pem"),
@@ -477,6 +487,12 @@ fn a_contradiction_is_named_by_both_sides() {
             REDIS_HOST="cache"
             REDIS_TLS="no"
               Entra ID login, the default for a host without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+            REDIS_URL="rediss://:a@cache"
+            REDIS_ENTRA_SCOPE="https://redis.azure.com/.default"
+              `REDIS_ENTRA_SCOPE` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`
+            REDIS_HOST="cache"
+            REDIS_ENTRA_SCOPE="redis; rm -rf"
+              `REDIS_ENTRA_SCOPE` is `redis; rm -rf`; it is a scope, for example `https://redis.azure.com/.default`
             REDIS_HOST="cache"
             REDIS_PASSWORD="a"
             REDIS_TLS_CA="/ca.pem"
@@ -505,29 +521,76 @@ fn what_is_not_utf8_is_refused_by_name() {
 }
 
 #[test]
-fn entra_id_is_chosen_for_a_host_alone_and_refused_by_its_reason() {
-    for variables in [
-        &[("REDIS_HOST", "cache")][..],
-        &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
+fn entra_id_is_chosen_for_a_host_alone() {
+    let transport = if cfg!(feature = "tls") {
+        "tls"
+    } else {
+        "plain"
+    };
+    for (variables, login) in [
+        (
+            &[("REDIS_HOST", "cache")][..],
+            "its user for https://redis.azure.com/.default",
+        ),
+        (
+            &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
+            "its user for https://redis.azure.com/.default",
+        ),
+        (
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_USERNAME", "app"),
+                ("REDIS_ENTRA_SCOPE", "https://redis.azure.us/.default"),
+            ],
+            "app for https://redis.azure.us/.default",
+        ),
     ] {
         assert_eq!(
             endpoint(config(variables)),
-            if cfg!(feature = "tls") {
-                "tls cache:6380 db 0 entra"
-            } else {
-                "plain cache:6380 db 0 entra"
-            }
+            format!("{transport} cache:6380 db 0 entra {login}, 5m before")
         );
     }
-    let refusal = auth::login(&Auth::Entra).unwrap_err();
-    assert_eq!(refusal.kind(), ErrorKind::Config);
-    let reason = if cfg!(feature = "entra-id") {
-        "is not in cache-runtime 0.1"
-    } else {
-        "needs the feature `entra-id`"
-    };
-    assert!(refusal.to_string().contains(reason), "{refusal}");
-    assert!(refusal.to_string().contains("REDIS_AUTH=none"), "{refusal}");
+    let url = [
+        ("REDIS_URL", "rediss://cache:7000"),
+        ("REDIS_AUTH", "entra"),
+    ];
+    #[cfg(feature = "tls")]
+    assert_eq!(
+        endpoint(config(&url)),
+        "tls cache:7000 db 0 entra its user for https://redis.azure.com/.default, 5m before"
+    );
+    #[cfg(not(feature = "tls"))]
+    assert!(config(&url).is_ok());
+    let builder = CacheBuilder::default()
+        .host("cache")
+        .entra_id()
+        .username("app")
+        .token_margin(Duration::from_secs(60));
+    assert_eq!(
+        endpoint(builder.build_config()),
+        format!(
+            "{transport} cache:6380 db 0 entra app for https://redis.azure.com/.default, 1m before"
+        )
+    );
+}
+
+#[cfg(not(feature = "entra-id"))]
+#[test]
+fn entra_id_without_its_feature_is_refused_by_the_features_name() {
+    for variables in [
+        &[("REDIS_HOST", "cache")][..],
+        &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
+        &[("REDIS_URL", "rediss://cache"), ("REDIS_AUTH", "entra")],
+    ] {
+        let refusal = crate::Cache::new(config(variables).unwrap()).unwrap_err();
+        assert_eq!(refusal.kind(), ErrorKind::Config);
+        let refusal = refusal.to_string();
+        assert!(
+            refusal.contains("add the feature `entra-id` of cache-runtime"),
+            "{refusal}"
+        );
+        assert!(refusal.contains("REDIS_AUTH=none"), "{refusal}");
+    }
 }
 
 #[cfg(not(feature = "tls"))]

@@ -29,10 +29,11 @@ use redis::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream, lookup_host},
+    sync::Notify,
 };
 
 use crate::{
-    auth,
+    auth::{Authenticator, Pass},
     config::{Endpoint, Login},
     error::{Error, ErrorKind, kind_of, redis_text},
 };
@@ -115,6 +116,8 @@ pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Debug)]
 pub(crate) struct Connector {
     endpoint: Endpoint,
+    auth: Authenticator,
+    good_news: Arc<Notify>,
     #[cfg(feature = "tls")]
     tls: tokio::sync::OnceCell<Arc<rustls::ClientConfig>>,
 }
@@ -122,8 +125,10 @@ pub(crate) struct Connector {
 impl Connector {
     /// Checks that the endpoint can be logged in to as configured; makes no connection.
     pub(crate) fn new(endpoint: Endpoint) -> Result<Self, Error> {
-        auth::login(&endpoint.auth)?;
+        let good_news = Arc::default();
         Ok(Self {
+            auth: Authenticator::new(&endpoint.auth, &good_news)?,
+            good_news,
             endpoint,
             #[cfg(feature = "tls")]
             tls: tokio::sync::OnceCell::new(),
@@ -135,7 +140,17 @@ impl Connector {
         &self.endpoint
     }
 
-    /// Makes a connection that is logged in and has its database selected, and the future that drives it.
+    /// Who knows what connections log in with.
+    pub(crate) fn auth(&self) -> &Authenticator {
+        &self.auth
+    }
+
+    /// Tells those who wait in [`Notify::notified`] that an attempt to connect is worth while again.
+    pub(crate) fn good_news(&self) -> &Arc<Notify> {
+        &self.good_news
+    }
+
+    /// Makes a connection that is logged in with `pass` and has its database selected, and the future that drives it.
     ///
     /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own.
     ///
@@ -149,20 +164,31 @@ impl Connector {
     /// Dropping the future closes what it opened.
     pub(crate) async fn connect(
         &self,
+        pass: &Pass,
         pulse: Arc<Pulse>,
     ) -> Result<(MultiplexedConnection, Driver), Error> {
-        let login = auth::login(&self.endpoint.auth)?;
         let stream = self.open(Arc::clone(&pulse)).await?;
-        match set_up(&self.info(login, ProtocolVersion::RESP3), stream).await {
-            Ok(connection) => return Ok(connection),
-            Err(error) if lacks_resp3(&error) => {}
-            Err(error) => return Err(self.refusal(&error, login)),
+        let info = self.info(pass.login(), ProtocolVersion::RESP3);
+        let connected = match set_up(&info, stream).await {
+            Err(error) if lacks_resp3(&error) => {
+                tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
+                let stream = self.open(pulse).await?;
+                set_up(&self.info(pass.login(), ProtocolVersion::RESP2), stream).await
+            }
+            connected => connected,
+        };
+        match connected {
+            Ok(connection) => {
+                self.auth.accepted(pass);
+                Ok(connection)
+            }
+            Err(error) => {
+                if refuses_login(&error) {
+                    self.auth.refused(pass);
+                }
+                Err(self.refusal(&error, pass))
+            }
         }
-        tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
-        let stream = self.open(pulse).await?;
-        set_up(&self.info(login, ProtocolVersion::RESP2), stream)
-            .await
-            .map_err(|error| self.refusal(&error, login))
     }
 
     fn info(&self, login: Option<&Login>, protocol: ProtocolVersion) -> RedisConnectionInfo {
@@ -236,20 +262,22 @@ impl Connector {
     }
 
     /// Says why the server did not take the connection, without what the login sent.
-    fn refusal(&self, error: &RedisError, login: Option<&Login>) -> Error {
-        let endpoint = &self.endpoint;
+    fn refusal(&self, error: &RedisError, pass: &Pass) -> Error {
+        let (endpoint, login, hint) = (&self.endpoint, pass.login(), pass.hint());
         match kind_of(error) {
             // By `AUTH` alone redis-rs keeps no answer but this.
             ErrorKind::Auth if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 Error::new(
                     ErrorKind::Auth,
-                    format!("redis at {endpoint} refused the login: it does not take the password"),
+                    format!(
+                        "redis at {endpoint} refused the login: it does not take the password{hint}"
+                    ),
                 )
             }
             ErrorKind::Auth => Error::new(
                 ErrorKind::Auth,
                 format!(
-                    "redis at {endpoint} refused the login: {}",
+                    "redis at {endpoint} refused the login: {}{hint}",
                     harmless(error, login)
                 ),
             ),
@@ -337,6 +365,12 @@ fn lacks_resp3(error: &RedisError) -> bool {
         || error
             .detail()
             .is_some_and(|detail| detail.to_ascii_lowercase().starts_with("unknown command"))
+}
+
+/// Whether the server refused the login itself, not a right or a command.
+pub(crate) fn refuses_login(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::AuthenticationFailed
+        || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
 }
 
 /// What the server said, without what it may have quoted of the login.

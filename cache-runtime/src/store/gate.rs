@@ -7,11 +7,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
+
+use tokio::sync::Notify;
 
 use super::redis::RedisStore;
 use crate::{
@@ -145,7 +147,8 @@ impl Gate {
         });
         if let Some(number) = number {
             // A weak reference: a cache that nobody has any more needs no probe.
-            drop(runtime.spawn(probe(Arc::downgrade(store), number)));
+            let good_news = Arc::clone(store.connector().good_news());
+            drop(runtime.spawn(probe(Arc::downgrade(store), good_news, number)));
         }
     }
 
@@ -175,7 +178,7 @@ impl Gate {
     }
 }
 
-async fn probe(store: std::sync::Weak<RedisStore>, number: u64) {
+async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
     loop {
         let Some(pause) = store
             .upgrade()
@@ -183,7 +186,8 @@ async fn probe(store: std::sync::Weak<RedisStore>, number: u64) {
         else {
             return;
         };
-        tokio::time::sleep(pause).await;
+        // Either way Redis is asked.
+        let _news = tokio::time::timeout(pause, good_news.notified()).await;
         let Some(store) = store.upgrade() else { return };
         match store.probe().await {
             Ok(()) => {

@@ -4,6 +4,11 @@
 //! waits for that task, and never longer than its own deadline. A connection belongs to the runtime
 //! of its task, so a runtime that ends, or that nobody drives, takes no other one's connection with
 //! it. A call that finds the connection gone starts the next task.
+//!
+//! When there is a newer login, the task makes another connection with it, and hands that out from
+//! then on ([`renewal`]); what was sent on the old one is still answered there.
+
+mod renewal;
 
 use std::{
     net::Ipv4Addr,
@@ -21,13 +26,15 @@ use tokio::{
     runtime::{Handle, Id},
     sync::watch,
     task::AbortHandle,
+    time::timeout,
 };
 
 use super::{
-    connect::{Connector, Pulse},
+    connect::{Connector, Driver, Pulse},
     redis::RedisStore,
 };
 use crate::{
+    auth::Pass,
     error::{Error, ErrorKind},
     sharded::lock,
     shared_read::SharedReads,
@@ -78,6 +85,86 @@ pub(crate) struct Live {
     pub(crate) number: u64,
     /// The scripts that were sent by their text, a bit each.
     pub(crate) scripts: Arc<AtomicU8>,
+    /// What it is logged in with.
+    pub(crate) pass: Pass,
+    /// Whether another connection could not take its place: see [`Live::pin`].
+    pinned: Arc<AtomicBool>,
+}
+
+impl Live {
+    fn new(made: Made, number: u64) -> (Self, Driver) {
+        let Made {
+            connection,
+            driver,
+            pulse,
+            pass,
+        } = made;
+        let live = Self {
+            connection,
+            pulse,
+            number,
+            scripts: Arc::default(),
+            pass,
+            pinned: Arc::default(),
+        };
+        (live, driver)
+    }
+
+    /// Marks that the server keeps something for this very connection: subscriptions, or the keys
+    /// that it tracks.
+    pub(crate) fn pin(&self) {
+        self.pinned.store(true, Ordering::Relaxed);
+    }
+
+    fn is_pinned(&self) -> bool {
+        self.pinned.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection that was just made, and the pass that the server took.
+struct Made {
+    connection: MultiplexedConnection,
+    driver: Driver,
+    pulse: Arc<Pulse>,
+    pass: Pass,
+}
+
+impl Made {
+    /// Makes a connection that is logged in with `pass`.
+    async fn with(connector: &Connector, pass: Pass) -> Result<Self, Error> {
+        let pulse = Arc::new(Pulse::new());
+        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse)));
+        let (connection, driver) = connecting.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Connect,
+                "redis took the connection, but did not answer",
+            ))
+        })?;
+        Ok(Self {
+            connection,
+            driver,
+            pulse,
+            pass,
+        })
+    }
+
+    /// Makes a connection that is logged in with the pass of the day.
+    ///
+    /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
+    async fn new(connector: &Connector) -> Result<Self, Error> {
+        let pass = connector.auth().pass().await?;
+        let error = match Self::with(connector, pass.clone()).await {
+            Ok(made) => return Ok(made),
+            Err(error) => error,
+        };
+        if error.is_auth() {
+            let next = connector.auth().pass().await?;
+            if next.is_other_than(&pass) {
+                return Self::with(connector, next).await;
+            }
+        }
+        Err(error)
+    }
 }
 
 impl Link {
@@ -176,6 +263,15 @@ impl Link {
         }
     }
 
+    /// The server answered `NOAUTH` on connection `number`.
+    pub(crate) fn not_logged_in(&self, store: &RedisStore, number: u64) {
+        if let State::Up(live) = &*self.state.borrow()
+            && live.number == number
+        {
+            store.connector().auth().refused(&live.pass);
+        }
+    }
+
     fn connect(&self, store: &Arc<RedisStore>, number: u64) {
         // Made here: a task that ends before its first poll drops its arguments, and nothing else.
         let gone = GoneOnDrop {
@@ -256,34 +352,21 @@ async fn drive(
     store: Weak<RedisStore>,
     connector: Arc<Connector>,
     // Dropped with the task, also where the runtime ends under it.
-    gone: GoneOnDrop,
+    mut gone: GoneOnDrop,
 ) {
-    let GoneOnDrop { state, number } = &gone;
-    let number = *number;
-    let pulse = Arc::new(Pulse::new());
-    let connecting = tokio::time::timeout(LONGEST, connector.connect(Arc::clone(&pulse)));
-    let connected = connecting.await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Connect,
-            "redis took the connection, but did not answer",
-        ))
-    });
-    match connected {
-        Ok((connection, driver)) => {
+    let number = gone.number;
+    match Made::new(&connector).await {
+        Ok(made) => {
             tracing::debug!(number, "connected to redis");
-            let live = Live {
-                connection,
-                pulse,
-                number,
-                scripts: Arc::default(),
-            };
-            settle(state, number, State::Up(live));
-            driver.await;
-            tracing::debug!(number, "lost the connection to redis");
+            let (live, driver) = Live::new(made, number);
+            settle(&gone.state, number, State::Up(live.clone()));
+            connector.good_news().notify_waiters();
+            renewal::drive(&store, &connector, live, driver, &mut gone).await;
+            tracing::debug!(number = gone.number, "lost the connection to redis");
         }
         Err(error) => {
             tracing::debug!(%error, cause = error.cause(), "no connection to redis");
-            settle(state, number, State::Failed(error.clone()));
+            settle(&gone.state, number, State::Failed(error.clone()));
             if let Some(store) = store.upgrade() {
                 store.gate().connection_failed(&store, &error);
             }
@@ -310,6 +393,23 @@ fn lost() -> Error {
 struct GoneOnDrop {
     state: Arc<watch::Sender<State>>,
     number: u64,
+}
+
+impl GoneOnDrop {
+    /// Hands out `next` from now on, unless somebody took the connection away meanwhile.
+    fn replace(&mut self, next: &Live) -> bool {
+        let mine = self.state.send_if_modified(|state| {
+            let mine = matches!(state, State::Up(live) if live.number == self.number);
+            if mine {
+                *state = State::Up(next.clone());
+            }
+            mine
+        });
+        if mine {
+            self.number = next.number;
+        }
+        mine
+    }
 }
 
 impl Drop for GoneOnDrop {
@@ -445,7 +545,7 @@ mod tests {
         lock(&link.task).take().unwrap().abort();
         let mut states = link.state.subscribe();
         let gone = states.wait_for(|state| matches!(state, State::Gone));
-        tokio::time::timeout(Duration::from_secs(5), gone)
+        timeout(Duration::from_secs(5), gone)
             .await
             .expect("the link waits for a task that never ran")
             .unwrap();

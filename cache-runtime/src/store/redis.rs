@@ -93,6 +93,7 @@ impl RedisStore {
 
     /// Ends every connection, for good.
     pub(crate) fn close(&self) {
+        self.connector.auth().close();
         self.links.close();
         self.own_links.close();
     }
@@ -235,6 +236,7 @@ impl RedisStore {
         loop {
             let first = broken.is_none();
             let since = Instant::now();
+            self.connector.auth().tend(since);
             let live = match link.live(self, broken, deadline).await {
                 Ok(live) => live,
                 Err(error) => {
@@ -267,6 +269,9 @@ impl RedisStore {
                 }
             };
             let failure = Failure::of(&error);
+            if error.code() == Some("NOAUTH") {
+                link.not_logged_in(self, number);
+            }
             let again = match failure {
                 Failure::Broken => repeat == Repeat::Safe,
                 Failure::NotExecutedHere => first && link.replaces(number),
@@ -344,11 +349,16 @@ impl RedisStore {
     }
 
     /// The present runtime's connection, for commands of the user's own.
-    pub(crate) async fn live(self: &Arc<Self>) -> Result<Live, Error> {
-        self.own_links
-            .present()?
-            .live(self, None, Instant::now() + self.timeout)
-            .await
+    ///
+    /// `broken`: the number of the one that is of no more use.
+    pub(crate) async fn own_live(self: &Arc<Self>, broken: Option<u64>) -> Result<Live, Error> {
+        let link = self.own_links.present()?;
+        let now = Instant::now();
+        self.connector.auth().tend(now);
+        if let Some(number) = broken {
+            link.not_logged_in(self, number);
+        }
+        link.live(self, broken, now + self.timeout).await
     }
 }
 

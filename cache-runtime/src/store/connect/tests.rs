@@ -79,7 +79,10 @@ fn password(username: Option<&str>, password: &str) -> Auth {
 async fn connect(endpoint: Endpoint) -> Result<MultiplexedConnection, Error> {
     // Spawned, as its users do: the future must be `Send`.
     let connector = Connector::new(endpoint)?;
-    let connecting = tokio::spawn(async move { connector.connect(Arc::new(Pulse::new())).await });
+    let connecting = tokio::spawn(async move {
+        let pass = connector.auth().pass().await?;
+        connector.connect(&pass, Arc::new(Pulse::new())).await
+    });
     let (connection, driver) = connecting.await.expect("connecting does not panic")?;
     tokio::spawn(driver);
     Ok(connection)
@@ -275,7 +278,10 @@ async fn every_byte_ends_the_silence() {
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     pulse.asked();
     assert!(pulse.silent_since().is_some());
-    let (mut connection, driver) = connector.connect(Arc::clone(&pulse)).await.unwrap();
+    let (mut connection, driver) = connector
+        .connect(&Pass::None, Arc::clone(&pulse))
+        .await
+        .unwrap();
     tokio::spawn(driver);
     assert_eq!(pulse.silent_since(), None, "the server's greeting counts");
     pulse.asked();

@@ -1,0 +1,552 @@
+//! The token in hand, and the one task that renews it.
+//!
+//! The one rule: **whoever needs a token takes the one in hand; only the task asks for the next.** So the
+//! identity provider hears one question at a time, however many connections there are. The task lives on
+//! a runtime, and runtimes end or stop being driven, so it has a lease: whoever comes after the lease
+//! ran out starts another one on its own runtime.
+//!
+//! A token is replaced, never taken away: until there is another one it is offered, also when it has
+//! expired by this machine's clock, for it is the server who judges.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore, SemaphorePermit, watch},
+    task::AbortHandle,
+    time::timeout,
+};
+
+use super::{
+    claims,
+    credential::{Credentials, Denied, Granted},
+    schedule::{LOOK, Life, Next, Now, Schedule},
+};
+use crate::{
+    config::{EntraLogin, Login, Secret},
+    error::{Error, ErrorKind},
+    sharded::lock,
+    stats::TokenStats,
+};
+
+/// What one question to the identity provider may take in all; each credential has a bound of its own.
+const LONGEST_ASK: Duration = Duration::from_secs(75);
+/// How much later than planned the task may act before another one takes over.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection that is being made waits for a token.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// A token that the identity provider gave, and the user that it makes.
+pub(crate) struct AccessToken {
+    /// Tells this token from the next one.
+    number: u64,
+    login: Login,
+    life: Life,
+}
+
+impl AccessToken {
+    pub(super) fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// How long it is good for.
+    pub(super) fn left(&self) -> Duration {
+        self.life.left(Now::read())
+    }
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            number,
+            login,
+            life,
+        } = self;
+        f.debug_struct("AccessToken")
+            .field("number", number)
+            .field("login", login)
+            .field("life", life)
+            .finish()
+    }
+}
+
+/// The tokens of one cache, one after the other.
+pub(crate) struct Tokens {
+    settings: EntraLogin,
+    /// Told of each new token.
+    good_news: Arc<Notify>,
+    state: watch::Sender<State>,
+    /// Locked before `state` changes, where both do.
+    schedule: Mutex<Schedule>,
+    task: Mutex<Task>,
+    /// Until when the task is believed to live, in milliseconds from `born`.
+    lease: AtomicU64,
+    born: Instant,
+    /// Wakes the task, because the schedule has changed.
+    wake: Arc<Notify>,
+    /// As they were made, before any was tried.
+    spare: Credentials,
+    /// One connection at a time moves to a new token.
+    turns: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    token: Option<Arc<AccessToken>>,
+    /// The last one that the server took.
+    accepted: Option<Arc<AccessToken>>,
+    /// Why the last question brought no token.
+    denied: Option<Error>,
+    /// Whether the server refused the token in hand.
+    refused: bool,
+    /// Whether the provider is being asked, or will be as soon as the task runs.
+    asking: bool,
+    credential: Option<&'static str>,
+    refreshes: u64,
+    failures: u64,
+    last_error: Option<ErrorKind>,
+}
+
+impl State {
+    /// Whether a connection that is being made has nothing to wait for.
+    fn is_settled(&self) -> bool {
+        match &self.token {
+            Some(_) => !(self.refused && self.asking),
+            None => self.denied.is_some(),
+        }
+    }
+
+    fn holds(&self, token: &AccessToken) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|held| held.number == token.number)
+    }
+
+    fn fail(&mut self, kind: ErrorKind) {
+        self.failures += 1;
+        self.last_error = Some(kind);
+    }
+}
+
+struct Task {
+    /// Which task is the present one.
+    number: u64,
+    abort: Option<AbortHandle>,
+    /// Here unless the task is asking.
+    credentials: Option<Credentials>,
+    closed: bool,
+}
+
+impl Tokens {
+    /// Reads the environment where there is no credential in the settings; asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`].
+    pub(super) fn new(settings: EntraLogin, good_news: Arc<Notify>) -> Result<Self, Error> {
+        let scope = settings.scope.clone();
+        let credentials = match &settings.credential {
+            Some(credential) => Credentials::own(credential.clone(), scope),
+            None => Credentials::from_environment(scope)?,
+        };
+        Ok(Self {
+            spare: credentials.clone(),
+            schedule: Mutex::new(Schedule::new(settings.margin)),
+            settings,
+            good_news,
+            state: watch::Sender::default(),
+            task: Mutex::new(Task {
+                number: 0,
+                abort: None,
+                credentials: Some(credentials),
+                closed: false,
+            }),
+            lease: AtomicU64::new(0),
+            born: Instant::now(),
+            wake: Arc::default(),
+            turns: Semaphore::new(1),
+        })
+    }
+
+    /// The token in hand; where there is none, or the server refused it, the next one.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<AccessToken>, Error> {
+        self.tend(Instant::now());
+        let mut states = self.state.subscribe();
+        // Past the time, or where the sender has gone: as it is.
+        let _settled = timeout(LONGEST_WAIT, states.wait_for(State::is_settled)).await;
+        let state = self.state.borrow();
+        // One that still lives, while the server refuses the next.
+        let proved = state.accepted.as_ref().filter(|_| state.refused);
+        if let Some(token) = proved.filter(|token| !token.left().is_zero()) {
+            return Ok(Arc::clone(token));
+        }
+        match (&state.token, &state.denied) {
+            (Some(token), _) => Ok(Arc::clone(token)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Err(Error::new(
+                ErrorKind::Timeout,
+                "no Entra ID token yet: the identity provider has not answered",
+            )),
+        }
+    }
+
+    /// A token that came after `token`.
+    pub(super) async fn newer(&self, token: &AccessToken) -> Arc<AccessToken> {
+        let mut states = self.state.subscribe();
+        let newer = |state: &State| {
+            let held = state.token.as_ref()?;
+            (held.number > token.number).then(|| Arc::clone(held))
+        };
+        loop {
+            if let Some(token) = newer(&states.borrow_and_update()) {
+                return token;
+            }
+            states
+                .changed()
+                .await
+                .expect("the sender is borrowed with `self`");
+        }
+    }
+
+    /// Connections move one after the other; one that would be late by that does not wait.
+    pub(super) async fn turn(&self, token: &AccessToken) -> Option<SemaphorePermit<'_>> {
+        let left = token.life.move_within(Now::read());
+        // Never closed.
+        timeout(left, self.turns.acquire()).await.ok()?.ok()
+    }
+
+    /// The server took `token`.
+    pub(super) fn accepted(&self, token: &Arc<AccessToken>) {
+        let mut schedule = lock(&self.schedule);
+        self.state.send_if_modified(|state| {
+            if state.holds(token) {
+                schedule.accepted();
+                state.refused = false;
+                state.accepted = Some(Arc::clone(token));
+            }
+            // Nobody waits for that.
+            false
+        });
+    }
+
+    /// The server refused `token`.
+    pub(super) fn refused(&self, token: &AccessToken) {
+        let mut schedule = lock(&self.schedule);
+        let news = self.state.send_if_modified(|state| {
+            let news = state.holds(token) && !state.refused;
+            if news {
+                state.refused = true;
+                state.fail(ErrorKind::Auth);
+                let now = Now::read();
+                schedule.refused(now, fastrand::f64());
+                // Said here, so that nobody takes the refused token before the task wakes up.
+                state.asking |= matches!(schedule.next(now), Next::Ask { .. });
+            }
+            news
+        });
+        drop(schedule);
+        if news {
+            tracing::warn!(
+                user = token.login.username,
+                age = ?token.life.age(Now::read()),
+                "redis refused the Entra ID token"
+            );
+            self.wake.notify_one();
+        }
+    }
+
+    /// Starts a task on the present runtime, unless one lives.
+    pub(super) fn tend(self: &Arc<Self>, now: Instant) {
+        if self.since_born(now) < self.lease.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let mut task = lock(&self.task);
+        if task.closed || self.since_born(now) < self.lease.load(Ordering::Relaxed) {
+            return;
+        }
+        task.number += 1;
+        self.extend_lease(PATIENCE);
+        // A weak reference: the task ends with the cache.
+        let refreshing = runtime.spawn(refresh(
+            Arc::downgrade(self),
+            task.number,
+            Arc::clone(&self.wake),
+        ));
+        if let Some(previous) = task.abort.replace(refreshing.abort_handle()) {
+            previous.abort();
+        }
+    }
+
+    pub(super) fn close(&self) {
+        let mut task = lock(&self.task);
+        task.closed = true;
+        if let Some(task) = task.abort.take() {
+            task.abort();
+        }
+    }
+
+    pub(super) fn stats(&self) -> TokenStats {
+        let state = self.state.borrow();
+        let now = Now::read();
+        let token = state.token.as_ref();
+        TokenStats {
+            credential: state.credential,
+            user: token.and_then(|token| token.login.username.clone()),
+            age: token.map(|token| token.life.age(now)),
+            expires_in: token.map(|token| token.life.left(now)),
+            refreshes: state.refreshes,
+            failures: state.failures,
+            last_error: state.last_error,
+        }
+    }
+
+    /// What task `number` is to do; `None` if it is not the present one.
+    fn next(&self, number: u64) -> Option<Next> {
+        let task = lock(&self.task);
+        if task.number != number || task.closed {
+            return None;
+        }
+        let next = lock(&self.schedule).next(Now::read());
+        self.extend_lease(match next {
+            Next::Ask { .. } => LONGEST_ASK,
+            Next::Wait(_) => LOOK,
+        });
+        Some(next)
+    }
+
+    /// Task `number` begins to ask.
+    fn begin(self: &Arc<Self>, number: u64, fresh: bool) -> Option<Asking> {
+        let mut task = lock(&self.task);
+        if task.number != number {
+            return None;
+        }
+        // Not there if it is with a task that nobody drives any more.
+        let credentials = task.credentials.take();
+        self.state.send_modify(|state| state.asking = true);
+        Some(Asking {
+            tokens: Arc::downgrade(self),
+            number,
+            credentials: Some(credentials.unwrap_or_else(|| self.spare.clone())),
+            fresh,
+        })
+    }
+
+    /// What came of the question.
+    fn settle(&self, answer: Result<Granted, Denied>, credential: Option<&'static str>) {
+        match answer {
+            Ok(granted) => self.granted(granted, credential),
+            Err(denied) => self.denied(&denied, credential),
+        }
+    }
+
+    fn granted(&self, granted: Granted, credential: Option<&'static str>) {
+        let Granted { token, expires } = granted;
+        let mut schedule = lock(&self.schedule);
+        let now = Now::read();
+        let again =
+            (self.state.borrow().token.as_ref()).is_some_and(|held| held.login.password == token);
+        let taken = schedule.granted(now, expires, again, fastrand::f64());
+        // The schedule has the life of what it took.
+        let life = schedule.life().filter(|_| taken);
+        let mut user = None;
+        self.state.send_modify(|state| {
+            state.asking = false;
+            state.credential = credential;
+            state.denied = None;
+            if !taken {
+                state.fail(ErrorKind::Identity);
+            }
+            if let Some(life) = life {
+                let token = self.token(token, life, state.token.as_deref());
+                user.clone_from(&token.login.username);
+                state.token = Some(Arc::new(token));
+                state.refused = false;
+                state.refreshes += 1;
+            }
+        });
+        drop(schedule);
+        let expires_in = expires.duration_since(now.wall).unwrap_or_default();
+        if taken {
+            tracing::info!(credential, user, ?expires_in, "got an Entra ID token");
+            self.good_news.notify_waiters();
+        } else {
+            tracing::warn!(
+                credential,
+                again,
+                ?expires_in,
+                "the identity provider gave no better Entra ID token than the present one"
+            );
+        }
+    }
+
+    fn denied(&self, denied: &Denied, credential: Option<&'static str>) {
+        let Denied { error, retry_after } = denied;
+        let mut schedule = lock(&self.schedule);
+        let now = Now::read();
+        schedule.failed(now, *retry_after, fastrand::f64());
+        let (next, is_valid) = (schedule.next(now), schedule.is_valid(now));
+        self.state.send_modify(|state| {
+            state.asking = false;
+            state.fail(error.kind());
+            state.denied = Some(error.clone());
+        });
+        drop(schedule);
+        tracing::warn!(
+            %error,
+            cause = error.cause(),
+            credential,
+            ?next,
+            token_is_valid = is_valid,
+            "no new Entra ID token"
+        );
+    }
+
+    /// The token that takes the place of `held`.
+    fn token(&self, secret: Secret, life: Life, held: Option<&AccessToken>) -> AccessToken {
+        let number = match held {
+            // Its life is judged anew, which is no reason to log in again.
+            Some(held) if held.login.password == secret => held.number,
+            Some(held) => held.number + 1,
+            None => 0,
+        };
+        let named = self.settings.username.clone();
+        let username = named.or_else(|| claims::object_id(secret.expose()));
+        AccessToken {
+            number,
+            login: Login {
+                // A token that cannot be read names nobody.
+                username: Some(username.unwrap_or_else(|| "default".to_owned())),
+                password: secret,
+            },
+            life,
+        }
+    }
+
+    fn since_born(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.born).as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn extend_lease(&self, planned: Duration) {
+        let lease = self.since_born(Instant::now() + planned + PATIENCE);
+        self.lease.store(lease, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("settings", &self.settings)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The task. It holds no cache while it waits, be it for the time or for an answer.
+async fn refresh(tokens: Weak<Tokens>, number: u64, wake: Arc<Notify>) {
+    let _ended = Ended {
+        tokens: Weak::clone(&tokens),
+        number,
+    };
+    loop {
+        let Some(next) = tokens.upgrade().and_then(|tokens| tokens.next(number)) else {
+            return;
+        };
+        match next {
+            Next::Wait(pause) => {
+                // Either way the clocks are looked at again.
+                let _woken = timeout(pause, wake.notified()).await;
+            }
+            Next::Ask { fresh } => {
+                let asking = tokens
+                    .upgrade()
+                    .and_then(|tokens| tokens.begin(number, fresh));
+                let Some(asking) = asking else { return };
+                asking.ask().await;
+            }
+        }
+    }
+}
+
+/// Says that the task has ended, so that the next caller starts another one at once.
+struct Ended {
+    tokens: Weak<Tokens>,
+    number: u64,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if let Some(tokens) = self.tokens.upgrade()
+            && lock(&tokens.task).number == self.number
+        {
+            tokens.lease.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// One question to the provider; dropped with the task, it gives back what it took.
+struct Asking {
+    tokens: Weak<Tokens>,
+    number: u64,
+    /// Taken when this is dropped.
+    credentials: Option<Credentials>,
+    fresh: bool,
+}
+
+impl Asking {
+    async fn ask(mut self) {
+        let Some(credentials) = &mut self.credentials else {
+            return;
+        };
+        let answer = timeout(LONGEST_ASK, credentials.token(self.fresh)).await;
+        let answer = answer.unwrap_or_else(|_| {
+            Err(Denied {
+                error: Error::new(
+                    ErrorKind::Timeout,
+                    "the identity provider did not answer in time",
+                ),
+                retry_after: None,
+            })
+        });
+        let credential = credentials.name();
+        let Some(tokens) = self.tokens.upgrade() else {
+            return;
+        };
+        // Another task may have taken over from one that was not driven for long; its word counts.
+        if lock(&tokens.task).number == self.number {
+            tokens.settle(answer, credential);
+        }
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let Some(tokens) = self.tokens.upgrade() else {
+            return;
+        };
+        let mut task = lock(&tokens.task);
+        if task.number == self.number {
+            tokens
+                .state
+                .send_if_modified(|state| std::mem::take(&mut state.asking));
+        }
+        if task.credentials.is_none() {
+            task.credentials = self.credentials.take();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! How a connection moves to a newer login while calls go on.
+//!
+//! The one rule: **a new pass is first proved as the login of a new connection.** That one then takes
+//! the place of the old one, which is closed once everything that was sent on it is answered. Nothing
+//! that may be refused is ever sent on a connection that others wait on: redis-server 8.2 can lose the
+//! reply to a refused `AUTH` there, and every later reply then reaches the wrong caller
+//! (<https://github.com/redis/redis/issues/15640>).
+//!
+//! A connection for which the server keeps something, which a new one would lack, is logged in again in
+//! place, with the pass that was proved; whatever but `OK` comes back, it is closed.
+//!
+//! A pass that the server refuses, or that it cannot be asked about, changes nothing for the connection
+//! that stands.
+
+use std::{sync::Weak, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{GoneOnDrop, LONGEST, Live, Made, State};
+use crate::{
+    auth::Pass,
+    store::{
+        connect::{Connector, Driver},
+        redis::RedisStore,
+    },
+};
+
+/// Between two attempts to move to a pass; doubled each time, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Drives a connection, and those that take its place, until the last one is lost.
+pub(super) async fn drive(
+    store: &Weak<RedisStore>,
+    connector: &Connector,
+    mut live: Live,
+    mut driver: Driver,
+    gone: &mut GoneOnDrop,
+) {
+    loop {
+        let proved = tokio::select! {
+            // First, so that a connection that is lost is not renewed.
+            biased;
+            () = &mut driver => return,
+            proved = prove(connector, &live.pass) => proved,
+        };
+        if live.is_pinned() {
+            let pass = proved.pass.clone();
+            // It has served.
+            drop(proved);
+            let again = tokio::select! {
+                biased;
+                () = &mut driver => return,
+                again = log_in_again(&live, &pass) => again,
+            };
+            if !again {
+                tracing::warn!(
+                    number = live.number,
+                    "redis did not take the new login of a connection"
+                );
+                return;
+            }
+            live.pass = pass;
+            if !gone.replace(&live) {
+                return;
+            }
+        } else {
+            let Some(number) = store.upgrade().map(|store| store.next_connection()) else {
+                return;
+            };
+            let (next, next_driver) = Live::new(proved, number);
+            if !gone.replace(&next) {
+                return;
+            }
+            tracing::debug!(
+                from = live.number,
+                to = number,
+                "a connection with the new login takes over"
+            );
+            let old = std::mem::replace(&mut driver, next_driver);
+            let longest = time_to_drain(&live.pass);
+            live = next;
+            drain(old, longest, gone);
+        }
+    }
+}
+
+/// Waits for a newer pass, and proves it: a new connection, logged in with it.
+async fn prove(connector: &Connector, present: &Pass) -> Made {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let pass = connector.auth().newer(present).await;
+        let turn = connector.auth().turn(&pass).await;
+        match Made::with(connector, pass.clone()).await {
+            Ok(made) => return made,
+            Err(error) => {
+                tracing::debug!(%error, cause = error.cause(), "no connection with the new login yet");
+            }
+        }
+        drop(turn);
+        // Somebody may have a better one before the time is up.
+        let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let _better = timeout(jittered, connector.auth().newer(&pass)).await;
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// `AUTH` on a connection that others use. Whether the server said `OK`, in time.
+async fn log_in_again(live: &Live, pass: &Pass) -> bool {
+    let Some(login) = pass.login() else {
+        return true;
+    };
+    let mut auth = redis::cmd("AUTH");
+    if let Some(username) = &login.username {
+        auth.arg(username);
+    }
+    auth.arg(login.password.expose());
+    let mut connection = live.connection.clone();
+    let answer = timeout(LONGEST, auth.query_async::<redis::Value>(&mut connection)).await;
+    matches!(answer, Ok(Ok(redis::Value::Okay)))
+}
+
+/// How long the answers to what was sent may take: as long as the server lets the old login live.
+fn time_to_drain(pass: &Pass) -> Duration {
+    pass.left().unwrap_or_default().max(LONGEST)
+}
+
+/// Drives a connection that has been replaced until everything that was sent on it is answered.
+fn drain(driver: Driver, longest: Duration, gone: &GoneOnDrop) {
+    let mut states = gone.state.subscribe();
+    drop(tokio::spawn(async move {
+        tokio::select! {
+            // Ends when nobody can send any more and nobody waits.
+            _ = timeout(longest, driver) => {}
+            // The cache was shut down, or there is no link any more.
+            _ = states.wait_for(|state| matches!(state, State::Closed)) => {}
+        }
+    }));
+}
