@@ -63,6 +63,13 @@ pub(crate) fn installed() -> Option<Cache> {
     }
 }
 
+/// A cache of what the environment says, and whether that is the in-process store.
+fn made() -> Result<(Cache, bool), Error> {
+    let config = Config::from_environment(|name| std::env::var_os(name))?;
+    let in_process = matches!(config.place, Place::Memory);
+    Ok((Cache::new(config)?, in_process))
+}
+
 /// The global cache, made from the environment at the first use.
 pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     if let Some(cache) = &*INSTALLED.load() {
@@ -75,10 +82,9 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
-    let config = Config::from_environment(|name| std::env::var_os(name))
+    let (cache, in_process) = made()
+        // Set while `making` is held, and nowhere else.
         .inspect_err(|error| drop(UNUSABLE.set(error.clone())))?;
-    let in_process = matches!(config.place, Place::Memory);
-    let cache = Cache::new(config)?;
     INSTALLED.store(Some(cache.clone().into()));
     // A subscriber may call a cached function.
     drop(making);
