@@ -115,10 +115,19 @@ struct State {
 }
 
 impl State {
+    /// What a connection that is made now logs in with, be it a token that the server refused before.
+    fn offered(&self) -> Option<&Arc<AccessToken>> {
+        let held = self.token.as_ref()?;
+        // One that still lives serves while the server refuses the next.
+        let proved = (self.accepted.as_ref())
+            .filter(|proved| self.refused && !self.holds(proved) && !proved.left().is_zero());
+        Some(proved.unwrap_or(held))
+    }
+
     /// Whether a connection that is being made has nothing to wait for.
     fn is_settled(&self) -> bool {
-        match &self.token {
-            Some(_) => !(self.refused && self.asking),
+        match self.offered() {
+            Some(token) => !(self.refused && self.asking && self.holds(token)),
             None => self.denied.is_some(),
         }
     }
@@ -182,12 +191,7 @@ impl Tokens {
         // Past the time, or where the sender has gone: as it is.
         let _settled = timeout(LONGEST_WAIT, states.wait_for(State::is_settled)).await;
         let state = self.state.borrow();
-        // One that still lives, while the server refuses the next.
-        let proved = state.accepted.as_ref().filter(|_| state.refused);
-        if let Some(token) = proved.filter(|token| !token.left().is_zero()) {
-            return Ok(Arc::clone(token));
-        }
-        match (&state.token, &state.denied) {
+        match (state.offered(), &state.denied) {
             (Some(token), _) => Ok(Arc::clone(token)),
             (None, Some(error)) => Err(error.clone()),
             (None, None) => Err(Error::new(
@@ -240,6 +244,9 @@ impl Tokens {
     pub(super) fn refused(&self, token: &AccessToken) {
         let mut schedule = lock(&self.schedule);
         let news = self.state.send_if_modified(|state| {
+            if (state.accepted.as_ref()).is_some_and(|proved| proved.number == token.number) {
+                state.accepted = None;
+            }
             let news = state.holds(token) && !state.refused;
             if news {
                 state.refused = true;
