@@ -289,7 +289,10 @@ impl Tokens {
             task.number,
             Arc::clone(&self.wake),
         ));
-        if let Some(previous) = task.abort.replace(refreshing.abort_handle()) {
+        let previous = task.abort.replace(refreshing.abort_handle());
+        // What a task drops may want the lock.
+        drop(task);
+        if let Some(previous) = previous {
             previous.abort();
         }
     }
@@ -297,8 +300,10 @@ impl Tokens {
     pub(super) fn close(&self) {
         let mut task = lock(&self.task);
         task.closed = true;
-        if let Some(task) = task.abort.take() {
-            task.abort();
+        let abort = task.abort.take();
+        drop(task);
+        if let Some(abort) = abort {
+            abort.abort();
         }
     }
 
