@@ -193,7 +193,7 @@ impl Schedule {
         Next::Wait(wait.min(end).min(LOOK))
     }
 
-    /// A token came. `again`: it is the one there was before. `draw` is in `[0, 1)`.
+    /// A token came. `again`: it is the present one. `draw` is in `[0, 1)`.
     ///
     /// `true` if it, or another life of it, takes the place of what there was. One that came expired
     /// does so too if nothing better is there: the server judges, and it may be our clock that is
@@ -309,7 +309,6 @@ impl Schedule {
     fn helped(&mut self, now: Now) {
         self.answered = Some(now.steady);
         self.failures = 0;
-        self.retry_after = Duration::ZERO;
     }
 
     /// How long the latest answer keeps us from asking again.
@@ -338,3 +337,6 @@ fn pause(count: u32, longest: Duration, draw: f64) -> Duration {
     let least = (whole / 2).max(LEAST_PAUSE);
     least + (whole - least).mul_f64(draw)
 }
+
+#[cfg(test)]
+mod tests;
