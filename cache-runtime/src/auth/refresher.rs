@@ -337,7 +337,7 @@ impl Tokens {
     }
 
     /// Task `number` begins to ask.
-    fn begin(self: &Arc<Self>, number: u64, fresh: bool) -> Option<Asking> {
+    fn begin(self: &Arc<Self>, number: u64) -> Option<Asking> {
         let mut task = lock(&self.task);
         if task.number != number {
             return None;
@@ -349,7 +349,6 @@ impl Tokens {
             tokens: Arc::downgrade(self),
             number,
             credentials: Some(credentials.unwrap_or_else(|| self.spare.clone())),
-            fresh,
         })
     }
 
@@ -484,10 +483,8 @@ async fn refresh(tokens: Weak<Tokens>, number: u64, wake: Arc<Notify>) {
                 // Either way the clocks are looked at again.
                 let _woken = timeout(pause, wake.notified()).await;
             }
-            Next::Ask { fresh } => {
-                let asking = tokens
-                    .upgrade()
-                    .and_then(|tokens| tokens.begin(number, fresh));
+            Next::Ask { .. } => {
+                let asking = tokens.upgrade().and_then(|tokens| tokens.begin(number));
                 let Some(asking) = asking else { return };
                 asking.ask().await;
             }
@@ -517,7 +514,6 @@ struct Asking {
     number: u64,
     /// Taken when this is dropped.
     credentials: Option<Credentials>,
-    fresh: bool,
 }
 
 impl Asking {
@@ -525,7 +521,7 @@ impl Asking {
         let Some(credentials) = &mut self.credentials else {
             return;
         };
-        let answer = timeout(LONGEST_ASK, credentials.token(self.fresh)).await;
+        let answer = timeout(LONGEST_ASK, credentials.token()).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(Denied {
                 error: Error::new(

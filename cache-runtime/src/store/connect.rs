@@ -318,18 +318,26 @@ async fn tls_client(tls: &crate::config::Tls) -> Result<Arc<rustls::ClientConfig
                 )
             })??,
     };
+    client_trusting(authorities).map(Arc::new)
+}
+
+/// The settings of a client that takes certificates from these authorities.
+#[cfg(feature = "tls")]
+pub(crate) fn client_trusting(
+    authorities: Arc<rustls::RootCertStore>,
+) -> Result<rustls::ClientConfig, Error> {
     // The provider is named, because the process-wide default may be absent or another's choice.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
+    Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::with_source(ErrorKind::Connect, "no TLS version to offer", error))?
         .with_root_certificates(authorities)
-        .with_no_client_auth();
-    Ok(Arc::new(client))
+        .with_no_client_auth())
 }
 
+/// The authorities that the system trusts. Blocks, because it reads files.
 #[cfg(feature = "tls")]
-fn system_authorities() -> Result<Arc<rustls::RootCertStore>, Error> {
+pub(crate) fn system_authorities() -> Result<Arc<rustls::RootCertStore>, Error> {
     let found = rustls_native_certs::load_native_certs();
     let mut authorities = rustls::RootCertStore::empty();
     // A system's store may hold certificates that rustls cannot use; the others serve.

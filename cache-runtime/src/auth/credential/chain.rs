@@ -1,0 +1,208 @@
+//! The credentials that may give a token.
+//!
+//! The rule: they are asked in order until one gives a token, and from then on that one alone. Each
+//! attempt is bounded in time, so that none stalls the rest, and none is repeated here: when to ask again is
+//! the schedule's to say.
+
+use std::{
+    fmt,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::FutureExt as _;
+
+use super::{
+    failure::Failure,
+    maker::Maker,
+    own::OwnCredential,
+    plan::{Candidate, Plan, Source},
+    redact::harmless,
+};
+use crate::{
+    config::Secret,
+    error::{Error, ErrorKind},
+};
+
+/// How long one credential may take. Entra answers within a second; `az` starts for several, and the SDKs
+/// give it these ten.
+const ATTEMPT: Duration = Duration::from_secs(10);
+
+/// A token as the provider gave it.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub(crate) token: Secret,
+    pub(crate) expires: SystemTime,
+}
+
+/// Why there is none.
+#[derive(Debug)]
+pub(crate) struct Denied {
+    pub(crate) error: Error,
+    /// How long the provider asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// The chain of credentials, or the user's own.
+#[derive(Clone)]
+pub(crate) struct Credentials {
+    scope: String,
+    plan: Arc<Plan>,
+    maker: Arc<Maker>,
+    /// The place of the one that served.
+    kept: Option<usize>,
+}
+
+impl Credentials {
+    /// The chain that the process environment means. Reads variables, and asks nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if `AZURE_TOKEN_CREDENTIALS` names no credential, or if a variable is not
+    /// UTF-8.
+    pub(crate) fn from_environment(scope: String) -> Result<Self, Error> {
+        Plan::from_environment(&|name| std::env::var_os(name)).map(|plan| Self::new(plan, scope))
+    }
+
+    /// The user's credential, alone.
+    pub(crate) fn own(credential: OwnCredential, scope: String) -> Self {
+        Self::new(Plan::own(credential), scope)
+    }
+
+    fn new(plan: Plan, scope: String) -> Self {
+        Self {
+            scope,
+            plan: Arc::new(plan),
+            maker: Arc::default(),
+            kept: None,
+        }
+    }
+
+    /// The credential in use, for people: its type's name in the SDKs; `None` until one has served.
+    pub(crate) fn name(&self) -> Option<&'static str> {
+        self.kept.map(|kept| self.plan.candidates[kept].name)
+    }
+
+    /// Asks for a token, each credential at most once.
+    ///
+    /// The chain's own credentials ask the provider every time; a user's may answer what it keeps.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the request, or the tool, that it waits for; nothing is lost.
+    pub(crate) async fn token(&mut self) -> Result<Granted, Denied> {
+        let mut attempts = Vec::new();
+        let places = match self.kept {
+            Some(kept) => kept..kept + 1,
+            None => 0..self.plan.candidates.len(),
+        };
+        for place in places {
+            let Candidate { name, source } = &self.plan.candidates[place];
+            let (was_tried, answer) = match source {
+                Ok(source) => (true, self.ask(source).await),
+                Err(why) => (false, Err(Failure::refused(why.clone()))),
+            };
+            match answer {
+                Ok(granted) => {
+                    if self.kept.is_none() {
+                        let before: Vec<_> =
+                            attempts.iter().map(|one: &Attempt| one.name).collect();
+                        tracing::info!(credential = name, ?before, "an Entra ID credential serves");
+                        self.kept = Some(place);
+                    }
+                    return Ok(granted);
+                }
+                Err(failure) => {
+                    tracing::debug!(credential = name, why = %failure.text, "no Entra ID token");
+                    attempts.push(Attempt {
+                        name,
+                        was_tried,
+                        failure,
+                    });
+                }
+            }
+        }
+        Err(denied(attempts))
+    }
+
+    /// Asks one credential. The failure's text has no secrets.
+    async fn ask(&self, source: &Source) -> Result<Granted, Failure> {
+        let mut sent = None;
+        let attempt = async {
+            let made = self.maker.make(source).await?;
+            sent = made.secret;
+            made.credential
+                .get_token(&[&self.scope], None)
+                .await
+                .map_err(|error| Failure::of(&error))
+        };
+        // A user's credential may panic; the others' clocks may overflow.
+        let attempt = AssertUnwindSafe(attempt).catch_unwind();
+        let answer = match tokio::time::timeout(ATTEMPT, attempt).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Failure::refused("it panicked")),
+            Err(_) => Err(Failure::new(
+                ErrorKind::Timeout,
+                format!("no answer within {} s", ATTEMPT.as_secs()),
+            )),
+        };
+        match answer {
+            // Entra's answers are read leniently: one without a token is an empty token.
+            Ok(token) if token.token.secret().is_empty() => Err(Failure::garbage()),
+            Ok(token) => Ok(Granted {
+                token: Secret::new(token.token.secret()),
+                expires: token.expires_on.into(),
+            }),
+            Err(failure) => Err(Failure {
+                text: harmless(&failure.text, self.plan.secrets.iter().chain(&sent)).into(),
+                ..failure
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("name", &self.name())
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One credential that gave no token.
+struct Attempt {
+    name: &'static str,
+    /// Whether it had what it needs.
+    was_tried: bool,
+    failure: Failure,
+}
+
+/// One error for all of them.
+fn denied(attempts: Vec<Attempt>) -> Denied {
+    let mut tried = attempts.iter().filter(|attempt| attempt.was_tried);
+    let kind = match (tried.next(), tried.next()) {
+        (Some(only), None) => only.failure.kind,
+        _ => ErrorKind::Identity,
+    };
+    let said: Vec<_> = attempts
+        .iter()
+        .map(|Attempt { name, failure, .. }| format!("{name}: {}", failure.text))
+        .collect();
+    let message = match &attempts[..] {
+        [Attempt { name, failure, .. }] => format!("no token from {name}: {}", failure.text),
+        _ => format!("no Entra ID credential gave a token: {}", said.join("; ")),
+    };
+    Denied {
+        error: Error::new(kind, message),
+        // None of them is asked before the last one may be.
+        retry_after: attempts
+            .iter()
+            .filter_map(|attempt| attempt.failure.retry_after)
+            .max(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! How a token is asked for over HTTP.
+//!
+//! The rules: one request is sent once, because when to ask again is decided elsewhere; only a success goes
+//! to the SDK, and all else becomes a [`Failure`], whose words the SDK's logs do not show. No connection
+//! is kept, because it would belong to the runtime that it was made on.
+
+use std::{sync::Arc, time::Duration};
+
+use azure_core::{
+    error::ErrorKind as AzureKind,
+    http::{
+        AsyncRawResponse, Body, HttpClient, Method, Request,
+        headers::{HeaderName, HeaderValue, Headers},
+    },
+};
+use reqwest::{Client, ClientBuilder, Response, header::HeaderMap, redirect};
+use rustls::RootCertStore;
+
+use super::{
+    failure::{Failure, causes},
+    plan::Endpoint,
+};
+use crate::{
+    error::ErrorKind,
+    store::connect::{client_trusting, system_authorities},
+};
+
+/// A token is a few KiB long; an answer without end is not read for ever.
+const ANSWER: usize = 1 << 20;
+
+/// Outside Azure nobody answers at the metadata service's address, and nobody refuses. Inside, it is on the
+/// same machine; the SDKs probe it with the same second.
+const METADATA_CONNECT: Duration = Duration::from_secs(1);
+
+/// A client for one kind of endpoint.
+#[derive(Debug, Clone)]
+pub(super) struct Wire(Client);
+
+impl Wire {
+    /// Asks Entra ID itself. Blocks, because it reads the certificates that the system trusts.
+    pub(super) fn to_entra() -> Result<Self, Failure> {
+        Self::new(authorities()?, |builder| builder)
+    }
+
+    /// Asks who answers for managed identities, who is near: no proxy stands between. Blocks as
+    /// [`to_entra`](Self::to_entra), if certificates are needed.
+    pub(super) fn to_managed_identity(endpoint: Endpoint) -> Result<Self, Failure> {
+        let (authorities, connect) = match endpoint {
+            Endpoint::Named { has_tls: true } => (authorities()?, None),
+            Endpoint::Named { has_tls: false } => (Arc::new(RootCertStore::empty()), None),
+            Endpoint::Metadata => (Arc::new(RootCertStore::empty()), Some(METADATA_CONNECT)),
+        };
+        Self::new(authorities, |builder| {
+            let builder = builder.no_proxy();
+            match connect {
+                Some(limit) => builder.connect_timeout(limit),
+                None => builder,
+            }
+        })
+    }
+
+    fn new(
+        authorities: Arc<RootCertStore>,
+        adjust: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    ) -> Result<Self, Failure> {
+        let tls = client_trusting(authorities).map_err(|_| no_client())?;
+        let builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .pool_max_idle_per_host(0);
+        adjust(builder).build().map(Self).map_err(|_| no_client())
+    }
+
+    async fn exchange(&self, request: &Request) -> Result<AsyncRawResponse, Failure> {
+        let mut answer = self.send(request).await?;
+        let status = answer.status();
+        let headers = text_headers(answer.headers());
+        let body = body(&mut answer).await;
+        if !status.is_success() {
+            // A body that breaks off says less, and the status says enough.
+            let body = body.unwrap_or_default();
+            return Err(Failure::answered(status.as_u16(), &headers, &body));
+        }
+        Ok(AsyncRawResponse::from_bytes(
+            status.as_u16().into(),
+            headers,
+            body?,
+        ))
+    }
+
+    async fn send(&self, request: &Request) -> Result<Response, Failure> {
+        let method = match request.method() {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            _ => {
+                return Err(Failure::refused(
+                    "the SDK sends a request of an unknown kind",
+                ));
+            }
+        };
+        let mut sent = self.0.request(method, request.url().clone());
+        for (name, value) in request.headers().iter() {
+            sent = sent.header(name.as_str(), value.as_str());
+        }
+        match request.body() {
+            Body::Bytes(bytes) => sent = sent.body(bytes.clone()),
+            Body::SeekableStream(_) => {
+                return Err(Failure::refused(
+                    "the SDK sends a request of an unknown kind",
+                ));
+            }
+        }
+        sent.send()
+            .await
+            .map_err(|error| unreachable(&error, request))
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Wire {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        self.exchange(request).await.map_err(|failure| {
+            // Of this kind the SDK repeats none, though its managed identity insists on retries.
+            azure_core::Error::with_error(AzureKind::Other, failure, "no token came")
+        })
+    }
+}
+
+fn no_client() -> Failure {
+    Failure::new(ErrorKind::Connect, "no HTTP client can be made")
+}
+
+fn authorities() -> Result<Arc<RootCertStore>, Failure> {
+    system_authorities().map_err(|_| {
+        Failure::new(
+            ErrorKind::Connect,
+            "this system has no certificate authorities; name a file of them in `SSL_CERT_FILE`",
+        )
+    })
+}
+
+/// Says who did not answer, and the deepest cause: what lies above it repeats the address.
+fn unreachable(error: &reqwest::Error, request: &Request) -> Failure {
+    let url = request.url();
+    let who = match (url.host_str(), url.port_or_known_default()) {
+        (Some(host), Some(port)) => format!("{host}:{port}"),
+        (Some(host), None) => host.to_owned(),
+        (None, _) => url.scheme().to_owned(),
+    };
+    let text = if error.is_timeout() {
+        format!("nobody answers at {who}")
+    } else {
+        match causes(error).skip(1).last() {
+            Some(cause) => format!("no answer from {who}: {cause}"),
+            None => format!("no answer from {who}"),
+        }
+    };
+    Failure::new(ErrorKind::Connect, text)
+}
+
+async fn body(answer: &mut Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    loop {
+        match answer.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(_) => return Err(Failure::new(ErrorKind::Connect, "the answer broke off")),
+        }
+        if body.len() > ANSWER {
+            return Err(Failure::garbage());
+        }
+    }
+}
+
+fn text_headers(map: &HeaderMap) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in map {
+        if let Ok(value) = value.to_str() {
+            headers.insert(
+                HeaderName::from(name.as_str().to_owned()),
+                HeaderValue::from(value.to_owned()),
+            );
+        }
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpListener,
+    thread::JoinHandle,
+};
+
+use azure_core::http::Url;
+
+use super::*;
+
+/// Answers one request with these bytes, and gives back what was asked.
+fn server(answer: impl Into<Vec<u8>>) -> (Url, JoinHandle<String>) {
+    let answer = answer.into();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/token?a=b", listener.local_addr().expect("bound"));
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut asked = Vec::new();
+        let mut chunk = [0; 1024];
+        while !asked.windows(4).any(|window| window == b"\r\n\r\n") {
+            let read = stream.read(&mut chunk).expect("a request");
+            asked.extend_from_slice(&chunk[..read]);
+        }
+        // Fails where the client has read enough.
+        let _ = stream.write_all(&answer);
+        String::from_utf8(asked).expect("text")
+    });
+    (url.parse().expect("an address"), asked)
+}
+
+async fn ask(url: Url) -> Result<AsyncRawResponse, Failure> {
+    let wire = Wire::to_managed_identity(Endpoint::Named { has_tls: false }).expect("a client");
+    let mut request = Request::new(url, Method::Get);
+    request.insert_header("x-identity-header", "s3cr3t");
+    let answer = wire.execute_request(&request).await;
+    answer.map_err(|error| {
+        let shown = format!("{error} {error:?}");
+        let failure = Failure::of(&error);
+        assert!(!shown.contains(&*failure.text), "a log shows {shown}");
+        failure
+    })
+}
+
+#[tokio::test]
+async fn a_success_is_handed_on() {
+    let (url, asked) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let answer = ask(url).await.expect("an answer");
+    assert_eq!(u16::from(answer.status()), 200);
+    let body = answer.into_body().collect().await.expect("a body");
+    assert_eq!(&body[..], b"ok");
+    let asked = asked.join().expect("a request");
+    assert!(asked.starts_with("GET /token?a=b HTTP/1.1\r\n"), "{asked}");
+    assert!(asked.contains("x-identity-header: s3cr3t\r\n"), "{asked}");
+}
+
+#[tokio::test]
+async fn a_refusal_is_read_and_not_handed_on() {
+    let body = r#"{"error_description":"slow down"}"#;
+    let (url, _) = server(format!(
+        "HTTP/1.1 429 Too Many\r\nretry-after: 7\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    let failure = ask(url).await.expect_err("a refusal");
+    assert_eq!(failure.kind, ErrorKind::Identity);
+    assert_eq!(failure.text, "status 429: slow down");
+    assert_eq!(failure.retry_after, Some(Duration::from_secs(7)));
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let (url, _) = server("HTTP/1.1 302 Found\r\nlocation: /b\r\ncontent-length: 0\r\n\r\n");
+    let failure = ask(url).await.expect_err("a redirect");
+    assert_eq!(failure.text, "status 302");
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let mut answer = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    answer.resize(ANSWER + 100_000, b'x');
+    let (url, _) = server(answer);
+    let failure = ask(url).await.expect_err("too long");
+    assert_eq!(failure.kind, ErrorKind::Decode);
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_no_answer() {
+    let (url, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nok");
+    let failure = ask(url).await.expect_err("half an answer");
+    assert_eq!(failure.kind, ErrorKind::Connect);
+    assert_eq!(failure.text, "the answer broke off");
+}
+
+#[tokio::test]
+async fn a_port_that_nobody_listens_on_is_named() {
+    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = port.local_addr().expect("bound");
+    drop(port);
+    let url = format!("http://{address}/").parse().expect("an address");
+    let failure = ask(url).await.expect_err("nobody");
+    assert_eq!(failure.kind, ErrorKind::Connect);
+    let start = format!("no answer from {address}: ");
+    assert!(failure.text.starts_with(&start), "{}", failure.text);
+    assert!(failure.text.contains("refused"), "{}", failure.text);
+}
+
+#[test]
+fn a_client_serves_on_a_second_runtime_when_the_first_is_gone() {
+    let wire = Wire::to_managed_identity(Endpoint::Named { has_tls: false }).expect("a client");
+    for _ in 0..2 {
+        let (url, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let answer = runtime
+            .expect("a runtime")
+            .block_on(wire.execute_request(&Request::new(url, Method::Get)));
+        assert!(answer.is_ok());
+    }
+}
