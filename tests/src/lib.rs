@@ -24,6 +24,7 @@ mod background;
 pub mod body;
 pub mod breaker;
 pub mod child;
+mod door;
 pub mod drop_at;
 pub mod logs;
 mod port;
@@ -31,6 +32,7 @@ pub mod proxy;
 pub mod redis_server;
 mod resp;
 pub mod stores;
+mod tls;
 pub mod wait;
 
 pub use body::Body;

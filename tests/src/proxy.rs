@@ -4,21 +4,22 @@
 //! behind a lost byte never arrives. A fault that a test asks for by a matcher hits one command: the first
 //! that matches after the call.
 
-mod accept;
 mod connection;
 mod fault;
 mod ledger;
 mod replies;
+mod shared;
 
 use std::fmt;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::accept::{Door, Shared};
 pub use self::fault::{Cut, Held};
 use self::fault::{CutState, Hold};
-use crate::port::Port;
+use self::shared::Shared;
+use crate::background;
+use crate::door::Door;
 use crate::redis_server::RedisServer;
 use crate::wait::{SOON, bounded};
 
@@ -57,7 +58,6 @@ pub fn about(name: &str, arg: &str) -> impl Matcher + use<> {
 pub struct Proxy {
     shared: Arc<Shared>,
     door: Door,
-    port: Port,
 }
 
 impl Proxy {
@@ -79,15 +79,16 @@ impl Proxy {
     #[must_use]
     pub fn to(upstream: SocketAddr) -> Self {
         let shared = Arc::new(Shared::new(upstream));
-        // Somebody outside the kit may take the port between the two steps.
-        for _ in 0..100 {
-            let port = Port::reserve();
-            if let Ok(listener) = TcpListener::bind(port.addr()) {
-                let door = Door::open(listener, shared.clone());
-                return Self { shared, door, port };
-            }
-        }
-        panic!("no free loopback port for a proxy");
+        let of_each = shared.clone();
+        let door = Door::open(move |client| {
+            let shared = of_each.clone();
+            let (id, end) = shared.enter();
+            background::spawn(async move {
+                connection::serve(client, &shared, end).await;
+                shared.leave(id);
+            });
+        });
+        Self { shared, door }
     }
 
     /// Its URL, without user and password; for those, see [`RedisServer::url_through`].
@@ -99,7 +100,7 @@ impl Proxy {
     /// The port that it listens on, for its whole life.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.number()
+        self.door.port()
     }
 
     /// Where new connections lead from now on.
@@ -155,7 +156,7 @@ impl Proxy {
     /// Panics when the port cannot be had again.
     pub fn accept(&self) {
         self.shared.settings().swallow = false;
-        self.door.reopen(self.port.addr());
+        self.door.reopen();
     }
 
     /// Holds one command back from the server; what its connection sends later waits behind it.

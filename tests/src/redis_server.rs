@@ -7,7 +7,6 @@
 mod admin;
 mod command_log;
 mod process;
-mod tls;
 
 use std::fmt;
 use std::fs::File;
@@ -25,10 +24,11 @@ use self::admin::{ADMIN, Admin};
 pub use self::command_log::CommandLog;
 use self::process::Process;
 pub(crate) use self::process::{run_bounded, signal};
-use self::tls::Tls;
+
 use crate::background;
 use crate::port::Port;
 use crate::proxy::Proxy;
+use crate::tls::Tls;
 
 /// How long a server may take to answer, or a `redis-cli` to end.
 const START_LIMIT: Duration = Duration::from_secs(30);

@@ -13,9 +13,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::accept::Shared;
 use super::fault::{Decision, Hold};
 use super::replies::{Flow, Replies};
+use super::shared::Shared;
 use crate::background;
 use crate::resp::{self, Frame};
 
