@@ -2,7 +2,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`redis_server`] | real `redis-server` processes: plain, TLS, ACL users, `maxmemory`; frozen, killed, restarted, emptied |
+//! | [`redis_server`] | real `redis-server` processes, that of `PATH` or 8.2: plain, TLS, ACL users, `maxmemory`; frozen, killed, restarted, emptied |
 //! | [`proxy`] | a TCP proxy that delays, cuts in mid-reply, resets, swallows, refuses, and holds single commands or replies |
 //! | [`body`] | a test body that counts, blocks, fails and panics on command |
 //! | [`drop_at`] | drops a future at its n-th poll |
@@ -41,6 +41,6 @@ pub use child::Child;
 pub use drop_at::{at_every_poll, poll_n_then_drop};
 pub use logs::{Logs, assert_never_holds};
 pub use proxy::Proxy;
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisServer, RedisVersion};
 pub use stores::{Stores, in_memory, patient};
 pub use wait::{eventually, timed, within};

@@ -7,6 +7,7 @@
 mod admin;
 mod command_log;
 mod process;
+mod version;
 
 use std::fmt;
 use std::fs::File;
@@ -24,7 +25,7 @@ use self::admin::{ADMIN, Admin};
 pub use self::command_log::CommandLog;
 use self::process::Process;
 pub(crate) use self::process::{run_bounded, signal};
-
+pub use self::version::RedisVersion;
 use crate::background;
 use crate::port::Port;
 use crate::proxy::Proxy;
@@ -37,12 +38,19 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Default)]
 #[must_use = "a builder does nothing until `start`"]
 pub struct Builder {
+    version: RedisVersion,
     tls: bool,
     password: Option<String>,
     options: Vec<Vec<String>>,
 }
 
 impl Builder {
+    /// Which `redis-server` it is. Default: the one in `PATH`.
+    pub fn version(mut self, version: RedisVersion) -> Self {
+        self.version = version;
+        self
+    }
+
     /// Serves TLS only, with a certificate for `localhost` and `127.0.0.1`. Default: plain TCP.
     pub fn tls(mut self) -> Self {
         self.tls = true;
@@ -427,14 +435,17 @@ impl Inner {
     /// Starts the process and waits until it, and nobody else, answers.
     fn launch(&self, deadline: Instant) -> Result<Process, StartError> {
         let printed = File::create(self.dir.path().join("printed")).expect("a writable directory");
-        let mut command = Command::new("redis-server");
+        let version = self.settings.version;
+        let mut command = Command::new(version.program());
         command
             .args(self.args())
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .stdout(printed.try_clone().expect("a second handle of a file"))
             .stderr(printed);
-        let child = command.spawn().map_err(StartError::Spawn)?;
+        let child = command
+            .spawn()
+            .map_err(|error| StartError::Spawn(version, error))?;
         let mut process = Process::watched(child, self.dir.path());
         loop {
             if process.has_ended() {
@@ -523,7 +534,7 @@ impl Inner {
 /// Why a server did not start.
 #[derive(Debug)]
 enum StartError {
-    Spawn(std::io::Error),
+    Spawn(RedisVersion, std::io::Error),
     PortTaken,
     Ended(String),
     Late(String),
@@ -532,10 +543,10 @@ enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Spawn(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                f.write_str("redis-server is missing; type: bash .ci/test")
+            Self::Spawn(version, error) if error.kind() == std::io::ErrorKind::NotFound => {
+                write!(f, "{version} is missing; type: bash .ci/test")
             }
-            Self::Spawn(error) => write!(f, "redis-server cannot be started: {error}"),
+            Self::Spawn(version, error) => write!(f, "{version} cannot be started: {error}"),
             Self::PortTaken => f.write_str("redis-server found its port taken, again and again"),
             Self::Ended(printed) => write!(f, "redis-server ended at once; it printed:\n{printed}"),
             Self::Late(printed) => {

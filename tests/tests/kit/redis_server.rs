@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use cache_tests::{RedisServer, within};
+use cache_tests::{RedisServer, RedisVersion, within};
 
 use crate::{connect, connect_for, get, set};
 
@@ -114,7 +114,7 @@ async fn a_dropped_server_leaves_no_process_and_no_directory() {
     assert!(!std::path::Path::new(&dir).exists());
 }
 
-fn is_alive(pid: u32) -> bool {
+pub(crate) fn is_alive(pid: u32) -> bool {
     let id = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
     // Nobody may have reaped an orphan that has ended.
     let is_zombie = std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
@@ -239,6 +239,41 @@ fn a_missing_redis_server_says_what_to_type() {
         ended
             .text()
             .contains("redis-server is missing; type: bash .ci/test"),
+        "{}",
+        ended.text()
+    );
+}
+
+#[tokio::test]
+async fn the_server_of_8_2_is_one() {
+    let server = RedisServer::builder()
+        .version(RedisVersion::V8_2)
+        .start()
+        .await;
+    let about = server.cli(&["INFO", "server"]);
+    assert!(about.contains("redis_version:8.2."), "{about}");
+    let client = connect(&server.url()).await.unwrap();
+    set(&client, "a", "1").await.unwrap();
+    assert_eq!(get(&client, "a").await.unwrap().as_deref(), Some("1"));
+}
+
+#[test]
+fn a_missing_server_of_8_2_says_what_to_type() {
+    use cache_tests::{Child, child};
+    if child::role().is_some() {
+        let of_8_2 = RedisServer::builder().version(RedisVersion::V8_2);
+        drop(of_8_2.start_blocking());
+        return;
+    }
+    let name = "redis_server::a_missing_server_of_8_2_says_what_to_type";
+    let ended = Child::of_test(name)
+        .env("CACHE_TESTS_REDIS_8_2", "/nowhere")
+        .run();
+    assert!(!ended.status.success());
+    assert!(
+        ended
+            .text()
+            .contains("redis-server 8.2 is missing; type: bash .ci/test"),
         "{}",
         ended.text()
     );
