@@ -8,19 +8,28 @@ mod connection;
 mod fault;
 mod ledger;
 mod replies;
+mod sessions;
 mod shared;
+mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tempfile::TempDir;
+use tokio_rustls::TlsAcceptor;
+
 pub use self::fault::{Cut, Held};
 use self::fault::{CutState, Hold};
+pub use self::sessions::{Answer, Failure, Login, Secret};
 use self::shared::Shared;
 use crate::background;
 use crate::door::Door;
 use crate::redis_server::RedisServer;
+use crate::tls::{self, Tls};
 use crate::wait::{SOON, bounded};
 
 /// Says of a command's arguments, its name first, whether it is the one.
@@ -54,10 +63,22 @@ pub fn about(name: &str, arg: &str) -> impl Matcher + use<> {
     move |args: &[Vec<u8>]| is_it(args) && args[1..].iter().any(|a| a == arg.as_bytes())
 }
 
+/// Matches every login: an `AUTH`, or a `HELLO` with one.
+pub fn login() -> impl Matcher {
+    |args: &[Vec<u8>]| sessions::credentials(args).is_some()
+}
+
 /// A proxy in front of one address; dropped, it closes all connections.
 pub struct Proxy {
     shared: Arc<Shared>,
     door: Door,
+    tls: Option<Certified>,
+}
+
+/// What a proxy that speaks TLS shows its clients.
+struct Certified {
+    files: Tls,
+    _dir: TempDir,
 }
 
 impl Proxy {
@@ -78,23 +99,66 @@ impl Proxy {
     /// Panics when no loopback port is free.
     #[must_use]
     pub fn to(upstream: SocketAddr) -> Self {
-        let shared = Arc::new(Shared::new(upstream));
+        Self::open(upstream, None, None)
+    }
+
+    /// A proxy in front of a server without TLS, to which clients speak TLS.
+    ///
+    /// So it sees what TLS hides from [`before`](Self::before), and all its faults are there.
+    ///
+    /// # Panics
+    ///
+    /// Panics when no loopback port is free.
+    #[must_use]
+    pub fn with_tls(server: &RedisServer) -> Self {
+        let url = server.url();
+        assert!(
+            url.starts_with("redis://"),
+            "a server without TLS, not {url}"
+        );
+        let dir = TempDir::with_prefix("proxy-").expect("a directory for temporary files");
+        let files = Tls::issue(dir.path());
+        let acceptor = tls::acceptor(Path::new(&files.certificate), Path::new(&files.key));
+        let certified = Certified { files, _dir: dir };
+        Self::open(server.addr(), Some(acceptor), Some(certified))
+    }
+
+    fn open(upstream: SocketAddr, acceptor: Option<TlsAcceptor>, tls: Option<Certified>) -> Self {
+        let shared = Arc::new(Shared::new(upstream, acceptor));
         let of_each = shared.clone();
         let door = Door::open(move |client| {
             let shared = of_each.clone();
-            let (id, end) = shared.enter();
+            let (id, end) = shared.sessions().enter();
             background::spawn(async move {
-                connection::serve(client, &shared, end).await;
-                shared.leave(id);
+                let unanswered = connection::serve(client, &shared, id, end).await;
+                shared.sessions().leave(id, unanswered);
             });
         });
-        Self { shared, door }
+        Self { shared, door, tls }
     }
 
     /// Its URL, without user and password; for those, see [`RedisServer::url_through`].
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port())
+        let scheme = if self.has_tls() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}/", self.port())
+    }
+
+    /// Whether clients speak TLS with the proxy itself.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// The CA that signed its certificate, as a PEM file.
+    ///
+    /// # Panics
+    ///
+    /// Panics on a proxy without TLS of its own.
+    #[must_use]
+    pub fn ca_path(&self) -> &Path {
+        let tls = self.tls.as_ref();
+        &tls.expect("a proxy made by `with_tls`").files.ca
     }
 
     /// The port that it listens on, for its whole life.
@@ -129,12 +193,34 @@ impl Proxy {
 
     /// Resets (`RST`) every connection that is open now. What the client had sent may still be executed.
     pub fn reset(&self) {
-        self.shared.end_all(connection::End::Reset);
+        self.shared.sessions().end_all(connection::End::Reset);
     }
 
     /// Closes (`FIN`) every connection that is open now.
     pub fn close(&self) {
-        self.shared.end_all(connection::End::Close);
+        self.shared.sessions().end_all(connection::End::Close);
+    }
+
+    /// Whether logins are lost: they and what comes behind them do not reach the server, and nothing is answered.
+    ///
+    /// What came before them on their connection is answered; a connection that lost one stays that way.
+    pub fn swallow_auth(&self, on: bool) {
+        self.shared.settings().swallow_auth = on;
+    }
+
+    /// Whether a login closes its connection (`FIN`) instead of reaching the server.
+    pub fn cut_in_auth(&self, on: bool) {
+        self.shared.settings().cut_in_auth = on;
+    }
+
+    /// Closes (`FIN`) every connection whose last accepted login offered this, now and from now on.
+    pub fn withdraw(&self, secret: Secret) {
+        self.shared.sessions().withdraw(secret);
+    }
+
+    /// Ends [`withdraw`](Self::withdraw).
+    pub fn reinstate(&self, secret: Secret) {
+        self.shared.sessions().reinstate(secret);
     }
 
     /// Accepts and reads, but passes nothing on in either direction.
@@ -189,13 +275,43 @@ impl Proxy {
     /// How many connections it has accepted.
     #[must_use]
     pub fn connections(&self) -> u64 {
-        self.shared.ledger().connections
+        self.shared.sessions().accepted()
     }
 
     /// How many connections are open now.
     #[must_use]
     pub fn open_connections(&self) -> usize {
-        self.shared.open_connections()
+        self.shared.sessions().open()
+    }
+
+    /// The most connections that were open at once.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        self.shared.sessions().most_open()
+    }
+
+    /// Every login that clients sent, in order, with the server's answer.
+    #[must_use]
+    pub fn logins(&self) -> Vec<Login> {
+        self.shared.sessions().logins()
+    }
+
+    /// Of each open connection that is logged in, what its last accepted login offered.
+    #[must_use]
+    pub fn in_use(&self) -> BTreeMap<u64, Secret> {
+        self.shared.sessions().in_use()
+    }
+
+    /// The last 10,000 commands that the server answered with an error, except a client's greetings.
+    #[must_use]
+    pub fn failures(&self) -> Vec<Failure> {
+        self.shared.sessions().failures()
+    }
+
+    /// How many commands had no reply yet when their connection ended, whoever ended it.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.shared.sessions().unanswered()
     }
 
     /// How many commands of this name clients have sent, in any case; swallowed and held ones count.
@@ -272,6 +388,6 @@ impl fmt::Debug for Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.door.shut();
-        self.shared.end_all(connection::End::Close);
+        self.close();
     }
 }

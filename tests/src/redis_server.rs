@@ -171,23 +171,25 @@ impl RedisServer {
     /// Its URL, with the default user's password if there is one.
     #[must_use]
     pub fn url(&self) -> String {
-        self.url_with(self.port(), None, self.inner.settings.password.as_deref())
+        let password = self.inner.settings.password.as_deref();
+        self.url_with(self.port(), false, None, password)
     }
 
     /// Its URL for a user.
     #[must_use]
     pub fn url_as(&self, user: &str, password: &str) -> String {
-        self.url_with(self.port(), Some(user), Some(password))
+        self.url_with(self.port(), false, Some(user), Some(password))
     }
 
     /// As [`url`](Self::url), but through a proxy.
     #[must_use]
     pub fn url_through(&self, proxy: &Proxy) -> String {
-        self.url_with(proxy.port(), None, self.inner.settings.password.as_deref())
+        let password = self.inner.settings.password.as_deref();
+        self.url_with(proxy.port(), proxy.has_tls(), None, password)
     }
 
-    fn url_with(&self, port: u16, user: Option<&str>, password: Option<&str>) -> String {
-        let scheme = if self.inner.tls.is_some() {
+    fn url_with(&self, port: u16, tls: bool, user: Option<&str>, password: Option<&str>) -> String {
+        let scheme = if tls || self.inner.tls.is_some() {
             "rediss"
         } else {
             "redis"

@@ -1,9 +1,14 @@
-//! Certificates made at run time: none is in the repository, none ever expires there.
+//! Certificates of servers, made at run time: none is in the repository, none ever expires there.
 
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{self, CryptoProvider};
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 /// The CA of all servers of this process: a client that is given one CA file, as by `SSL_CERT_FILE`,
 /// can talk to all of them.
@@ -41,6 +46,39 @@ impl Tls {
             key: text(write("server.key", &key.serialize_pem())),
         }
     }
+}
+
+/// What serves TLS in this process with a certificate and key in PEM.
+pub(crate) fn acceptor(certificate: &Path, key: &Path) -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .expect("a file with a certificate");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a file with a key");
+    let config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the usual versions")
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .expect("a key that fits the certificate");
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// What a client in this process needs to trust one CA, and no other.
+pub(crate) fn trusting(ca: &Path) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(ca).expect("a file with a certificate"))
+        .expect("a CA's certificate");
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the usual versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
+}
+
+/// Named in each place, so that nothing depends on the process' default.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(crypto::ring::default_provider())
 }
 
 fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {

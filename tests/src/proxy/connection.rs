@@ -4,10 +4,10 @@
 //! to the client. A slot in [`Replies`] stands for each command, in the client's order.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, watch};
@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::fault::{Decision, Hold};
 use super::replies::{Flow, Replies};
-use super::shared::Shared;
+use super::sessions;
+use super::shared::{Shared, lock};
+use super::wire::{self, Wire};
 use crate::background;
 use crate::resp::{self, Frame};
 
@@ -35,47 +37,83 @@ pub(super) enum Out {
 
 struct Connection {
     shared: Arc<Shared>,
+    id: u64,
     end: watch::Sender<Option<End>>,
     /// A byte was lost: nothing passes any more.
     dead: AtomicBool,
-    replies: Mutex<Replies>,
+    /// A login was lost: what comes behind it does not pass, and what came before is still answered.
+    stalled: AtomicBool,
+    /// It has sent more than a greeting.
+    in_use: AtomicBool,
+    replies: Arc<Mutex<Replies>>,
     out: mpsc::UnboundedSender<Out>,
 }
 
 type Upstream = Arc<tokio::sync::Mutex<OwnedWriteHalf>>;
 
 /// Serves a client until its side has ended; a held command may live longer.
+///
+/// Says how many commands were not answered.
 pub(super) async fn serve(
     client: TcpStream,
     shared: &Arc<Shared>,
+    id: u64,
     end: watch::Sender<Option<End>>,
-) {
+) -> usize {
     // Both sockets work without; replies only come later.
     let _ = client.set_nodelay(true);
-    let (read, write) = client.into_split();
+    let settings = *shared.settings();
+    match &shared.tls {
+        None => carry(client, shared, id, end, false).await,
+        // Nobody gets as far as a handshake.
+        Some(_) if settings.swallow => carry(client, shared, id, end, true).await,
+        Some(tls) => {
+            tokio::time::sleep(settings.delay).await;
+            match wire::shake_hands(tls, client, end.subscribe()).await {
+                Some(client) => carry(client, shared, id, end, false).await,
+                None => 0,
+            }
+        }
+    }
+}
+
+async fn carry(
+    client: impl Wire,
+    shared: &Arc<Shared>,
+    id: u64,
+    end: watch::Sender<Option<End>>,
+    is_dead: bool,
+) -> usize {
+    let (read, write) = tokio::io::split(client);
     let (out, inbox) = mpsc::unbounded_channel();
+    let replies = Arc::new(Mutex::default());
     let connection = Arc::new(Connection {
         shared: shared.clone(),
+        id,
         end: end.clone(),
-        dead: AtomicBool::new(false),
-        replies: Mutex::default(),
+        dead: AtomicBool::new(is_dead),
+        stalled: AtomicBool::new(false),
+        in_use: AtomicBool::new(false),
+        replies: Arc::clone(&replies),
         out,
     });
     let (bytes, chunks) = mpsc::unbounded_channel();
-    background::spawn(connection.clone().pass(chunks));
-    drop(connection);
-    tokio::join!(
+    background::spawn(connection.pass(chunks));
+    let (read, write) = tokio::join!(
         listen(read, bytes, end.subscribe()),
-        self::write(write, inbox, end)
+        self::write(write, inbox, &end)
     );
+    let how = *end.borrow();
+    wire::end(read.unsplit(write), how).await;
+    lock(&replies).unanswered()
 }
 
 /// Client → chunks, until the client's side ends.
-async fn listen(
-    mut client: OwnedReadHalf,
+async fn listen<W: Wire>(
+    mut client: ReadHalf<W>,
     chunks: mpsc::UnboundedSender<Vec<u8>>,
     mut end: watch::Receiver<Option<End>>,
-) {
+) -> ReadHalf<W> {
     let read = async {
         let mut chunk = vec![0; 64 * 1024];
         while let Ok(n @ 1..) = client.read(&mut chunk).await {
@@ -88,19 +126,21 @@ async fn listen(
         _ = end.wait_for(Option::is_some) => {}
         () = read => {}
     }
+    client
 }
 
 /// Replies → client, until the client's side ends.
-async fn write(
-    mut client: OwnedWriteHalf,
+async fn write<W: Wire>(
+    mut client: WriteHalf<W>,
     mut inbox: mpsc::UnboundedReceiver<Out>,
-    end: watch::Sender<Option<End>>,
-) {
+    end: &watch::Sender<Option<End>>,
+) -> WriteHalf<W> {
     let mut ended = end.subscribe();
     let write = async {
         while let Some(Out::Bytes { due, bytes }) = inbox.recv().await {
             tokio::time::sleep_until(due).await;
-            if client.write_all(&bytes).await.is_err() {
+            // TLS may keep bytes that the socket did not take at once.
+            if client.write_all(&bytes).await.is_err() || client.flush().await.is_err() {
                 return;
             }
         }
@@ -109,22 +149,17 @@ async fn write(
         _ = ended.wait_for(Option::is_some) => {}
         () = write => {}
     }
-    // Asked again: a reset that has just ended `listen` may have ended `write` by way of the server.
-    if *end.borrow() == Some(End::Reset) {
-        // Fails only for a connection that is gone. Without `forget` a FIN would come before the RST.
-        let _ = client.as_ref().set_zero_linger();
-        client.forget();
-    }
     end.send_if_modified(|end| {
         let first = end.is_none();
         end.get_or_insert(End::Close);
         first
     });
+    client
 }
 
 impl Connection {
     fn replies(&self) -> MutexGuard<'_, Replies> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.replies)
     }
 
     /// Whether bytes are lost here, now and from now on.
@@ -194,10 +229,23 @@ impl Connection {
             return;
         }
         let plan = self.shared.meet(&args);
+        let login = self.meet_login(&args);
         if self.loses() {
             return;
         }
-        let slot = self.replies().open(&args, plan.hold_reply, plan.cut);
+        let slot = self.replies().open(&args, login, plan.hold_reply, plan.cut);
+        if login.is_some() {
+            let settings = *self.shared.settings();
+            if settings.cut_in_auth {
+                self.die();
+                self.end.send_replace(Some(End::Close));
+            } else if settings.swallow_auth {
+                self.stalled.store(true, Ordering::SeqCst);
+            }
+        }
+        if self.stalled.load(Ordering::SeqCst) || self.loses() {
+            return;
+        }
         let Some(hold) = plan.hold else {
             self.forward(slot, &bytes, upstream).await;
             return;
@@ -213,6 +261,16 @@ impl Connection {
         } else {
             self.decide(&hold, slot, &bytes, upstream).await;
         }
+    }
+
+    /// The login's number, if the command is one.
+    fn meet_login(&self, args: &[Vec<u8>]) -> Option<u64> {
+        if !args.first().is_some_and(|name| sessions::is_greeting(name)) {
+            self.in_use.store(true, Ordering::SeqCst);
+            return None;
+        }
+        let in_use = self.in_use.load(Ordering::SeqCst);
+        self.shared.sessions().login(self.id, args, in_use)
     }
 
     async fn decide(&self, hold: &Hold, slot: u64, bytes: &[u8], upstream: Option<&Upstream>) {
@@ -260,7 +318,11 @@ impl Connection {
                 Frame::Partial => break,
                 Frame::Whole((), length) => {
                     let bytes: Vec<u8> = unread.drain(..length).collect();
-                    if let Some((hold, args)) = self.replies().fill(bytes) {
+                    let filled = self.replies().fill(bytes);
+                    if let Some(verdict) = filled.verdict {
+                        self.shared.sessions().judge(self.id, verdict);
+                    }
+                    if let Some((hold, args)) = filled.held {
                         hold.arrive(args);
                         let connection = self.clone();
                         background::spawn(async move { connection.decide_reply(&hold).await });

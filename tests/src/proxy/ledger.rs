@@ -7,7 +7,6 @@ const REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    pub(super) connections: u64,
     by_name: HashMap<String, u64>,
     commands: VecDeque<Vec<Vec<u8>>>,
 }

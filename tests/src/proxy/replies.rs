@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::fault::{CutState, Hold};
+use super::sessions::{self, Answer, Verdict};
 
 /// How replies pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,6 +20,8 @@ pub(super) enum Flow {
 pub(super) struct Replies {
     pub(super) flow: Flow,
     pub(super) server_is_gone: bool,
+    /// `SUBSCRIBE` is confirmed by pushes, and replies go on one by one.
+    has_resp3: bool,
     /// In the client's order.
     slots: VecDeque<Slot>,
     /// The slots of the commands that went on, in that order.
@@ -31,10 +34,22 @@ pub(super) struct Replies {
 
 struct Slot {
     id: u64,
+    /// In capitals.
+    name: Vec<u8>,
+    /// The login that it is, if it is one.
+    login: Option<u64>,
     args: Vec<Vec<u8>>,
     reply: Option<Vec<u8>>,
     hold: Option<Arc<Hold>>,
     cut: Option<Arc<CutState>>,
+}
+
+/// What a reply that has come is good for.
+#[derive(Default)]
+pub(super) struct Filled {
+    /// It is to be held.
+    pub(super) held: Option<(Arc<Hold>, Vec<Vec<u8>>)>,
+    pub(super) verdict: Option<Verdict>,
 }
 
 impl Replies {
@@ -42,11 +57,14 @@ impl Replies {
     pub(super) fn open(
         &mut self,
         args: &[Vec<u8>],
+        login: Option<u64>,
         hold: Option<Arc<Hold>>,
         cut: Option<Arc<CutState>>,
     ) -> u64 {
         self.count += 1;
-        if ends_one_reply_each(args) {
+        let name = args.first().map(|name| name.to_ascii_uppercase());
+        let name = name.unwrap_or_default();
+        if ends_one_reply_each(&name, args, self.has_resp3) {
             self.flow = Flow::Raw;
         }
         if self.flow == Flow::Slots {
@@ -57,6 +75,8 @@ impl Replies {
             };
             self.slots.push_back(Slot {
                 id: self.count,
+                name,
+                login,
                 args,
                 reply: None,
                 hold,
@@ -84,29 +104,40 @@ impl Replies {
         self.flow == Flow::Raw && self.slots.is_empty()
     }
 
-    /// Puts a reply into its slot; if it is to be held, says by whom.
-    pub(super) fn fill(&mut self, bytes: Vec<u8>) -> Option<(Arc<Hold>, Vec<Vec<u8>>)> {
-        if bytes.first() == Some(&b'>') {
+    /// Puts a reply into its slot.
+    pub(super) fn fill(&mut self, bytes: Vec<u8>) -> Filled {
+        let next = self.under_way.front().copied();
+        let next = next.and_then(|id| self.slot(id));
+        if bytes.first() == Some(&b'>') && !next.is_some_and(|slot| slot.is_confirmed_by(&bytes)) {
             // A push belongs behind the reply that came before it.
             match self.last_filled.and_then(|id| self.slot(id)) {
                 Some(slot) => slot.reply.get_or_insert_default().extend(bytes),
                 None => self.loose.push_back(bytes),
             }
-            return None;
+            return Filled::default();
         }
         let filled = self.under_way.pop_front();
         let Some(slot) = filled.and_then(|id| self.slot(id)) else {
             // Nobody asked: an error before the server closes, for example.
             self.loose.push_back(bytes);
-            return None;
+            return Filled::default();
         };
+        let verdict = slot.verdict(&bytes);
+        let greeted =
+            (slot.name == b"HELLO" && !bytes.starts_with(b"-")).then(|| bytes.starts_with(b"%"));
         slot.reply = Some(bytes);
         let held = slot
             .hold
             .clone()
             .map(|hold| (hold, std::mem::take(&mut slot.args)));
         self.last_filled = filled;
-        held
+        self.has_resp3 = greeted.unwrap_or(self.has_resp3);
+        Filled { held, verdict }
+    }
+
+    /// How many commands wait for their reply.
+    pub(super) fn unanswered(&self) -> usize {
+        self.slots.len()
     }
 
     pub(super) fn push_raw(&mut self, bytes: Vec<u8>) {
@@ -146,15 +177,48 @@ impl Replies {
     }
 }
 
-/// Commands after which replies and commands do not match one to one.
-fn ends_one_reply_each(args: &[Vec<u8>]) -> bool {
-    let is = |at: usize, word: &str| {
-        args.get(at)
-            .is_some_and(|a| a.eq_ignore_ascii_case(word.as_bytes()))
-    };
-    is(0, "MONITOR")
-        || (is(0, "CLIENT") && is(1, "REPLY"))
-        || args
-            .first()
-            .is_some_and(|name| name.to_ascii_uppercase().ends_with(b"SUBSCRIBE"))
+impl Slot {
+    /// Whether a push is what the command gets instead of a reply.
+    fn is_confirmed_by(&self, push: &[u8]) -> bool {
+        // `>3`, `$9`, `subscribe`, …: RESP3 has no other reply to these commands but an error.
+        let mut lines = push.split(|byte| *byte == b'\n').skip(2);
+        self.name.ends_with(SUBSCRIBE)
+            && lines
+                .next()
+                .is_some_and(|kind| kind.trim_ascii_end().eq_ignore_ascii_case(&self.name))
+    }
+
+    fn verdict(&self, reply: &[u8]) -> Option<Verdict> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+        let error = reply.strip_prefix(b"-");
+        if let Some(id) = self.login {
+            let is_good = reply == b"+OK\r\n"
+                || (self.name == b"HELLO" && matches!(reply.first(), Some(b'%' | b'*')));
+            return Some(Verdict::Login(
+                id,
+                match error {
+                    Some(_) => Answer::Refused,
+                    None if is_good => Answer::Accepted,
+                    None => Answer::Strange,
+                },
+            ));
+        }
+        let failure = error.filter(|_| !sessions::is_greeting(&self.name));
+        failure.map(|line| Verdict::Failure {
+            command: text(&self.name),
+            error: text(line),
+        })
+    }
+}
+
+const SUBSCRIBE: &[u8] = b"SUBSCRIBE";
+
+/// Whether replies and commands do not match one to one after this command.
+fn ends_one_reply_each(name: &[u8], args: &[Vec<u8>], has_resp3: bool) -> bool {
+    name == b"MONITOR"
+        || (name == b"CLIENT"
+            && args
+                .get(1)
+                .is_some_and(|a| a.eq_ignore_ascii_case(b"REPLY")))
+        || (name.ends_with(SUBSCRIBE) && !has_resp3)
 }

@@ -1,15 +1,15 @@
 //! What the proxy's connections share.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
-use super::connection::End;
 use super::fault::{Faults, Plan};
 use super::ledger::Ledger;
+use super::sessions::Sessions;
 
 /// What holds for every connection, at every moment.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) upstream: SocketAddr,
     pub(super) delay: Duration,
     pub(super) swallow: bool,
+    pub(super) swallow_auth: bool,
+    pub(super) cut_in_auth: bool,
 }
 
 /// Everything that the proxy's connections have in common.
@@ -26,26 +28,31 @@ pub(super) struct Shared {
     ledger: Mutex<Ledger>,
     /// Changes with every command.
     news: watch::Sender<()>,
-    open: Mutex<HashMap<u64, watch::Sender<Option<End>>>>,
+    sessions: Mutex<Sessions>,
+    /// Clients speak TLS with the proxy; `None`: what they speak passes.
+    pub(super) tls: Option<TlsAcceptor>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A test's matcher may panic under a lock; the others' tests are not to blame.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    pub(super) fn new(upstream: SocketAddr) -> Self {
+    pub(super) fn new(upstream: SocketAddr, tls: Option<TlsAcceptor>) -> Self {
         Self {
             settings: Mutex::new(Settings {
                 upstream,
                 delay: Duration::ZERO,
                 swallow: false,
+                swallow_auth: false,
+                cut_in_auth: false,
             }),
             faults: Mutex::default(),
             ledger: Mutex::default(),
             news: watch::Sender::new(()),
-            open: Mutex::default(),
+            sessions: Mutex::default(),
+            tls,
         }
     }
 
@@ -61,22 +68,17 @@ impl Shared {
         lock(&self.ledger)
     }
 
+    pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        lock(&self.sessions)
+    }
+
     pub(super) fn news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
     }
 
     pub(super) fn forget(&self) {
         *self.ledger() = Ledger::default();
-    }
-
-    pub(super) fn open_connections(&self) -> usize {
-        lock(&self.open).len()
-    }
-
-    pub(super) fn end_all(&self, end: End) {
-        for connection in lock(&self.open).values() {
-            connection.send_replace(Some(end));
-        }
+        self.sessions().forget();
     }
 
     /// Records a command and takes what is in store for it.
@@ -85,17 +87,5 @@ impl Shared {
         self.ledger().record(args);
         self.news.send_replace(());
         plan
-    }
-
-    pub(super) fn enter(&self) -> (u64, watch::Sender<Option<End>>) {
-        let mut ledger = self.ledger();
-        ledger.connections += 1;
-        let (id, end) = (fastrand::u64(..), watch::Sender::new(None));
-        lock(&self.open).insert(id, end.clone());
-        (id, end)
-    }
-
-    pub(super) fn leave(&self, id: u64) {
-        lock(&self.open).remove(&id);
     }
 }
