@@ -3,7 +3,8 @@
 //! | module | is |
 //! |---|---|
 //! | [`redis_server`] | real `redis-server` processes, that of `PATH` or 8.2: plain, TLS, ACL users, `maxmemory`; frozen, killed, restarted, emptied |
-//! | [`proxy`] | a TCP proxy that delays, cuts in mid-reply, resets, swallows, refuses, and holds single commands or replies |
+//! | [`proxy`] | a proxy, with TLS or without, that delays, cuts in mid-reply, resets, swallows, refuses, holds single commands or replies, and sees each login |
+//! | [`azure_redis`] | both together, as Azure's Redis: tokens for passwords, each with its end, and connections that end with their token |
 //! | [`body`] | a test body that counts, blocks, fails and panics on command |
 //! | [`drop_at`] | drops a future at its n-th poll |
 //! | [`logs`] | captures every log line, and proves that no secret is in it |
@@ -20,6 +21,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+pub mod azure_redis;
 mod background;
 pub mod body;
 pub mod breaker;
@@ -35,6 +37,7 @@ pub mod stores;
 mod tls;
 pub mod wait;
 
+pub use azure_redis::AzureRedis;
 pub use body::Body;
 pub use breaker::{RedisState, redis_state};
 pub use child::Child;

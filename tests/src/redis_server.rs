@@ -295,6 +295,10 @@ impl RedisServer {
         background::blocking(move || inner.restart()).await;
     }
 
+    pub(crate) fn restart_blocking(&self) {
+        self.inner.restart();
+    }
+
     /// Deletes every key in every database.
     ///
     /// # Panics
@@ -340,6 +344,13 @@ impl RedisServer {
         );
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.strip_suffix('\n').map(str::to_owned).unwrap_or(text)
+    }
+
+    /// Runs a command as the kit's own user, and blocks meanwhile.
+    pub(crate) fn run(&self, args: &[&str]) -> std::io::Result<()> {
+        let inner = &self.inner;
+        let mut admin = Admin::connect(&inner.socket(), &inner.admin_password)?;
+        admin.command(args).map(drop)
     }
 
     /// A connection for assertions: as the kit's own user, past every proxy, without a time limit.

@@ -1,5 +1,7 @@
 //! Each fault of the kit really happens: an ordinary client of the `redis` crate sees it.
 
+#[path = "kit/azure_redis.rs"]
+mod azure_redis;
 #[path = "kit/body.rs"]
 mod body;
 #[path = "kit/child.rs"]
