@@ -276,7 +276,7 @@ impl AzureRedis {
             .len()
     }
 
-    /// How many logins came on a connection that was in use already.
+    /// How many logins came on a connection that was logged in already.
     #[must_use]
     pub fn logins_in_place(&self) -> usize {
         let logins = self.inner.proxy.logins();

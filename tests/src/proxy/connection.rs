@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use super::fault::{Decision, Hold};
 use super::replies::{Flow, Replies};
-use super::sessions;
 use super::shared::{Shared, lock};
 use super::wire::{self, Wire};
 use crate::background;
@@ -43,8 +42,6 @@ struct Connection {
     dead: AtomicBool,
     /// A login was lost: what comes behind it does not pass, and what came before is still answered.
     stalled: AtomicBool,
-    /// It has sent more than a greeting.
-    in_use: AtomicBool,
     replies: Arc<Mutex<Replies>>,
     out: mpsc::UnboundedSender<Out>,
 }
@@ -93,7 +90,6 @@ async fn carry(
         end: end.clone(),
         dead: AtomicBool::new(is_dead),
         stalled: AtomicBool::new(false),
-        in_use: AtomicBool::new(false),
         replies: Arc::clone(&replies),
         out,
     });
@@ -229,7 +225,7 @@ impl Connection {
             return;
         }
         let plan = self.shared.meet(&args);
-        let login = self.meet_login(&args);
+        let login = self.shared.sessions().login(self.id, &args);
         if self.loses() {
             return;
         }
@@ -261,16 +257,6 @@ impl Connection {
         } else {
             self.decide(&hold, slot, &bytes, upstream).await;
         }
-    }
-
-    /// The login's number, if the command is one.
-    fn meet_login(&self, args: &[Vec<u8>]) -> Option<u64> {
-        if !args.first().is_some_and(|name| sessions::is_greeting(name)) {
-            self.in_use.store(true, Ordering::SeqCst);
-            return None;
-        }
-        let in_use = self.in_use.load(Ordering::SeqCst);
-        self.shared.sessions().login(self.id, args, in_use)
     }
 
     async fn decide(&self, hold: &Hold, slot: u64, bytes: &[u8], upstream: Option<&Upstream>) {

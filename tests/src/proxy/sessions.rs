@@ -51,7 +51,7 @@ pub struct Login {
     pub user: String,
     /// What was offered as the password.
     pub secret: Secret,
-    /// Whether the connection was in use already: it had logged in, or sent more than a client's greeting.
+    /// Whether the connection was logged in already.
     pub in_place: bool,
     /// The server's answer; `None` while there is none.
     pub answer: Option<Answer>,
@@ -149,14 +149,14 @@ impl Sessions {
     }
 
     /// Records a login that is on its way to the server.
-    pub(super) fn login(&mut self, connection: u64, args: &[Vec<u8>], in_use: bool) -> Option<u64> {
+    pub(super) fn login(&mut self, connection: u64, args: &[Vec<u8>]) -> Option<u64> {
         let (user, secret) = credentials(args)?;
         let session = self.open.get(&connection);
         let login = Login {
             connection,
             user,
             secret,
-            in_place: in_use || session.is_some_and(|session| session.secret.is_some()),
+            in_place: session.is_some_and(|session| session.secret.is_some()),
             answer: None,
         };
         self.last_login += 1;
@@ -292,7 +292,7 @@ mod tests {
     fn a_login_whose_answer_is_late_does_not_outlive_its_password() {
         let mut sessions = Sessions::default();
         let (id, end) = sessions.enter();
-        let login = sessions.login(id, &args(&["AUTH", "token"]), false);
+        let login = sessions.login(id, &args(&["AUTH", "token"]));
         let accepted = || Verdict::Login(login.unwrap(), Answer::Accepted);
         sessions.withdraw(Secret::of("token"));
         sessions.forget();
