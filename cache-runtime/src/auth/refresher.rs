@@ -254,7 +254,7 @@ impl Tokens {
                 let now = Now::read();
                 schedule.refused(now, fastrand::f64());
                 // Said here, so that nobody takes the refused token before the task wakes up.
-                state.asking |= matches!(schedule.next(now), Next::Ask { .. });
+                state.asking |= matches!(schedule.next(now), Next::Ask);
             }
             news
         });
@@ -330,7 +330,7 @@ impl Tokens {
         }
         let next = lock(&self.schedule).next(Now::read());
         self.extend_lease(match next {
-            Next::Ask { .. } => LONGEST_ASK,
+            Next::Ask => LONGEST_ASK,
             Next::Wait(_) => LOOK,
         });
         Some(next)
@@ -483,7 +483,7 @@ async fn refresh(tokens: Weak<Tokens>, number: u64, wake: Arc<Notify>) {
                 // Either way the clocks are looked at again.
                 let _woken = timeout(pause, wake.notified()).await;
             }
-            Next::Ask { .. } => {
+            Next::Ask => {
                 let asking = tokens.upgrade().and_then(|tokens| tokens.begin(number));
                 let Some(asking) = asking else { return };
                 asking.ask().await;

@@ -53,10 +53,7 @@ impl Now {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Ask for a token.
-    Ask {
-        /// Whether the token that was got last is of no use: one that a credential kept will not do.
-        fresh: bool,
-    },
+    Ask,
     /// Look again after this long, which is never zero and at most 30 s.
     Wait(Duration),
 }
@@ -80,11 +77,6 @@ impl Life {
             length,
             margin: margin.min(length / 2),
         }
-    }
-
-    /// When the provider says that it ends.
-    pub(crate) fn expires(&self) -> SystemTime {
-        self.expires
     }
 
     /// How long ago the token came, by the clock that nobody sets.
@@ -183,9 +175,7 @@ impl Schedule {
         };
         let wait = wanted_in.max(self.allowed_in(now));
         if wait.is_zero() {
-            let fresh = (self.token.as_ref())
-                .is_some_and(|token| token.refused.is_some() || token.is_expired(now));
-            return Next::Ask { fresh };
+            return Next::Ask;
         }
         // At its end, the shorter pauses count.
         let end = self.life().map(|life| life.left(now));

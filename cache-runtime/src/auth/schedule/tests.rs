@@ -8,8 +8,7 @@ use super::*;
 const MARGIN: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const NOW: Next = Next::Ask { fresh: false };
-const FRESH: Next = Next::Ask { fresh: true };
+const NOW: Next = Next::Ask;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -47,7 +46,7 @@ fn until_ask(schedule: &Schedule, mut now: Now) -> (Now, Next) {
     loop {
         match schedule.next(now) {
             Next::Wait(wait) => now = after(now, wait),
-            ask @ Next::Ask { .. } => return (now, ask),
+            ask @ Next::Ask => return (now, ask),
         }
     }
 }
@@ -102,7 +101,6 @@ fn connections_move_by_three_fifths_of_the_margin() {
         long.move_within(after(now, HOUR - secs(100))),
         Duration::ZERO
     );
-    assert_eq!(long.expires(), now.wall + HOUR);
     assert_eq!(long.age(after(now, secs(7))), secs(7));
     let short = holding(now, secs(20)).life().unwrap();
     assert_eq!(short.move_within(now), secs(14));
@@ -128,7 +126,7 @@ fn a_machine_that_slept_asks_at_once() {
         wall: now.wall + HOUR * 2,
         steady: now.steady + secs(2),
     };
-    assert_eq!(schedule.next(woken), FRESH);
+    assert_eq!(schedule.next(woken), NOW);
     assert!(!schedule.is_valid(woken));
 }
 
@@ -146,7 +144,7 @@ fn a_wall_clock_that_was_set_back_does_not_lengthen_a_life() {
     assert!(!schedule.is_valid(back(HOUR)));
     assert_eq!(
         schedule.next(back(HOUR)),
-        FRESH,
+        NOW,
         "by the wall clock it is good: who keeps it would hand it out again"
     );
 }
@@ -209,7 +207,7 @@ fn a_long_pause_ends_when_the_token_does() {
         wall: late.wall + DAY,
         steady: late.steady + secs(2),
     };
-    assert_eq!(schedule.next(woken), FRESH, "also when it ends in a sleep");
+    assert_eq!(schedule.next(woken), NOW, "also when it ends in a sleep");
 }
 
 #[test]
@@ -280,7 +278,7 @@ fn a_token_that_is_expired_on_arrival_is_offered_and_asked_for_again_after_a_pau
             pause_from(&schedule, now),
             secs(1) + millis(500).mul_f64(draw)
         );
-        assert_eq!(schedule.next(after(now, millis(1500))), FRESH);
+        assert_eq!(schedule.next(after(now, millis(1500))), NOW);
     }
 }
 
@@ -365,7 +363,7 @@ fn the_same_token_is_judged_anew_when_a_wrong_clock_had_called_it_expired() {
     assert!(schedule.granted(ahead, expires, false, 0.0));
     let right = after(now, secs(2));
     assert!(!schedule.is_valid(right));
-    assert_eq!(schedule.next(right), FRESH);
+    assert_eq!(schedule.next(right), NOW);
     assert!(schedule.granted(right, expires, true, 0.0));
     assert!(schedule.is_valid(right));
     assert_eq!(pause_from(&schedule, right), HOUR - secs(2) - MARGIN);

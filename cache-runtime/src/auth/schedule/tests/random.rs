@@ -108,7 +108,7 @@ impl World {
                 assert!(!wait.is_zero() && wait <= LOOK, "{wait:?}");
                 wait
             }
-            Next::Ask { .. } => {
+            Next::Ask => {
                 self.asks += 1;
                 if let Some((answered, retry_after)) = self.answered {
                     let pause = now.steady - answered;
@@ -126,7 +126,7 @@ impl World {
             self.befall(event);
         }
         self.truth += time - time / 2;
-        if matches!(next, Next::Ask { .. }) {
+        if matches!(next, Next::Ask) {
             self.answer();
         }
         next

@@ -10,7 +10,7 @@ fn a_refused_token_that_has_some_age_is_replaced_at_once() {
         let old = after(now, millis(age));
         assert!(schedule.refused(old, 0.0));
         assert!(schedule.refused(old, 0.0), "as all callers are told");
-        assert_eq!(schedule.next(old), FRESH);
+        assert_eq!(schedule.next(old), NOW);
         assert!(schedule.is_valid(old), "by the clocks");
     }
 }
@@ -53,7 +53,7 @@ fn tokens_that_are_refused_one_after_the_other_are_asked_for_less_and_less() {
             assert!(!schedule.refused(now, 0.0));
         }
         let (asked, ask) = until_ask(&schedule, now);
-        assert_eq!((asked.steady - now.steady, ask), (secs(pause), FRESH));
+        assert_eq!((asked.steady - now.steady, ask), (secs(pause), NOW));
         now = asked;
         assert!(schedule.granted(now, now.wall + HOUR, false, 0.0));
     }
@@ -76,7 +76,7 @@ fn a_refused_token_that_comes_back_is_asked_for_less_and_less() {
         for pause in pauses {
             assert!(!schedule.granted(old, expires, true, 0.0));
             let (asked, ask) = until_ask(&schedule, old);
-            assert_eq!((asked.steady - old.steady, ask), (secs(pause), FRESH));
+            assert_eq!((asked.steady - old.steady, ask), (secs(pause), NOW));
             old = asked;
         }
     }
