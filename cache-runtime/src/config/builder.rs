@@ -110,7 +110,7 @@ impl CacheBuilder {
 
     /// The credential to get Entra ID tokens from; it also says [`entra_id`](Self::entra_id).
     ///
-    /// It is asked by one task, once at a time, each time for at most 30 seconds.
+    /// It is asked by one task, once at a time, each time for at most 10 seconds.
     ///
     /// Default: the first that serves of the environment's service principal, workload identity, managed
     /// identity, Azure CLI and Azure Developer CLI.
