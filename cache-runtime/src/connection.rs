@@ -15,6 +15,11 @@ use crate::{error::Error, store::redis::RedisStore};
 
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
 ///
+/// With Entra ID login the connection under it is replaced before its token expires. A command that
+/// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. What
+/// a command left with the connection stays behind (`SELECT`, `WATCH`, an open `MULTI`); but one that
+/// carries subscriptions, `MONITOR` or `CLIENT TRACKING` is kept, and logged in again in place.
+///
 /// ```no_run
 /// use cache_runtime::{get_cache, redis::AsyncCommands};
 ///

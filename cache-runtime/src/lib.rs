@@ -48,9 +48,21 @@
 //! | a connection is reset, a failover, `LOADING`, `READONLY`, `MOVED` | is tried once more where that is safe, else runs the body; reconnects |
 //! | an invalidation cannot reach Redis | [`Entry::invalidate`] returns an error; this process deletes the entry before it next reads it |
 //! | Redis is full (`OOM`), the key holds something else (`WRONGTYPE`), or bytes that are no such value | counts as a miss; the value is returned though it may not be stored |
+//! | an Entra ID token is refused or expires | connections that stand are used for as long as Redis lets them, then runs the body; a fresh token is asked for |
+//! | the identity provider is down | the same; it is asked again for ever, and Redis is used again as soon as a token comes |
 //! | the body is slow | one run a key; whoever comes meanwhile waits for it |
 //! | the body fails | its error reaches its caller, and those who wait if it is `Clone`; it is never stored |
 //! | the body panics, or its caller goes away | nobody else notices: one who waits runs its own body |
+//!
+//! # On Azure
+//!
+//! `REDIS_HOST` alone is enough: it means TLS, port 6380, and a token of Microsoft Entra ID as the
+//! password, for the user whose object id the token names. One task renews the token before it
+//! expires, and connections move to the new one while calls go on, so a [`Cache`] or [`Connection`]
+//! that is kept for days stays good. The identity is the first that gives a token of the environment's
+//! service principal, workload identity, managed identity, Azure CLI and Azure Developer CLI;
+//! `AZURE_TOKEN_CREDENTIALS` narrows that, and [`CacheBuilder`] takes a credential of your own.
+//! [`Stats`] shows the login. The README has a chapter on what to assign, and on what happens when it fails.
 //!
 //! # Features
 //!
@@ -58,7 +70,7 @@
 //! |---|---|---|
 //! | `macros` | yes | the attribute |
 //! | `tls` | yes | TLS connections, by rustls |
-//! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK |
+//! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK, and `tls` |
 
 #[doc(hidden)]
 pub mod __private;

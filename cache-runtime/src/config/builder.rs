@@ -48,6 +48,8 @@ impl CacheBuilder {
 
     /// The server's port.
     ///
+    /// Azure Managed Redis listens on 10000.
+    ///
     /// Default: 6380 with TLS, else 6379. `REDIS_PORT`.
     pub fn port(mut self, port: u16) -> Self {
         self.settings.port = Some(Setting::new("port", port));
@@ -110,7 +112,22 @@ impl CacheBuilder {
 
     /// The credential to get Entra ID tokens from; it also says [`entra_id`](Self::entra_id).
     ///
-    /// It is asked by one task, once at a time, each time for at most 10 seconds.
+    /// It is asked by one task, once at a time, each time for at most 10 seconds, and again later for
+    /// ever, so it need not try again by itself.
+    ///
+    /// ```
+    /// use azure_identity::AzureCliCredential;
+    /// use cache_runtime::Cache;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = Cache::builder()
+    ///     .host("shop.redis.cache.windows.net")
+    ///     .credential(AzureCliCredential::new(None)?) // asked when a connection is first needed
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// Default: the first that serves of the environment's service principal, workload identity, managed
     /// identity, Azure CLI and Azure Developer CLI.
