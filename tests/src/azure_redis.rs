@@ -392,9 +392,9 @@ impl Inner {
 
     fn expire(&self, token: &str) {
         let mut state = self.state();
+        self.tell(&state);
         // It may have been given again, for longer.
         if state.users.has_ended(token, SystemTime::now()) {
-            self.tell(&state);
             self.proxy.withdraw(Secret::of(token));
         }
     }

@@ -7,6 +7,7 @@
 mod admin;
 mod command_log;
 mod process;
+mod start_error;
 mod version;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use self::admin::{ADMIN, Admin};
 pub use self::command_log::CommandLog;
 use self::process::Process;
 pub(crate) use self::process::{run_bounded, signal};
+use self::start_error::StartError;
 pub use self::version::RedisVersion;
 use crate::background;
 use crate::port::Port;
@@ -541,33 +543,5 @@ impl Inner {
         }
         args.extend(self.settings.options.iter().flatten().cloned());
         args
-    }
-}
-
-/// Why a server did not start.
-#[derive(Debug)]
-enum StartError {
-    Spawn(RedisVersion, std::io::Error),
-    PortTaken,
-    Ended(String),
-    Late(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Spawn(version, error) if error.kind() == std::io::ErrorKind::NotFound => {
-                write!(f, "{version} is missing; type: bash .ci/test")
-            }
-            Self::Spawn(version, error) => write!(f, "{version} cannot be started: {error}"),
-            Self::PortTaken => f.write_str("redis-server found its port taken, again and again"),
-            Self::Ended(printed) => write!(f, "redis-server ended at once; it printed:\n{printed}"),
-            Self::Late(printed) => {
-                write!(
-                    f,
-                    "redis-server did not answer within {START_LIMIT:?}; it printed:\n{printed}"
-                )
-            }
-        }
     }
 }
