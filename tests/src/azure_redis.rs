@@ -80,7 +80,7 @@ impl AzureRedis {
     #[must_use]
     pub fn start_blocking(server: Builder) -> Self {
         // From the start, and after each restart: without this, `default` needs no password.
-        let rules = ["default", "on", "resetpass", "~*", "&*", "+@all"];
+        let rules = ["default", "on", "~*", "&*", "+@all"];
         let server = server.option("user", &rules).start_blocking();
         let proxy = Proxy::with_tls(&server);
         let state = Mutex::default();

@@ -407,7 +407,7 @@ async fn big_values_and_long_pipelines_pass_tls_unchanged() {
 
 #[tokio::test]
 async fn faults_of_the_proxy_reach_through_tls() {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let azure = AzureRedis::start().await;
     azure.grant("u", "a", in_an_hour()).await;
     let client = azure.connect("u", "a").await.unwrap();
@@ -443,6 +443,14 @@ async fn faults_of_the_proxy_reach_through_tls() {
         assert!(swallowed.is_err());
     }
     assert!(azure.proxy().connections() > seen);
+    // No handshake, either: what begins none gets no alert.
+    let mut raw = tokio::net::TcpStream::connect(("127.0.0.1", azure.port()))
+        .await
+        .unwrap();
+    raw.write_all(b"not TLS").await.unwrap();
+    let mut answer = [0; 8];
+    let answer = tokio::time::timeout(Duration::from_millis(200), raw.read(&mut answer)).await;
+    assert!(answer.is_err(), "{answer:?}");
     azure.proxy().accept();
     azure.connect("u", "a").await.unwrap();
     azure.proxy().refuse();
