@@ -16,9 +16,9 @@ use crate::{error::Error, store::redis::RedisStore};
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
 ///
 /// With Entra ID login the connection under it is replaced before its token expires. A command that
-/// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. What
-/// a command left with the connection stays behind (`SELECT`, `WATCH`, an open `MULTI`); but one that
-/// carries subscriptions, `MONITOR` or `CLIENT TRACKING` is kept, and logged in again in place.
+/// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. One
+/// for which the server keeps something (after `SUBSCRIBE`, `CLIENT TRACKING`, `SELECT`, `WATCH`, …) is
+/// not replaced, but logged in again in place. Send a transaction as one pipeline.
 ///
 /// ```no_run
 /// use cache_runtime::{get_cache, redis::AsyncCommands};
@@ -100,6 +100,7 @@ fn keeps_state(command: &Cmd) -> bool {
         })
     };
     is(0, &["SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR"])
+        || is(0, &["SELECT", "WATCH", "MULTI"])
         || is(0, &["CLIENT"]) && is(1, &["TRACKING"])
 }
 
