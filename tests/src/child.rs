@@ -91,6 +91,15 @@ impl Child {
         self
     }
 
+    /// Sets variables of its environment.
+    pub fn envs<V: AsRef<OsStr>>(
+        mut self,
+        variables: impl IntoIterator<Item = (&'static str, V)>,
+    ) -> Self {
+        self.command.envs(variables);
+        self
+    }
+
     /// Runs it to its end.
     ///
     /// # Panics

@@ -5,6 +5,7 @@
 //! | [`redis_server`] | real `redis-server` processes, that of `PATH` or 8.2: plain, TLS, ACL users, `maxmemory`; frozen, killed, restarted, emptied |
 //! | [`proxy`] | a proxy, with TLS or without, that delays, cuts in mid-reply, resets, swallows, refuses, holds single commands or replies, and sees each login |
 //! | [`azure_redis`] | both together, as Azure's Redis: tokens for passwords, each with its end, and connections that end with their token |
+//! | [`identity_provider`] | an identity provider like Azure's: managed identity, Entra ID's token endpoint, `az` and `azd`; slow, hung, down, wrong |
 //! | [`body`] | a test body that counts, blocks, fails and panics on command |
 //! | [`drop_at`] | drops a future at its n-th poll |
 //! | [`logs`] | captures every log line, and proves that no secret is in it |
@@ -28,6 +29,7 @@ pub mod breaker;
 pub mod child;
 mod door;
 pub mod drop_at;
+pub mod identity_provider;
 pub mod logs;
 mod port;
 pub mod proxy;
@@ -42,6 +44,7 @@ pub use body::Body;
 pub use breaker::{RedisState, redis_state};
 pub use child::Child;
 pub use drop_at::{at_every_poll, poll_n_then_drop};
+pub use identity_provider::IdentityProvider;
 pub use logs::{Logs, assert_never_holds};
 pub use proxy::Proxy;
 pub use redis_server::{RedisServer, RedisVersion};

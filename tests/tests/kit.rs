@@ -6,6 +6,8 @@ mod azure_redis;
 mod body;
 #[path = "kit/child.rs"]
 mod child;
+#[path = "kit/identity_provider.rs"]
+mod identity_provider;
 #[path = "kit/proxy.rs"]
 mod proxy;
 #[path = "kit/redis_server.rs"]
