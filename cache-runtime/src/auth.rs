@@ -173,6 +173,10 @@ impl Authenticator {
     }
 
     /// Sees to it that somebody renews what has to be renewed; costs next to nothing where somebody does.
+    #[cfg_attr(
+        not(feature = "entra-id"),
+        expect(unused_variables, reason = "a password is never renewed")
+    )]
     pub(crate) fn tend(&self, now: Instant) {
         match self {
             Self::None | Self::Password(_) => {}
