@@ -101,7 +101,9 @@ impl Signer {
                     .to_owned(),
             );
         }
-        if pem.windows(9).any(|window| window == b"ENCRYPTED") {
+        let holds = |mark: &[u8]| pem.windows(mark.len()).any(|window| window == mark);
+        // PKCS#8, and the older form (RFC 1421 §4.6.1.1).
+        if holds(b"BEGIN ENCRYPTED") || holds(b"Proc-Type: 4,ENCRYPTED") {
             return Err(ENCRYPTED.to_owned());
         }
         let key = match PrivateKeyDer::from_pem_slice(pem) {

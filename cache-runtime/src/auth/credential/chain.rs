@@ -49,7 +49,8 @@ pub(crate) struct Denied {
 pub(crate) struct Credentials {
     scope: String,
     plan: Arc<Plan>,
-    maker: Arc<Maker>,
+    /// Not shared by clones: what one waits for may be with a runtime that nobody drives any more.
+    maker: Maker,
     /// The place of the one that served.
     kept: Option<usize>,
 }
@@ -74,7 +75,7 @@ impl Credentials {
         Self {
             scope,
             plan: Arc::new(plan),
-            maker: Arc::default(),
+            maker: Maker::default(),
             kept: None,
         }
     }
@@ -132,12 +133,18 @@ impl Credentials {
         let attempt = async {
             let made = self.maker.make(source).await?;
             sent = made.secret;
-            made.credential
-                .get_token(&[&self.scope], None)
-                .await
-                .map_err(|error| Failure::of(&error))
+            let token = made.credential.get_token(&[&self.scope], None).await;
+            let token = token.map_err(|error| Failure::of(&error))?;
+            // Entra's answers are read leniently: one without a token is an empty token.
+            if token.token.secret().is_empty() {
+                return Err(Failure::garbage());
+            }
+            Ok(Granted {
+                token: Secret::new(token.token.secret()),
+                expires: token.expires_on.into(),
+            })
         };
-        // A user's credential may panic; the others' clocks may overflow.
+        // A user's credential may panic, and so may a moment that is out of all range.
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let answer = match tokio::time::timeout(ATTEMPT, attempt).await {
             Ok(Ok(answer)) => answer,
@@ -147,18 +154,10 @@ impl Credentials {
                 format!("no answer within {} s", ATTEMPT.as_secs()),
             )),
         };
-        match answer {
-            // Entra's answers are read leniently: one without a token is an empty token.
-            Ok(token) if token.token.secret().is_empty() => Err(Failure::garbage()),
-            Ok(token) => Ok(Granted {
-                token: Secret::new(token.token.secret()),
-                expires: token.expires_on.into(),
-            }),
-            Err(failure) => Err(Failure {
-                text: harmless(&failure.text, self.plan.secrets.iter().chain(&sent)).into(),
-                ..failure
-            }),
-        }
+        answer.map_err(|failure| Failure {
+            text: harmless(&failure.text, self.plan.secrets.iter().chain(&sent)).into(),
+            ..failure
+        })
     }
 }
 

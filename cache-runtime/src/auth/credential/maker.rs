@@ -35,7 +35,7 @@ pub(super) struct Made {
     pub(super) secret: Option<Secret>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Maker {
     entra: OnceCell<Wire>,
     managed_identity: OnceCell<Wire>,

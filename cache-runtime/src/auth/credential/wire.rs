@@ -4,7 +4,7 @@
 //! to the SDK, and all else becomes a [`Failure`], whose words the SDK's logs do not show. No connection
 //! is kept, because it would belong to the runtime that it was made on.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use azure_core::{
     error::ErrorKind as AzureKind,
@@ -33,8 +33,15 @@ const ANSWER: usize = 1 << 20;
 const METADATA_CONNECT: Duration = Duration::from_secs(1);
 
 /// A client for one kind of endpoint.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Wire(Client);
+
+// The proxies that a client shows may hold passwords.
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire(..)")
+    }
+}
 
 impl Wire {
     /// Asks Entra ID itself. Blocks, because it reads the certificates that the system trusts.

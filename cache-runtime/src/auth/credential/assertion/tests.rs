@@ -101,6 +101,7 @@ fn the_chain_is_sent_with_the_keys_own_certificate_first() {
 fn a_file_that_does_not_serve_says_why() {
     let encrypted =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAA=\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let older = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nMAA=\n-----END RSA PRIVATE KEY-----\n";
     let curve = "-----BEGIN EC PRIVATE KEY-----\nMAA=\n-----END EC PRIVATE KEY-----\n";
     let broken = "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n";
     for (pem, text) in [
@@ -109,6 +110,7 @@ fn a_file_that_does_not_serve_says_why() {
             "the certificate's file is no PEM; convert it with `openssl pkcs12 -in FILE -out NEW_FILE -nodes`",
         ),
         ([encrypted, CERTIFICATE].concat(), ENCRYPTED),
+        ([older, CERTIFICATE].concat(), ENCRYPTED),
         (
             [curve, CERTIFICATE].concat(),
             "the certificate's key is no RSA key; Entra ID takes no other",

@@ -117,3 +117,28 @@ fn a_client_serves_on_a_second_runtime_when_the_first_is_gone() {
         assert!(answer.is_ok());
     }
 }
+
+#[tokio::test]
+async fn where_nobody_answers_a_metadata_service_is_given_up_soon() {
+    // Of a queue that is full, Linux lets connections wait.
+    let queue = tokio::net::TcpSocket::new_v4().expect("a socket");
+    let any = "127.0.0.1:0".parse().expect("an address");
+    queue.bind(any).expect("a port");
+    let queue = queue.listen(0).expect("a queue");
+    let address = queue.local_addr().expect("bound");
+    let mut waiting = Vec::new();
+    let moment = Duration::from_millis(200);
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, moment) {
+        waiting.push(stream);
+    }
+
+    let wire = Wire::to_managed_identity(Endpoint::Metadata).expect("a client");
+    let url = format!("http://{address}/").parse().expect("an address");
+    let request = Request::new(url, Method::Get);
+    let limit = Duration::from_secs(30);
+    let answer = tokio::time::timeout(limit, wire.execute_request(&request)).await;
+    let error = answer.expect("it gave up").expect_err("nobody");
+    let failure = Failure::of(&error);
+    assert_eq!(failure.text, format!("nobody answers at {address}"));
+    assert_eq!(failure.kind, ErrorKind::Connect);
+}
