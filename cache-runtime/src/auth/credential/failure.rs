@@ -157,7 +157,9 @@ fn description(body: &Value) -> Option<String> {
     ]
     .into_iter()
     .filter_map(|place| body.pointer(place)?.as_str())
-    .find(|text| !text.trim().is_empty())
+    // What Entra adds for its support is long, and new each time.
+    .map(|text| text.split("Trace ID:").next().unwrap_or_default().trim())
+    .find(|text| !text.is_empty())
     .map(str::to_owned)
 }
 
@@ -200,8 +202,8 @@ mod tests {
     fn a_providers_words_are_found_in_every_form() {
         for (body, text) in [
             (
-                r#"{"error":"invalid_client","error_description":"AADSTS7000215: no.\r\nTrace"}"#,
-                "status 400: AADSTS7000215: no.\r\nTrace",
+                r#"{"error":"invalid_client","error_description":"AADSTS7000215: no.\r\nTrace ID: 1"}"#,
+                "status 400: AADSTS7000215: no.",
             ),
             (r#"{"statusCode":400,"message":"none"}"#, "status 400: none"),
             (r#"{"StatusCode":400,"Message":"none"}"#, "status 400: none"),
