@@ -104,17 +104,36 @@ async fn a_port_that_nobody_listens_on_is_named() {
 }
 
 #[test]
-fn a_client_serves_on_a_second_runtime_when_the_first_is_gone() {
+fn a_client_serves_also_where_its_first_runtime_stands_still() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept() {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            // As far as the server is concerned the connection could be used again.
+            open.push(stream);
+        }
+    });
     let wire = Wire::to_managed_identity(Endpoint::Named { has_tls: false }).expect("a client");
-    for _ in 0..2 {
-        let (url, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let answer = runtime
-            .expect("a runtime")
-            .block_on(wire.execute_request(&Request::new(url, Method::Get)));
-        assert!(answer.is_ok());
+    let url: Url = format!("http://{address}/").parse().expect("an address");
+    let ask = || {
+        let request = Request::new(url.clone(), Method::Get);
+        let wire = &wire;
+        async move {
+            let limit = Duration::from_secs(30);
+            let answer = tokio::time::timeout(limit, wire.execute_request(&request)).await;
+            answer.expect("an answer in time").expect("a success");
+        }
+    };
+    let runtimes = [(); 2].map(|()| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().expect("a runtime")
+    });
+    // The first one lives on, and nobody drives it.
+    for runtime in &runtimes {
+        runtime.block_on(ask());
     }
 }
 
