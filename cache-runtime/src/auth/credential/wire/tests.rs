@@ -34,6 +34,8 @@ async fn ask(url: Url) -> Result<AsyncRawResponse, Failure> {
     request.insert_header("x-identity-header", "s3cr3t");
     let answer = wire.execute_request(&request).await;
     answer.map_err(|error| {
+        // Requests that fail by `Io` or `Connection` the SDK repeats.
+        assert_eq!(error.kind(), &AzureKind::Other);
         let shown = format!("{error} {error:?}");
         let failure = Failure::of(&error);
         assert!(!shown.contains(&*failure.text), "a log shows {shown}");
