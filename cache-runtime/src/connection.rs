@@ -11,7 +11,10 @@ use redis::{
     aio::ConnectionLike,
 };
 
-use crate::{error::Error, store::redis::RedisStore};
+use crate::{
+    error::Error,
+    store::{link::Live, redis::RedisStore},
+};
 
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
 ///
@@ -38,6 +41,14 @@ impl Connection {
     pub(crate) fn new(redis: Arc<RedisStore>) -> Self {
         Self { redis }
     }
+
+    /// The connection that takes the place of one that is not logged in any more, if a command that was
+    /// refused for that may be sent there.
+    async fn next_to(&self, live: Live) -> Option<Live> {
+        let next = self.redis.own_live(Some(live.number)).await.ok()?;
+        // What the server kept is gone: the user is to hear of it before anything is executed without.
+        (!live.is_pinned()).then_some(next)
+    }
 }
 
 impl ConnectionLike for Connection {
@@ -47,14 +58,13 @@ impl ConnectionLike for Connection {
             if keeps_state(command) {
                 live.pin();
             }
-            match live.connection.req_packed_command(command).await {
-                // Not executed, because the login ran out.
-                Err(error) if error.code() == Some("NOAUTH") => {
-                    let live = self.redis.own_live(Some(live.number)).await;
-                    let mut live = live.map_err(|_| error)?;
-                    live.connection.req_packed_command(command).await
-                }
-                answer => answer,
+            let answer = live.connection.req_packed_command(command).await;
+            if !answer.as_ref().is_ok_and(lacks_login) {
+                return answer;
+            }
+            match self.next_to(live).await {
+                Some(mut next) => next.connection.req_packed_command(command).await,
+                None => answer,
             }
         })
     }
@@ -70,15 +80,31 @@ impl ConnectionLike for Connection {
             if pipeline.cmd_iter().any(keeps_state) {
                 live.pin();
             }
-            live.connection
-                .req_packed_commands(pipeline, offset, count)
-                .await
+            let sent = live.connection.req_packed_commands(pipeline, offset, count);
+            let answers = sent.await;
+            // Where the first was not executed, none was.
+            if !(answers.as_ref()).is_ok_and(|answers| answers.first().is_some_and(lacks_login)) {
+                return answers;
+            }
+            match self.next_to(live).await {
+                Some(mut next) => {
+                    let sent = next.connection.req_packed_commands(pipeline, offset, count);
+                    sent.await
+                }
+                None => answers,
+            }
         })
     }
 
     fn get_db(&self) -> i64 {
         self.redis.connector().endpoint().db
     }
+}
+
+/// Whether a command was not executed because its connection is not logged in.
+fn lacks_login(answer: &Value) -> bool {
+    // redis-rs makes an error of it later.
+    matches!(answer, Value::ServerError(error) if error.code() == "NOAUTH")
 }
 
 /// Whether the server keeps what this command asks for with the connection that it came on.

@@ -116,7 +116,7 @@ impl Live {
         self.pinned.store(true, Ordering::Relaxed);
     }
 
-    fn is_pinned(&self) -> bool {
+    pub(crate) fn is_pinned(&self) -> bool {
         self.pinned.load(Ordering::Relaxed)
     }
 }
