@@ -145,7 +145,8 @@ impl Authenticator {
         }
     }
 
-    /// The turn to move a connection to `pass`: one connection after the other, unless time is short.
+    /// The turn to move a connection that is logged in with `pass` to a newer one: one connection after
+    /// the other, unless time is short.
     pub(crate) async fn turn(&self, pass: &Pass) -> Option<SemaphorePermit<'_>> {
         match (self, pass) {
             #[cfg(feature = "entra-id")]

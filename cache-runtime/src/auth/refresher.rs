@@ -219,7 +219,8 @@ impl Tokens {
         }
     }
 
-    /// Connections move one after the other; one that would be late by that does not wait.
+    /// Connections move one after the other; one that would be late by that does not wait. `token` is the
+    /// one that the connection moves away from: its end is what has to be met.
     pub(super) async fn turn(&self, token: &AccessToken) -> Option<SemaphorePermit<'_>> {
         let left = token.life.move_within(Now::read());
         // Never closed.
