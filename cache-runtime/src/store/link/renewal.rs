@@ -14,6 +14,7 @@
 
 use std::{sync::Weak, time::Duration};
 
+use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
 use super::{GoneOnDrop, LONGEST, Live, Made, State};
@@ -90,7 +91,7 @@ async fn prove(connector: &Connector, present: &Pass) -> Made {
     let mut pause = FIRST_PAUSE;
     loop {
         let pass = connector.auth().newer(present).await;
-        let turn = connector.auth().turn(&pass).await;
+        let turn = connector.auth().turn(present).await;
         match Made::with(connector, pass.clone()).await {
             Ok(made) => return made,
             Err(error) => {
@@ -106,6 +107,9 @@ async fn prove(connector: &Connector, present: &Pass) -> Made {
 }
 
 /// `AUTH` on a connection that others use. Whether the server said `OK`, in time.
+///
+/// The echo behind it is what comes first where the server loses its answer to the `AUTH`; without it, that
+/// might be another command's `OK`.
 async fn log_in_again(live: &Live, pass: &Pass) -> bool {
     let Some(login) = pass.login() else {
         return true;
@@ -115,9 +119,11 @@ async fn log_in_again(live: &Live, pass: &Pass) -> bool {
         auth.arg(username);
     }
     auth.arg(login.password.expose());
+    let mut commands = redis::Pipeline::with_capacity(2);
+    commands.add_command(auth).cmd("ECHO").arg("logged in");
     let mut connection = live.connection.clone();
-    let answer = timeout(LONGEST, auth.query_async::<redis::Value>(&mut connection)).await;
-    matches!(answer, Ok(Ok(redis::Value::Okay)))
+    let answers = timeout(LONGEST, connection.req_packed_commands(&commands, 0, 2)).await;
+    matches!(answers, Ok(Ok(answers)) if answers.first() == Some(&Value::Okay))
 }
 
 /// How long the answers to what was sent may take: as long as the server lets the old login live.
