@@ -75,7 +75,9 @@ async fn p9_a_connection_with_another_database_is_kept_over_rotations() {
 #[tokio::test]
 async fn p9_a_connection_that_watches_is_kept_over_rotations() {
     keeps(&["WATCH", "a"], async |connection| {
-        send::<String>(connection, &["SET", "a", "1"]).await.unwrap();
+        send::<String>(connection, &["SET", "a", "1"])
+            .await
+            .unwrap();
         let mut transaction = redis::pipe();
         transaction.atomic().cmd("SET").arg("a").arg("2");
         let done: Option<(String,)> = transaction
@@ -131,9 +133,10 @@ async fn p9_the_ok_of_another_command_is_not_taken_for_that_of_a_login_in_place(
         site.azure.server().stop();
         let set = async |count: u64| {
             let connection = connection.clone();
-            let sent = tokio::spawn(async move {
-                send::<redis::Value>(&connection, &["SET", "a", "1"]).await
-            });
+            let sent =
+                tokio::spawn(
+                    async move { send::<redis::Value>(&connection, &["SET", "a", "1"]).await },
+                );
             eventually("the command", SOON, async || {
                 site.azure.proxy().seen("SET") == count
             })

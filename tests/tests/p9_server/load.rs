@@ -22,7 +22,10 @@ impl Load {
     where
         C: AsyncCall,
     {
-        let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let (done, stop) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
         let mut set = JoinSet::new();
         for id in 0..callers {
             let (mut call, done, stop) = (call(id), done.clone(), stop.clone());
@@ -68,7 +71,11 @@ impl Load {
     pub(crate) async fn went_well(self) {
         let errors = self.errors().await;
         let some: Vec<_> = errors.iter().take(5).collect();
-        assert!(errors.is_empty(), "{} calls failed: {some:#?}", errors.len());
+        assert!(
+            errors.is_empty(),
+            "{} calls failed: {some:#?}",
+            errors.len()
+        );
     }
 }
 
@@ -89,7 +96,10 @@ pub(crate) async fn store_values(cache: &Cache, callers: u64) {
     for id in 0..callers {
         let value = format!("value of {id}");
         let ttl = Duration::from_secs(300);
-        cache.set_ex(&format!("read:{id}"), &value, ttl).await.unwrap();
+        cache
+            .set_ex(&format!("read:{id}"), &value, ttl)
+            .await
+            .unwrap();
     }
 }
 

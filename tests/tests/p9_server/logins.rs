@@ -68,9 +68,14 @@ async fn p9_noperm_is_no_reason_for_another_token_or_login() {
         send::<String>(&connection, &["PING"]).await.unwrap();
         site.azure.no_perm(&user, true).await;
         for id in 0..50 {
-            let error = cache.get::<String>(&format!("read:{id}")).await.unwrap_err();
+            let error = cache
+                .get::<String>(&format!("read:{id}"))
+                .await
+                .unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Auth, "{error:?}");
-            let error = send::<String>(&connection, &["GET", "a"]).await.unwrap_err();
+            let error = send::<String>(&connection, &["GET", "a"])
+                .await
+                .unwrap_err();
             assert_eq!(error.code(), Some("NOPERM"), "{error:?}");
         }
         // The least pause between two questions would be over.
@@ -94,12 +99,17 @@ async fn p9_a_connection_that_is_not_logged_in_any_more_is_made_anew() {
     on_each(LONG, async |site| {
         let cache = site.cache();
         let connection = cache.connection().unwrap();
-        send::<String>(&connection, &["SET", "a", "1"]).await.unwrap();
+        send::<String>(&connection, &["SET", "a", "1"])
+            .await
+            .unwrap();
         for round in 1..=2 {
             let reset: String = send(&connection, &["RESET"]).await.unwrap();
             assert_eq!(reset, "RESET");
             if round == 1 {
-                assert_eq!(send::<String>(&connection, &["GET", "a"]).await.unwrap(), "1");
+                assert_eq!(
+                    send::<String>(&connection, &["GET", "a"]).await.unwrap(),
+                    "1"
+                );
             } else {
                 let mut pipeline = redis::pipe();
                 pipeline.cmd("INCR").arg("n").cmd("GET").arg("a");

@@ -45,6 +45,7 @@ async fn p9_a_new_token_that_is_refused_once_is_offered_again() {
         load.goes_on(160).await;
         load.went_well().await;
         site.no_failures();
+        assert_eq!(site.logins_with(0), 1, "the old connection served on");
         assert_eq!(site.provider.requests(), 2, "the token was good all along");
     })
     .await;
@@ -114,7 +115,12 @@ async fn p9_while_a_new_token_is_refused_new_connections_are_made_with_the_old_o
         assert_eq!(site.connections_with(0).len(), 1);
         // When the provider has another one, that is taken.
         site.provider.well();
-        site.moved(1, 2).await;
+        eventually("a connection with the third token", SOON, async || {
+            // A lost one is made again when it is wanted.
+            cache.ping().await.ok();
+            site.connections_with(2).len() == 1
+        })
+        .await;
     })
     .await;
 }

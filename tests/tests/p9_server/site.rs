@@ -92,6 +92,13 @@ impl Site {
         .await;
     }
 
+    /// How often the n-th token was offered.
+    pub(crate) fn logins_with(&self, n: usize) -> usize {
+        let secret = self.secret(n);
+        let logins = self.azure.proxy().logins();
+        logins.iter().filter(|login| login.secret == secret).count()
+    }
+
     /// The logins with another token than the first.
     pub(crate) fn new_logins(&self) -> Vec<Login> {
         let first = self.secret(0);
@@ -124,7 +131,10 @@ pub(crate) fn token_stats(cache: &Cache) -> TokenStats {
 }
 
 pub(crate) async fn until(time: SystemTime) {
-    eventually("the time to come", 2 * SOON, async || SystemTime::now() >= time).await;
+    eventually("the time to come", 2 * SOON, async || {
+        SystemTime::now() >= time
+    })
+    .await;
 }
 
 pub(crate) async fn hits_resume(cache: &Cache, body: &Body, id: u64) {

@@ -112,10 +112,15 @@ async fn p9_what_is_under_way_on_the_old_connections_is_answered() {
         let ttl = Duration::from_secs(300);
         cache.set_ex("slow", &"old".to_owned(), ttl).await.unwrap();
         let connection = cache.connection().unwrap();
-        send::<String>(&connection, &["SET", "own", "old"]).await.unwrap();
+        send::<String>(&connection, &["SET", "own", "old"])
+            .await
+            .unwrap();
         site.provider.life(LONG);
         let proxy = site.azure.proxy();
-        let held = [proxy.hold_reply(about("GET", "slow")), proxy.hold_reply(about("GET", "own"))];
+        let held = [
+            proxy.hold_reply(about("GET", "slow")),
+            proxy.hold_reply(about("GET", "own")),
+        ];
         let slow = tokio::spawn({
             let cache = cache.clone();
             async move { cache.get::<String>("slow").await }
@@ -133,7 +138,9 @@ async fn p9_what_is_under_way_on_the_old_connections_is_answered() {
         .await;
         // The new ones serve, and the old ones stay for what is held.
         cache.set_ex("slow", &"new".to_owned(), ttl).await.unwrap();
-        send::<String>(&connection, &["SET", "own", "new"]).await.unwrap();
+        send::<String>(&connection, &["SET", "own", "new"])
+            .await
+            .unwrap();
         assert_eq!(site.connections_with(0), [1, 2]);
         for held in held {
             held.release();
@@ -142,7 +149,10 @@ async fn p9_what_is_under_way_on_the_old_connections_is_answered() {
         assert_eq!(answers.0.unwrap().unwrap().as_deref(), Some("old"));
         assert_eq!(answers.1.unwrap().unwrap(), "old");
         site.moved(2, 1).await;
-        assert!(SystemTime::now() < site.end_of(0), "closed when all was answered");
+        assert!(
+            SystemTime::now() < site.end_of(0),
+            "closed when all was answered"
+        );
         assert_eq!(proxy.unanswered(), 0);
     })
     .await;

@@ -18,10 +18,14 @@ async fn p9_a_login_that_is_not_answered_is_given_up_and_tried_again() {
     site.new_logins_are(None, 1).await;
     site.azure.proxy().swallow_auth(false);
     site.moved(1, 1).await;
-    assert!(SystemTime::now() < site.end_of(0), "the old connection ended");
+    assert!(
+        SystemTime::now() < site.end_of(0),
+        "the old connection ended"
+    );
     load.goes_on(160).await;
     load.went_well().await;
     site.no_failures();
+    assert_eq!(site.logins_with(0), 1, "the old connection served on");
     assert_eq!(site.provider.requests(), 2);
 }
 
@@ -39,6 +43,7 @@ async fn p9_a_connection_that_ends_in_the_middle_of_its_login_is_made_again() {
     load.goes_on(160).await;
     load.went_well().await;
     site.no_failures();
+    assert_eq!(site.logins_with(0), 1, "the old connection served on");
     assert_eq!(site.provider.requests(), 2);
 }
 
@@ -78,5 +83,8 @@ async fn p9_no_read_fails_where_all_connections_are_killed_at_once_under_load() 
     }
     load.went_well().await;
     let requests = site.provider.requests();
-    assert!(requests <= site.azure.rotations() + 1, "asked {requests} times");
+    assert!(
+        requests <= site.azure.rotations() + 1,
+        "asked {requests} times"
+    );
 }
