@@ -362,6 +362,13 @@ impl RedisStore {
     }
 }
 
+impl Drop for RedisStore {
+    fn drop(&mut self) {
+        // A connection's task on a runtime that nobody drives keeps the connector.
+        self.connector.auth().close();
+    }
+}
+
 /// What a redis-rs error says about the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Failure {
