@@ -27,7 +27,7 @@ use tokio::{
 use super::{
     claims,
     credential::{Credentials, Denied, Granted},
-    schedule::{LOOK, Life, Next, Now, Schedule},
+    schedule::{Life, Next, Now, Schedule},
 };
 use crate::{
     config::{EntraLogin, Login, Secret},
@@ -332,7 +332,7 @@ impl Tokens {
         let next = lock(&self.schedule).next(Now::read());
         self.extend_lease(match next {
             Next::Ask => LONGEST_ASK,
-            Next::Wait(_) => LOOK,
+            Next::Wait(pause) => pause,
         });
         Some(next)
     }

@@ -28,7 +28,7 @@ const LONGEST_PAUSE_WITHOUT: Duration = Duration::from_millis(1500);
 /// As much of a `Retry-After` as is believed: a day of it would be a mistake, not a wish.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
 /// The clocks are looked at again after this long: nobody says when one was set.
-pub(crate) const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(30);
 /// From this age on, or a tenth of its life if that is less, a token may be what is wrong.
 const SOME_AGE: Duration = Duration::from_secs(10);
 
