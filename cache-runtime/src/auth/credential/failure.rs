@@ -69,11 +69,15 @@ impl Failure {
 
     /// An error whose parts nobody here knows, in its own words and those of its deepest cause.
     fn told(error: &azure_core::Error) -> Self {
-        let kind = match error.kind() {
-            AzureKind::Connection | AzureKind::Io => ErrorKind::Connect,
-            AzureKind::DataConversion => ErrorKind::Decode,
-            _ => ErrorKind::Identity,
-        };
+        // The SDK's credentials wrap whatever happened in an error of their own kind.
+        let kind = causes(error)
+            .filter_map(|cause| cause.downcast_ref::<azure_core::Error>())
+            .find_map(|cause| match cause.kind() {
+                AzureKind::Connection | AzureKind::Io => Some(ErrorKind::Connect),
+                AzureKind::DataConversion => Some(ErrorKind::Decode),
+                _ => None,
+            })
+            .unwrap_or(ErrorKind::Identity);
         let words = error.to_string();
         let deepest = causes(error).last().map(ToString::to_string);
         let text = match deepest {
