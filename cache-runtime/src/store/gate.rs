@@ -179,6 +179,7 @@ impl Gate {
 }
 
 async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
+    let mut news = good_news.notified();
     loop {
         let Some(pause) = store
             .upgrade()
@@ -187,7 +188,9 @@ async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
             return;
         };
         // Either way Redis is asked.
-        let _news = tokio::time::timeout(pause, good_news.notified()).await;
+        let _news = tokio::time::timeout(pause, news).await;
+        // From here on, so that none is missed that comes while Redis is asked.
+        news = good_news.notified();
         let Some(store) = store.upgrade() else { return };
         match store.probe().await {
             Ok(()) => {
