@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use super::redis::RedisStore;
 use crate::{
     breaker::{Admission, Breaker, BreakerState},
-    error::Error,
+    error::{Error, ErrorKind},
     sharded::lock,
 };
 
@@ -40,6 +40,8 @@ struct State {
     patience: Duration,
     /// Which probe is the present one.
     probe: u64,
+    /// Why there is no connection, if that is what opened the breaker.
+    why: Option<Error>,
 }
 
 /// Leave to ask Redis once; dropping it says that no reply came.
@@ -58,6 +60,7 @@ impl Gate {
                 lease: None,
                 patience: PATIENCE + 2 * stall_after,
                 probe: 0,
+                why: None,
             }),
         }
     }
@@ -95,9 +98,28 @@ impl Gate {
         }
     }
 
+    /// What a call is told that was not admitted.
+    pub(crate) fn refusal(&self) -> Error {
+        match &lock(&self.state).why {
+            Some(why) => Error::with_source(
+                ErrorKind::Unavailable,
+                "redis is not asked, because no connection could be made",
+                why.clone(),
+            ),
+            None => Error::new(
+                ErrorKind::Unavailable,
+                "redis is not asked, because it has not been answering",
+            ),
+        }
+    }
+
     /// No connection could be made.
     pub(crate) fn connection_failed(&self, store: &Arc<RedisStore>, error: &Error) {
-        if self.update(|state| state.breaker.connection_failed()) {
+        let opened = self.update(|state| {
+            state.why = Some(error.clone());
+            state.breaker.connection_failed()
+        });
+        if opened {
             tracing::warn!(
                 %error,
                 cause = error.cause(),
@@ -109,7 +131,14 @@ impl Gate {
 
     /// An operation waited in vain for as long as the breaker allows.
     pub(crate) fn stalled(&self, store: &Arc<RedisStore>) {
-        if self.update(|state| state.breaker.stalled(Instant::now())) {
+        let opened = self.update(|state| {
+            let opened = state.breaker.stalled(Instant::now());
+            if opened {
+                state.why = None;
+            }
+            opened
+        });
+        if opened {
             tracing::warn!("redis does not answer; calls run without the cache until it does");
             self.ensure_probe(store);
         }
@@ -173,6 +202,7 @@ impl Gate {
             if state.probe == number {
                 state.breaker.probe_succeeded(Instant::now());
                 state.lease = None;
+                state.why = None;
             }
         });
     }

@@ -18,7 +18,7 @@ use redis::{Cmd, Pipeline, RedisError};
 
 use super::{
     connect::Connector,
-    gate::Gate,
+    gate::{Gate, Pass as Admitted},
     link::{Links, Live, Reads},
     request::{Argument, Reply, Request, Script},
 };
@@ -229,7 +229,7 @@ impl RedisStore {
     ) -> Result<Reply, Error> {
         let link = self.links.present()?;
         let mut pass = match urgency {
-            Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
+            Urgency::Ordinary => self.admit()?,
             Urgency::Urgent => self.gate.force(),
         };
         let mut broken = None;
@@ -294,10 +294,14 @@ impl RedisStore {
             // Given back first: while half-open, the breaker may have no other to give.
             drop(pass);
             pass = match urgency {
-                Urgency::Ordinary => self.gate.admit(self).ok_or_else(unavailable)?,
+                Urgency::Ordinary => self.admit()?,
                 Urgency::Urgent => self.gate.force(),
             };
         }
+    }
+
+    fn admit(self: &Arc<Self>) -> Result<Admitted<'_>, Error> {
+        self.gate.admit(self).ok_or_else(|| self.gate.refusal())
     }
 
     /// Whether nothing came for so long that this is not only an operation's own impatience: a
@@ -401,13 +405,6 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)
-}
-
-fn unavailable() -> Error {
-    Error::new(
-        ErrorKind::Unavailable,
-        "redis is not asked, because it has not been answering",
-    )
 }
 
 fn unexpected(command: &str) -> Error {
