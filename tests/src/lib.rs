@@ -6,6 +6,7 @@
 //! | [`proxy`] | a proxy, with TLS or without, that delays, cuts in mid-reply, resets, swallows, refuses, holds single commands or replies, and sees each login |
 //! | [`azure_redis`] | both together, as Azure's Redis: tokens for passwords, each with its end, and connections that end with their token |
 //! | [`identity_provider`] | an identity provider like Azure's: managed identity, Entra ID's token endpoint, `az` and `azd`; slow, hung, down, wrong |
+//! | [`watched`] | a credential that notes when it is asked, and when each question ends |
 //! | [`body`] | a test body that counts, blocks, fails and panics on command |
 //! | [`drop_at`] | drops a future at its n-th poll |
 //! | [`logs`] | captures every log line, and proves that no secret is in it |
@@ -38,6 +39,7 @@ mod resp;
 pub mod stores;
 mod tls;
 pub mod wait;
+pub mod watched;
 
 pub use azure_redis::AzureRedis;
 pub use body::Body;
@@ -50,3 +52,4 @@ pub use proxy::Proxy;
 pub use redis_server::{RedisServer, RedisVersion};
 pub use stores::{Stores, in_memory, patient};
 pub use wait::{eventually, timed, within};
+pub use watched::Watched;
