@@ -150,8 +150,10 @@ impl CacheBuilder {
 
     /// How long before its expiry an Entra ID token is replaced, at most half of its life.
     ///
-    /// More than the default is in vain with most credentials: they hand out the same token until 300
-    /// seconds before its expiry.
+    /// More than the default is in vain where somebody keeps tokens and hands out the same one again: a
+    /// credential of Azure's SDK that was given in code, until 300 seconds before the token's expiry; the
+    /// service that answers for managed identities; `az`. A service principal and a workload identity of
+    /// the environment get a new token each time.
     ///
     /// Default: 300 seconds.
     pub fn token_margin(mut self, margin: Duration) -> Self {

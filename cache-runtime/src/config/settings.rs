@@ -83,7 +83,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
 const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
 /// Azure Cache for Redis and Azure Managed Redis, in the public cloud.
 const DEFAULT_SCOPE: &str = "https://redis.azure.com/.default";
-/// The SDKs' credentials hand out a token again until this long before its expiry: earlier would be in vain.
+/// The SDKs' own. Who keeps tokens (a credential of theirs, `az`) hands out the same one until about then.
 const DEFAULT_MARGIN: Duration = Duration::from_secs(300);
 
 impl Settings {
