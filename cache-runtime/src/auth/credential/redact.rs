@@ -12,6 +12,10 @@ const LENGTH: usize = 200;
 /// thumbprints are shorter.
 const OPAQUE: usize = 43;
 
+/// The shortest run of small letters, capitals and digits mixed that is taken for a client secret, which
+/// has 40 characters. Identifiers and thumbprints have one kind of letters.
+const MIXED: usize = 24;
+
 /// The shortest part of a JWT. The parts of host names are shorter.
 const JWT_PART: usize = 16;
 
@@ -58,7 +62,18 @@ fn looks_secret(word: &str) -> bool {
     let longest = word.split(['/', '.']).map(str::len).max().unwrap_or(0);
     let mut parts = word.split('.').filter(|part| part.len() >= JWT_PART);
     // `{"` in base64 begins with `eyJ` before any letter.
-    word.contains("eyJ") || longest >= OPAQUE || parts.by_ref().count() >= 3
+    word.contains("eyJ")
+        || longest >= OPAQUE
+        || parts.by_ref().count() >= 3
+        || word.split('/').any(is_mixed)
+}
+
+fn is_mixed(word: &str) -> bool {
+    let holds = |kind: fn(&u8) -> bool| word.as_bytes().iter().any(kind);
+    word.len() >= MIXED
+        && holds(u8::is_ascii_lowercase)
+        && holds(u8::is_ascii_uppercase)
+        && holds(u8::is_ascii_digit)
 }
 
 fn cut(line: &str) -> String {
@@ -82,6 +97,8 @@ mod tests {
             "AADSTS7000215: Invalid client secret provided for app '11111111-2222-3333-4444-555555555555'.",
             "Please run 'az login' to setup account.",
             "no route to https://login.microsoftonline.com/11111111-2222-3333-4444-555555555555/oauth2/v2.0/token",
+            "AADSTS700027: the certificate with the thumbprint 'A1B2C3D4E5F60718293A4B5C6D7E8F9012345678' was not found",
+            "the request with the id a1b2c3d4e5f60718293a4b5c6d7e8f9012345678 is unknown",
             "obey and deny",
         ] {
             assert_eq!(without(text), text);
@@ -100,6 +117,10 @@ mod tests {
             (
                 "bad 0123456789abcdef.0123456789abcdef.0123456789abcdef!",
                 "bad <redacted>!",
+            ),
+            (
+                "what is 'aBc8Q~dEfGhIjKlMnOpQrStUvWxYz.0123-_456a'?",
+                "what is '<redacted>'?",
             ),
             (&format!("what is '{opaque}'?"), "what is '<redacted>'?"),
         ] {
