@@ -47,7 +47,7 @@ pub use breaker::{RedisState, redis_state};
 pub use child::Child;
 pub use drop_at::{at_every_poll, poll_n_then_drop};
 pub use identity_provider::IdentityProvider;
-pub use logs::{Logs, assert_never_holds};
+pub use logs::{Logs, assert_holds_no_part, assert_never_holds};
 pub use proxy::Proxy;
 pub use redis_server::{RedisServer, RedisVersion};
 pub use stores::{Stores, in_memory, patient};

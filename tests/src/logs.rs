@@ -1,5 +1,6 @@
 //! Every log line at TRACE, and the proof that no secret is in it.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -25,17 +26,20 @@ impl Logs {
         (logs, guard)
     }
 
-    /// Captures what every thread of this process logs, from the first call on.
+    /// Captures what every thread of this process logs, from the first call on, by `tracing` and by `log`.
     ///
     /// # Panics
     ///
-    /// Panics when something else has set the global subscriber.
+    /// Panics when something else has set the global subscriber or logger.
     #[must_use]
     pub fn global() -> Self {
         static GLOBAL: LazyLock<Logs> = LazyLock::new(|| {
             let logs = Logs::default();
             tracing::subscriber::set_global_default(logs.subscriber())
                 .expect("the first global subscriber of this process");
+            log::set_boxed_logger(Box::new(logs.clone()))
+                .expect("the first logger of this process");
+            log::set_max_level(log::LevelFilter::Trace);
             logs
         });
         GLOBAL.clone()
@@ -82,6 +86,21 @@ impl io::Write for Logs {
     }
 }
 
+/// What reqwest and rustls log.
+impl log::Log for Logs {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        let (level, target, text) = (record.level(), record.target(), record.args());
+        let line = format!("{level} {target}: {text}\n");
+        self.bytes().extend_from_slice(line.as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
 impl<'a> MakeWriter<'a> for Logs {
     type Writer = Self;
 
@@ -110,6 +129,71 @@ pub fn assert_never_holds(secret: &str, text: &str) {
     }
 }
 
+/// Asserts that a text holds no 16 characters in a row of any of these random secrets: as they are, in
+/// hexadecimal, and as bytes that somebody printed with `{:?}`.
+///
+/// # Panics
+///
+/// Panics where it does, with the line.
+#[track_caller]
+pub fn assert_holds_no_part(secrets: &[String], text: &str) {
+    for (form, text, encode) in [
+        (
+            "as it is",
+            text.as_bytes(),
+            <[u8]>::to_vec as fn(&[u8]) -> Vec<u8>,
+        ),
+        (
+            "in hexadecimal",
+            text.to_ascii_lowercase().as_bytes(),
+            hexadecimal,
+        ),
+        ("as a list of bytes", &listed(text), <[u8]>::to_vec),
+    ] {
+        // Of 16 characters in a row, 8 are one of these.
+        let parts: HashSet<Vec<u8>> = secrets
+            .iter()
+            .flat_map(|secret| secret.as_bytes().chunks_exact(8).map(encode))
+            .collect();
+        let length = parts.iter().next().map_or(8, Vec::len);
+        // Most of a long text is told from all of them by this.
+        let mut may_begin = vec![false; 1 << 16];
+        for part in &parts {
+            may_begin[place(part)] = true;
+        }
+        let found = text
+            .windows(length)
+            .position(|part| may_begin[place(part)] && parts.contains(part));
+        if let Some(at) = found {
+            let before = text[..at].iter().rposition(|byte| *byte == b'\n');
+            let start = before.map_or(0, |before| before + 1);
+            let line = text[at..].iter().position(|byte| *byte == b'\n');
+            let end = line.map_or(text.len(), |length| at + length);
+            let line = String::from_utf8_lossy(&text[start..end]);
+            panic!("a part of a secret got out {form}: {line}");
+        }
+    }
+}
+
+/// A number for the first eight bytes, of 16 bits.
+fn place(part: &[u8]) -> usize {
+    let bytes = part.first_chunk().expect("a part has 8 bytes or more");
+    usize::from((u64::from_le_bytes(*bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as u16)
+}
+
+fn hexadecimal(bytes: &[u8]) -> Vec<u8> {
+    let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>().into_bytes()
+}
+
+/// The numbers of the text that commas part, as bytes; a line's end for all else.
+fn listed(text: &str) -> Vec<u8> {
+    let number = |item: &str| item.trim_matches(|c: char| !c.is_ascii_digit()).parse();
+    text.split(',')
+        .map(|item| number(item).unwrap_or(b'\n'))
+        .collect()
+}
+
 fn forms(secret: &str) -> [(&'static str, String); 6] {
     let per_byte = |f: fn(&u8) -> String| secret.as_bytes().iter().map(f).collect::<Vec<_>>();
     let encode = |byte: &u8| match byte {
@@ -135,4 +219,32 @@ fn as_password(secret: &str) -> String {
     let mut url = url::Url::parse("redis://host/").expect("a valid URL");
     url.set_password(Some(secret)).expect("the URL has a host");
     url.password().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdef";
+
+    fn is_found(text: &str) -> bool {
+        let secrets = ["-".repeat(8), SECRET.to_owned()];
+        std::panic::catch_unwind(|| assert_holds_no_part(&secrets, text)).is_err()
+    }
+
+    #[test]
+    fn a_part_of_a_secret_is_found_wherever_it_begins() {
+        for start in 0..SECRET.len() - 16 {
+            let part = &SECRET[start..start + 16];
+            assert!(is_found(&format!("line\nx={part}; y")), "{part}");
+            let bytes = &SECRET.as_bytes()[start..start + 16];
+            assert!(
+                is_found(&format!("x={bytes:x?}").replace([',', ' '], "")),
+                "{part}"
+            );
+            assert!(is_found(&format!("x, {bytes:?}, y")), "{part}");
+            assert!(is_found(&format!("x: {bytes:#?}")), "{part}");
+        }
+        assert!(!is_found("ABCDEFG IJKLMNO, 65, 66, 67, 68, 69, 70, 71"));
+    }
 }
