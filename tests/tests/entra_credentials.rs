@@ -322,6 +322,63 @@ fn an_authority_that_nobody_trusts_is_not_told_the_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_replaced_counts_at_the_next_question() {
+    let provider = IdentityProvider::builder()
+        .life(Duration::from_secs(2))
+        .start();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client.pem");
+    let put = |pem: &str| {
+        // At once, as a volume of Kubernetes' does it.
+        let new = folder.path().join("new");
+        std::fs::write(&new, pem).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    let known = std::fs::read_to_string(provider.client_certificate_path()).unwrap();
+    let unknown = concat!(
+        include_str!("../../cache-runtime/src/auth/credential/assertion/test-keys/key.pem"),
+        include_str!("../../cache-runtime/src/auth/credential/assertion/test-keys/certificate.pem"),
+    );
+    put(&known);
+    let mut variables = environment(&provider, Source::ClientCertificate);
+    variables.insert("AZURE_CLIENT_CERTIFICATE_PATH", file.clone().into());
+    let redis = TcpListener::bind("127.0.0.1:0").unwrap();
+    let child = Child::of_test("asks_again_and_again")
+        .envs(variables)
+        .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_PORT", redis.local_addr().unwrap().port().to_string())
+        .spawn();
+    provider.wait_for_issued(2).await;
+    put(unknown);
+    child.wait_for_line("last_error: Some(Identity)").await;
+    let issued = provider.issued().len();
+    let refused = provider.requests();
+    // No token that was kept hides it.
+    provider.wait_for_requests(refused + 2).await;
+    assert_eq!(provider.issued().len(), issued);
+    put(&known);
+    provider.wait_for_issued(issued + 2).await;
+}
+
+/// The child of the test above.
+#[test]
+fn asks_again_and_again() {
+    if child::role().is_none() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let cache = get_cache().await.unwrap();
+        // Until the parent has seen enough, and kills it.
+        loop {
+            let _ = cache.get::<u64>("key").await;
+            tell(&format!("{:?}", cache.stats().store));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tool_that_hangs_is_ended_and_the_next_one_serves() {
     let provider = IdentityProvider::start();
     provider.source(Source::AzureCli).hang();
