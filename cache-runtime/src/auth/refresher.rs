@@ -406,21 +406,25 @@ impl Tokens {
         let mut schedule = lock(&self.schedule);
         let now = Now::read();
         schedule.failed(now, *retry_after, fastrand::f64());
-        let (next, is_valid) = (schedule.next(now), schedule.is_valid(now));
+        let next_try = match schedule.next(now) {
+            Next::Ask => Duration::ZERO,
+            Next::Wait(pause) => pause,
+        };
+        let token_is_valid = schedule.is_valid(now);
+        let mut before = None;
         self.state.send_modify(|state| {
             state.asking = false;
             state.fail(error.kind());
-            state.denied = Some(error.clone());
+            before = state.denied.replace(error.clone());
         });
         drop(schedule);
-        tracing::warn!(
-            %error,
-            cause = error.cause(),
-            credential,
-            ?next,
-            token_is_valid = is_valid,
-            "no new Entra ID token"
-        );
+        let cause = error.cause();
+        // An outage is told once, not every second; unless it is another one.
+        if before.is_some_and(|before| before.kind() == error.kind()) {
+            tracing::debug!(%error, cause, credential, ?next_try, token_is_valid, "still no new Entra ID token");
+        } else {
+            tracing::warn!(%error, cause, credential, ?next_try, token_is_valid, "no new Entra ID token");
+        }
     }
 
     /// The token that takes the place of `held`.

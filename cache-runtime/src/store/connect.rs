@@ -145,7 +145,7 @@ impl Connector {
         &self.auth
     }
 
-    /// Tells those who wait in [`Notify::notified`] that an attempt to connect is worth while again.
+    /// Told of each new token: what could not connect before may do so now.
     pub(crate) fn good_news(&self) -> &Arc<Notify> {
         &self.good_news
     }

@@ -360,7 +360,6 @@ async fn drive(
             tracing::debug!(number, "connected to redis");
             let (live, driver) = Live::new(made, number);
             settle(&gone.state, number, State::Up(live.clone()));
-            connector.good_news().notify_waiters();
             renewal::drive(&store, &connector, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
         }

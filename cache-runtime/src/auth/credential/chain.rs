@@ -107,9 +107,13 @@ impl Credentials {
             match answer {
                 Ok(granted) => {
                     if self.kept.is_none() {
-                        let before: Vec<_> =
+                        let in_vain: Vec<_> =
                             attempts.iter().map(|one: &Attempt| one.name).collect();
-                        tracing::info!(credential = name, ?before, "an Entra ID credential serves");
+                        tracing::info!(
+                            credential = name,
+                            ?in_vain,
+                            "an Entra ID credential serves"
+                        );
                         self.kept = Some(place);
                     }
                     return Ok(granted);
