@@ -1,7 +1,7 @@
 //! Callers who each check that what they read is their own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cache_runtime::{Cache, Connection};
@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 use crate::site::send;
 
 pub(crate) struct Load {
-    callers: JoinSet<Vec<String>>,
+    callers: JoinSet<()>,
+    errors: Arc<Mutex<Vec<String>>>,
     done: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
 }
@@ -26,27 +27,24 @@ impl Load {
             Arc::new(AtomicU64::new(0)),
             Arc::new(AtomicBool::new(false)),
         );
+        let errors = Arc::new(Mutex::new(Vec::new()));
         let mut set = JoinSet::new();
         for id in 0..callers {
             let (mut call, done, stop) = (call(id), done.clone(), stop.clone());
+            let errors = errors.clone();
             set.spawn(async move {
-                let mut errors = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
                     match call.call().await {
-                        Ok(()) => done.fetch_add(1, Ordering::Relaxed),
-                        Err(error) => {
-                            errors.push(format!("caller {id}: {error}"));
-                            0
-                        }
-                    };
+                        Ok(()) => drop(done.fetch_add(1, Ordering::Relaxed)),
+                        Err(error) => errors.lock().unwrap().push(format!("caller {id}: {error}")),
+                    }
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                errors
             });
         }
-        let callers = set;
         Self {
-            callers,
+            callers: set,
+            errors,
             done,
             stop,
         }
@@ -61,21 +59,19 @@ impl Load {
         .await;
     }
 
-    /// Ends it, and says what went wrong.
-    pub(crate) async fn errors(self) -> Vec<String> {
+    /// Ends it: not one call went wrong. Says how many went well.
+    pub(crate) async fn went_well(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.callers.join_all().await.concat()
-    }
-
-    /// Ends it; not one call went wrong.
-    pub(crate) async fn went_well(self) {
-        let errors = self.errors().await;
+        let ended = tokio::time::timeout(SOON, self.callers.join_all()).await;
+        let errors = self.errors.lock().unwrap();
         let some: Vec<_> = errors.iter().take(5).collect();
         assert!(
             errors.is_empty(),
             "{} calls failed: {some:#?}",
             errors.len()
         );
+        assert!(ended.is_ok(), "some callers still wait");
+        self.done.load(Ordering::Relaxed)
     }
 }
 
