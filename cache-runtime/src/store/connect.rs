@@ -381,17 +381,26 @@ pub(crate) fn refuses_login(error: &RedisError) -> bool {
         || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"))
 }
 
+/// So much of a password gives it away; shorter ones are quoted whole or not at all.
+const BEGINNING: usize = 8;
+
 /// What the server said, without what it may have quoted of the login.
 fn harmless(error: &RedisError, login: Option<&Login>) -> String {
     let text = redis_text(error);
     let text = text
         .split_once(", with args")
         .map_or(&*text, |(head, _)| head);
-    match login {
-        Some(Login { password, .. }) if !password.expose().is_empty() => {
-            text.replace(password.expose(), "<redacted>")
-        }
-        _ => text.to_owned(),
+    let Some(password) = login.map(|login| login.password.expose()) else {
+        return text.to_owned();
+    };
+    if password.is_empty() {
+        return text.to_owned();
+    }
+    let text = text.replace(password, "<redacted>");
+    // Servers cut what they quote: what begins as a token does is one.
+    match password.get(..BEGINNING).and_then(|start| text.find(start)) {
+        Some(at) => format!("{}<redacted>", &text[..at]),
+        None => text,
     }
 }
 

@@ -166,8 +166,15 @@ fn unknown(word: &str) -> Error {
     let names: Vec<_> = Kind::all()
         .map(|kind| format!("`{}`", kind.name()))
         .collect();
+    // What does not read as a name may be a secret in the wrong place.
+    let is_name = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is = if is_name {
+        format!("is {word:?}, which")
+    } else {
+        "is something that".to_owned()
+    };
     Error::config(format!(
-        "`{NARROWING}` is {word:?}, which is no credential here; write `prod`, `dev`, or one of {}",
+        "`{NARROWING}` {is} is no credential here; write `prod`, `dev`, or one of {}",
         names.join(", ")
     ))
 }

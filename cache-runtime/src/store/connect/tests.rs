@@ -206,6 +206,10 @@ async fn p8_what_a_server_quotes_of_the_login_is_not_repeated() {
             "-ERR bad command, with args beginning with: '3' 'AUTH' 'hunter2-Z\r\n".to_owned(),
             "ERR bad command",
         ),
+        (
+            "-ERR no such thing as 'hunter2-Z...\r\n".to_owned(),
+            "ERR no such thing as '<redacted>",
+        ),
     ] {
         let port = answering(format!("{quoting}{}", "+OK\r\n".repeat(4)));
         let (kind, text) = refused(endpoint(port, password(None, SECRET))).await;
