@@ -589,7 +589,7 @@ async fn p9_stats_show_the_login() {
     provider.down();
     eventually("a failure", SOON, async || token(&cache).failures >= 1).await;
     let failed = token(&cache);
-    assert_eq!(failed.last_error, Some(ErrorKind::Identity), "{failed:?}");
+    assert_eq!(failed.last_error, Some(ErrorKind::Connect), "{failed:?}");
     eventually("the end", SOON, async || {
         token(&cache).expires_in == Some(Duration::ZERO)
     })
