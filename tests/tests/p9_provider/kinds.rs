@@ -104,6 +104,12 @@ async fn in_a_tokens_life(stage: Arc<Stage>, kind: &'static Kind) {
     let token = client.token();
     assert_eq!(token.last_error, Some(kind.kind), "{}", kind.name);
     assert_eq!(token.refreshes, 1, "{}", kind.name);
+    // A connection that is made now logs in with it as well.
+    let mut connection = client.cache.connection().unwrap();
+    let () = redis::cmd("PING")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
     client.identity.well();
     eventually(kind.name, SOON, async || client.token().refreshes == 2).await;
     traffic.were_hits().await;
