@@ -107,7 +107,7 @@ fn p9_a_runtime_that_nobody_drives_in_its_turn_does_not_hold_up_the_others_until
 
 #[tokio::test]
 async fn p9_what_is_under_way_on_the_old_connections_is_answered() {
-    on_each(Duration::from_secs(6), async |site| {
+    on_each(Duration::from_secs(8), async |site| {
         let cache = site.cache();
         let ttl = Duration::from_secs(300);
         cache.set_ex("slow", &"old".to_owned(), ttl).await.unwrap();
@@ -136,7 +136,16 @@ async fn p9_what_is_under_way_on_the_old_connections_is_answered() {
             site.connections_with(1).len() == 2
         })
         .await;
-        // The new ones serve, and the old ones stay for what is held.
+        // What is sent behind what is held waits.
+        let soon = Duration::from_millis(200);
+        eventually("the new ones to serve", SOON, async || {
+            let own = send::<String>(&connection, &["PING"]);
+            let shared = tokio::time::timeout(soon, cache.ping()).await;
+            shared.is_ok_and(|pinged| pinged.is_ok())
+                && tokio::time::timeout(soon, own).await.is_ok()
+        })
+        .await;
+        // And the old ones stay for what is held.
         cache.set_ex("slow", &"new".to_owned(), ttl).await.unwrap();
         send::<String>(&connection, &["SET", "own", "new"])
             .await
