@@ -42,6 +42,21 @@ impl Connection {
         Self { redis }
     }
 
+    /// The connection to send on, pinned if `keeps_state`.
+    async fn live(&self, keeps_state: bool) -> Result<Live, RedisError> {
+        let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
+        while keeps_state {
+            live.pin();
+            let present = self.redis.own_live(None).await.map_err(no_connection)?;
+            if present.number == live.number {
+                break;
+            }
+            // Another one took its place before it was pinned.
+            live = present;
+        }
+        Ok(live)
+    }
+
     /// The connection that takes the place of one that is not logged in any more, if a command that was
     /// refused for that may be sent there.
     async fn next_to(&self, live: Live) -> Option<Live> {
@@ -54,10 +69,7 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
-            if keeps_state(command) {
-                live.pin();
-            }
+            let mut live = self.live(keeps_state(command)).await?;
             let answer = live.connection.req_packed_command(command).await;
             if !answer.as_ref().is_ok_and(lacks_login) {
                 return answer;
@@ -76,10 +88,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
-            if pipeline.cmd_iter().any(keeps_state) {
-                live.pin();
-            }
+            let mut live = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
             let sent = live.connection.req_packed_commands(pipeline, offset, count);
             let answers = sent.await;
             // Where the first was not executed, none was.

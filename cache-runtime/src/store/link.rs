@@ -394,20 +394,39 @@ struct GoneOnDrop {
     number: u64,
 }
 
+/// What came of handing out another connection, or the same one with another pass.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Handover {
+    Done,
+    /// The server keeps something for the connection that stands, which another one would lack.
+    Pinned,
+    /// Somebody took the connection away meanwhile.
+    Gone,
+}
+
 impl GoneOnDrop {
-    /// Hands out `next` from now on, unless somebody took the connection away meanwhile.
-    fn replace(&mut self, next: &Live) -> bool {
-        let mine = self.state.send_if_modified(|state| {
-            let mine = matches!(state, State::Up(live) if live.number == self.number);
-            if mine {
-                *state = State::Up(next.clone());
-            }
-            mine
+    /// Hands out `next` from now on, if it may take the place of what is handed out.
+    fn hand_over(&mut self, next: &Live) -> Handover {
+        let mut handover = Handover::Gone;
+        self.state.send_if_modified(|state| {
+            handover = match state {
+                State::Up(live) if live.number != self.number => Handover::Gone,
+                // Asked here, so that a pin comes before this or is set on `next`: see `Connection`.
+                State::Up(live) if live.is_pinned() && live.number != next.number => {
+                    Handover::Pinned
+                }
+                State::Up(live) => {
+                    *live = next.clone();
+                    Handover::Done
+                }
+                _ => Handover::Gone,
+            };
+            handover == Handover::Done
         });
-        if mine {
+        if handover == Handover::Done {
             self.number = next.number;
         }
-        mine
+        handover
     }
 }
 

@@ -17,7 +17,7 @@ use std::{sync::Weak, time::Duration};
 use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
-use super::{GoneOnDrop, LONGEST, Live, Made, State};
+use super::{GoneOnDrop, Handover, LONGEST, Live, Made, State};
 use crate::{
     auth::Pass,
     store::{
@@ -45,43 +45,44 @@ pub(super) async fn drive(
             () = &mut driver => return,
             proved = prove(connector, &live.pass) => proved,
         };
-        if live.is_pinned() {
-            let pass = proved.pass.clone();
-            // It has served.
-            drop(proved);
-            let again = tokio::select! {
-                biased;
-                () = &mut driver => return,
-                again = log_in_again(&live, &pass) => again,
-            };
-            if !again {
-                tracing::warn!(
-                    number = live.number,
-                    "redis did not take the new login of a connection"
+        let Some(number) = store.upgrade().map(|store| store.next_connection()) else {
+            return;
+        };
+        let (next, next_driver) = Live::new(proved, number);
+        match gone.hand_over(&next) {
+            Handover::Done => {
+                tracing::debug!(
+                    from = live.number,
+                    to = number,
+                    "a connection with the new login takes over"
                 );
-                return;
+                let old = std::mem::replace(&mut driver, next_driver);
+                let longest = time_to_drain(&live.pass);
+                live = next;
+                drain(old, longest, gone);
             }
-            live.pass = pass;
-            if !gone.replace(&live) {
-                return;
+            Handover::Pinned => {
+                let pass = next.pass.clone();
+                // It has served.
+                drop((next, next_driver));
+                let logged_in = tokio::select! {
+                    biased;
+                    () = &mut driver => return,
+                    logged_in = log_in_again(&live, &pass) => logged_in,
+                };
+                if !logged_in {
+                    tracing::warn!(
+                        number = live.number,
+                        "redis did not take the new login of a connection"
+                    );
+                    return;
+                }
+                live.pass = pass;
+                if gone.hand_over(&live) != Handover::Done {
+                    return;
+                }
             }
-        } else {
-            let Some(number) = store.upgrade().map(|store| store.next_connection()) else {
-                return;
-            };
-            let (next, next_driver) = Live::new(proved, number);
-            if !gone.replace(&next) {
-                return;
-            }
-            tracing::debug!(
-                from = live.number,
-                to = number,
-                "a connection with the new login takes over"
-            );
-            let old = std::mem::replace(&mut driver, next_driver);
-            let longest = time_to_drain(&live.pass);
-            live = next;
-            drain(old, longest, gone);
+            Handover::Gone => return,
         }
     }
 }
