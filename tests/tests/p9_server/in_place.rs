@@ -131,25 +131,23 @@ async fn p9_the_ok_of_another_command_is_not_taken_for_that_of_a_login_in_place(
         site.azure.refuse_logins(true).await;
         // The server reads at once what comes before the login, the login, and what comes behind.
         site.azure.server().stop();
-        let set = async |count: u64| {
+        let set = || {
             let connection = connection.clone();
-            let sent =
-                tokio::spawn(
-                    async move { send::<redis::Value>(&connection, &["SET", "a", "1"]).await },
-                );
-            eventually("the command", SOON, async || {
-                site.azure.proxy().seen("SET") == count
-            })
-            .await;
-            sent
+            tokio::spawn(async move { send::<redis::Value>(&connection, &["SET", "a", "1"]).await })
         };
-        let ahead = set(1).await;
+        let sent = async |count: u64| {
+            let proxy = site.azure.proxy();
+            eventually("the command", SOON, async || proxy.seen("SET") == count).await;
+        };
+        let ahead = set();
+        sent(1).await;
         held.release();
         eventually("a login in place", SOON, async || {
             site.azure.logins_in_place() == 1
         })
         .await;
-        let behind = set(2).await;
+        let behind = set();
+        sent(2).await;
         site.azure.server().cont();
         let (ahead, _behind) = within("ends", SOON, async { (ahead.await, behind.await) }).await;
         assert_eq!(ahead.unwrap(), Ok(redis::Value::Okay));

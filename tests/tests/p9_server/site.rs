@@ -27,8 +27,8 @@ pub(crate) struct Site {
 pub(crate) async fn on_each(life: Duration, test: impl AsyncFn(Site)) {
     let [of_path, other] = RedisVersion::ALL;
     tokio::join!(
-        async { test(Site::start(of_path, life).await).await },
-        async { test(Site::start(other, life).await).await },
+        async { Box::pin(test(Site::start(of_path, life).await)).await },
+        async { Box::pin(test(Site::start(other, life).await)).await },
     );
 }
 
