@@ -102,8 +102,8 @@ impl Client {
     }
 
     pub(crate) async fn hits_within(&self, limit: Duration) -> Duration {
-        let hit = eventually("a hit", limit, async || self.is_hit().await);
-        timed(hit).await.1
+        let hit = eventually("a hit", limit, async || Box::pin(self.is_hit()).await);
+        timed(Box::pin(hit)).await.1
     }
 
     /// That nobody ever asked for a token while somebody else did, nor twice within a second.
