@@ -278,7 +278,7 @@ impl Connector {
                 ErrorKind::Auth,
                 format!(
                     "redis at {endpoint} refused the login: {}{hint}",
-                    harmless(error, login)
+                    harmless(error, login).trim_end_matches('.')
                 ),
             ),
             ErrorKind::Disconnected => Error::new(
