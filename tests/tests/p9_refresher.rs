@@ -261,7 +261,8 @@ fn p9_another_runtime_goes_on_when_nobody_drives_the_tasks_own_one() {
 
 #[test]
 fn p9_runtimes_share_one_token_and_one_task() {
-    let stage = Stage::start(3);
+    // Eight logins follow each other within a part of half a life, also on a busy machine.
+    let stage = Stage::start(7);
     let credential = stage.credential();
     let cache = stage.cache(credential.clone());
     let runtimes: Vec<_> = (0..4).map(|_| multi_thread()).collect();
@@ -272,7 +273,7 @@ fn p9_runtimes_share_one_token_and_one_task() {
             let (cache, key) = (cache.clone(), format!("key-{number}"));
             runtime.spawn(async move {
                 let mut connection = cache.connection().unwrap();
-                let ends = Instant::now() + Duration::from_secs(7);
+                let ends = Instant::now() + Duration::from_secs(11);
                 while Instant::now() < ends {
                     cache.set_ex(&key, &1, TTL).await.unwrap();
                     assert_eq!(cache.get::<u64>(&key).await.unwrap(), Some(1));
@@ -296,7 +297,7 @@ fn p9_runtimes_share_one_token_and_one_task() {
     });
     // Asked for at 0 s, then each time when half of it is left.
     let asked = credential.times();
-    assert!((4..=7).contains(&asked), "asked {asked} times in 7 s");
+    assert!((3..=5).contains(&asked), "asked {asked} times in 11 s");
     assert_eq!(stage.provider.concurrent_max(), 1);
     assert_eq!(token(&cache).failures, 0);
     assert_eq!(credential.pauses().len(), asked - 1);
