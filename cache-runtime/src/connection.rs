@@ -45,16 +45,18 @@ impl Connection {
     /// The connection to send on, pinned if `keeps_state`.
     async fn live(&self, keeps_state: bool) -> Result<Live, RedisError> {
         let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
-        while keeps_state {
+        if !keeps_state {
+            return Ok(live);
+        }
+        loop {
             live.pin();
             let present = self.redis.own_live(None).await.map_err(no_connection)?;
             if present.number == live.number {
-                break;
+                return Ok(live);
             }
             // Another one took its place before it was pinned.
             live = present;
         }
-        Ok(live)
     }
 
     /// The connection that takes the place of one that is not logged in any more, if a command that was
