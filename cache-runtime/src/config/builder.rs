@@ -148,7 +148,8 @@ impl CacheBuilder {
         self
     }
 
-    /// How long before its expiry an Entra ID token is replaced, at most half of its life.
+    /// How long before its expiry an Entra ID token is replaced, from 1 second to 1 day, at most half of
+    /// its life.
     ///
     /// More than the default is in vain where somebody keeps tokens and hands out the same one again: a
     /// credential of Azure's SDK that was given in code, until 300 seconds before the token's expiry; the

@@ -356,13 +356,16 @@ impl Settings {
     fn margin(&self) -> Result<Duration, Error> {
         match &self.token_margin {
             None => Ok(DEFAULT_MARGIN),
-            Some(Setting { value, name }) if *value > Duration::from_secs(24 * 3600) => {
-                Err(Error::config(format!(
-                    "`{name}` is `{}`; it is at most `1day`",
-                    humantime::format_duration(*value)
-                )))
+            Some(Setting { value, name }) => {
+                // Without one, every token runs out before the next is there.
+                if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(value) {
+                    return Err(Error::config(format!(
+                        "`{name}` is `{}`; it is from `1s` to `1day`",
+                        humantime::format_duration(*value)
+                    )));
+                }
+                Ok(*value)
             }
-            Some(Setting { value, .. }) => Ok(*value),
         }
     }
 
@@ -385,6 +388,12 @@ impl Settings {
             (None, Some(Setting { value, .. })) => *value,
             (None, None) => entra,
         };
+        if entra && server.url.is_some() && !tls {
+            return Err(Error::config(format!(
+                "Entra ID login needs TLS, but `{}` begins with `redis://`, which is not TLS; write `rediss://`",
+                server.name
+            )));
+        }
         if entra && !tls {
             let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
             return Err(Error::config(format!(

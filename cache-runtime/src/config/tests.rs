@@ -465,7 +465,7 @@ fn a_contradiction_is_named_by_both_sides() {
               `REDIS_AUTH=entra` goes without a password, but `REDIS_URL` sets one; remove one of them
             REDIS_URL="redis://cache"
             REDIS_AUTH="entra"
-              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_URL` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+              Entra ID login needs TLS, but `REDIS_URL` begins with `redis://`, which is not TLS; write `rediss://`
             REDIS_URL="redis://cache"
             REDIS_AUTH="password"
               `REDIS_AUTH=password` needs a password, and none is set; set `REDIS_PASSWORD`
@@ -572,6 +572,19 @@ fn entra_id_is_chosen_for_a_host_alone() {
             "{transport} cache:6380 db 0 entra app for https://redis.azure.com/.default, 1m before"
         )
     );
+}
+
+#[test]
+fn a_token_margin_without_effect_is_refused() {
+    for (margin, shown) in [(0, "0s"), (2 * 24 * 3600, "2days")] {
+        let builder = CacheBuilder::default()
+            .host("cache")
+            .token_margin(Duration::from_secs(margin));
+        assert_eq!(
+            builder.build_config().unwrap_err().to_string(),
+            format!("`token_margin` is `{shown}`; it is from `1s` to `1day`")
+        );
+    }
 }
 
 #[cfg(not(feature = "entra-id"))]
