@@ -260,6 +260,37 @@ fn p9_another_runtime_goes_on_when_nobody_drives_the_tasks_own_one() {
 }
 
 #[test]
+fn p9_a_refused_token_is_replaced_at_once_also_beside_a_task_that_nobody_drives() {
+    let stage = Stage::start(14);
+    let cache = stage.cache(stage.credential());
+    let (left, driven) = (current_thread(), multi_thread());
+    // Its task waits for its time from now on, and is replaced before the token ends.
+    left.block_on(use_once(&cache));
+    stage.provider.life(Duration::from_secs(30));
+    driven.block_on(async {
+        eventually("another task", 2 * SOON, async || {
+            let _ = cache.ping().await;
+            token(&cache).refreshes == 2
+        })
+        .await;
+        // A token that just came is not what is wrong.
+        eventually("the token to have some age", SOON, async || {
+            token(&cache).age > Some(Duration::from_millis(3100))
+        })
+        .await;
+        // That task looks at the clock when half of the token's life is over.
+        stage.azure.revoke(&stage.provider.issued()[1].token).await;
+        let refused = Instant::now();
+        while token(&cache).refreshes < 3 {
+            let _ = cache.ping().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let took = refused.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    });
+}
+
+#[test]
 fn p9_runtimes_share_one_token_and_one_task() {
     // Eight logins follow each other within a part of half a life, also on a busy machine.
     let stage = Stage::start(7);

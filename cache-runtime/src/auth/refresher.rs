@@ -89,10 +89,6 @@ pub(crate) struct Tokens {
     /// Until when the task is believed to live, in milliseconds from `born`.
     lease: AtomicU64,
     born: Instant,
-    /// Wakes the task, because the schedule has changed.
-    wake: Arc<Notify>,
-    /// As they were made, before any was tried.
-    spare: Credentials,
     /// One connection at a time moves to a new token.
     turns: Semaphore,
 }
@@ -148,8 +144,8 @@ struct Task {
     /// Which task is the present one.
     number: u64,
     abort: Option<AbortHandle>,
-    /// Here unless the task is asking.
-    credentials: Option<Credentials>,
+    /// As the latest answer left them; a task asks with a copy.
+    credentials: Credentials,
     closed: bool,
 }
 
@@ -166,7 +162,6 @@ impl Tokens {
             None => Credentials::from_environment(scope)?,
         };
         Ok(Self {
-            spare: credentials.clone(),
             schedule: Mutex::new(Schedule::new(settings.margin)),
             settings,
             good_news,
@@ -174,12 +169,11 @@ impl Tokens {
             task: Mutex::new(Task {
                 number: 0,
                 abort: None,
-                credentials: Some(credentials),
+                credentials,
                 closed: false,
             }),
             lease: AtomicU64::new(0),
             born: Instant::now(),
-            wake: Arc::default(),
             turns: Semaphore::new(1),
         })
     }
@@ -231,13 +225,13 @@ impl Tokens {
     pub(super) fn accepted(&self, token: &Arc<AccessToken>) {
         let mut schedule = lock(&self.schedule);
         self.state.send_if_modified(|state| {
-            if state.holds(token) {
-                schedule.accepted();
-                state.refused = false;
-                state.accepted = Some(Arc::clone(token));
+            if !state.holds(token) {
+                return false;
             }
-            // Nobody waits for that.
-            false
+            schedule.accepted();
+            state.accepted = Some(Arc::clone(token));
+            // News to who waits for the next one.
+            std::mem::take(&mut state.refused)
         });
     }
 
@@ -266,7 +260,6 @@ impl Tokens {
                 age = ?token.life.age(Now::read()),
                 "redis refused the Entra ID token"
             );
-            self.wake.notify_one();
         }
     }
 
@@ -288,7 +281,7 @@ impl Tokens {
         let refreshing = runtime.spawn(refresh(
             Arc::downgrade(self),
             task.number,
-            Arc::clone(&self.wake),
+            self.state.subscribe(),
         ));
         let previous = task.abort.replace(refreshing.abort_handle());
         // What a task drops may want the lock.
@@ -339,17 +332,15 @@ impl Tokens {
 
     /// Task `number` begins to ask.
     fn begin(self: &Arc<Self>, number: u64) -> Option<Asking> {
-        let mut task = lock(&self.task);
+        let task = lock(&self.task);
         if task.number != number {
             return None;
         }
-        // Not there if it is with a task that nobody drives any more.
-        let credentials = task.credentials.take();
         self.state.send_modify(|state| state.asking = true);
         Some(Asking {
             tokens: Arc::downgrade(self),
             number,
-            credentials: Some(credentials.unwrap_or_else(|| self.spare.clone())),
+            credentials: task.credentials.clone(),
         })
     }
 
@@ -474,19 +465,21 @@ impl fmt::Debug for Tokens {
 }
 
 /// The task. It holds no cache while it waits, be it for the time or for an answer.
-async fn refresh(tokens: Weak<Tokens>, number: u64, wake: Arc<Notify>) {
+async fn refresh(tokens: Weak<Tokens>, number: u64, mut states: watch::Receiver<State>) {
     let _ended = Ended {
         tokens: Weak::clone(&tokens),
         number,
     };
     loop {
+        // Before the schedule is read, so that no change is missed.
+        states.mark_unchanged();
         let Some(next) = tokens.upgrade().and_then(|tokens| tokens.next(number)) else {
             return;
         };
         match next {
             Next::Wait(pause) => {
-                // Either way the clocks are looked at again.
-                let _woken = timeout(pause, wake.notified()).await;
+                // Either way the schedule and the clocks are looked at again.
+                let _changed = timeout(pause, states.changed()).await;
             }
             Next::Ask => {
                 let asking = tokens.upgrade().and_then(|tokens| tokens.begin(number));
@@ -505,28 +498,26 @@ struct Ended {
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        if let Some(tokens) = self.tokens.upgrade()
-            && lock(&tokens.task).number == self.number
-        {
+        let Some(tokens) = self.tokens.upgrade() else {
+            return;
+        };
+        let task = lock(&tokens.task);
+        if task.number == self.number {
             tokens.lease.store(0, Ordering::Relaxed);
         }
     }
 }
 
-/// One question to the provider; dropped with the task, it gives back what it took.
+/// One question to the provider; dropped with the task, it says that nobody asks.
 struct Asking {
     tokens: Weak<Tokens>,
     number: u64,
-    /// Taken when this is dropped.
-    credentials: Option<Credentials>,
+    credentials: Credentials,
 }
 
 impl Asking {
     async fn ask(mut self) {
-        let Some(credentials) = &mut self.credentials else {
-            return;
-        };
-        let answer = timeout(LONGEST_ASK, credentials.token()).await;
+        let answer = timeout(LONGEST_ASK, self.credentials.token()).await;
         let answer = answer.unwrap_or_else(|_| {
             Err(Denied {
                 error: Error::new(
@@ -536,14 +527,17 @@ impl Asking {
                 retry_after: None,
             })
         });
-        let credential = credentials.name();
         let Some(tokens) = self.tokens.upgrade() else {
             return;
         };
+        let mut task = lock(&tokens.task);
         // Another task may have taken over from one that was not driven for long; its word counts.
-        if lock(&tokens.task).number == self.number {
-            tokens.settle(answer, credential);
+        if task.number != self.number {
+            return;
         }
+        task.credentials.clone_from(&self.credentials);
+        drop(task);
+        tokens.settle(answer, self.credentials.name());
     }
 }
 
@@ -552,14 +546,11 @@ impl Drop for Asking {
         let Some(tokens) = self.tokens.upgrade() else {
             return;
         };
-        let mut task = lock(&tokens.task);
+        let task = lock(&tokens.task);
         if task.number == self.number {
             tokens
                 .state
                 .send_if_modified(|state| std::mem::take(&mut state.asking));
-        }
-        if task.credentials.is_none() {
-            task.credentials = self.credentials.take();
         }
     }
 }
