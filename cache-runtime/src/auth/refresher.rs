@@ -8,6 +8,8 @@
 //! A token is replaced, never taken away: until there is another one it is offered, also when it has
 //! expired by this machine's clock, for it is the server who judges.
 
+mod state;
+
 use std::{
     fmt,
     sync::{
@@ -24,6 +26,8 @@ use tokio::{
     time::timeout,
 };
 
+pub(super) use self::state::AccessToken;
+use self::state::State;
 use super::{
     claims,
     credential::{Credentials, Denied, Granted},
@@ -43,40 +47,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection that is being made waits for a token.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// A token that the identity provider gave, and the user that it makes.
-pub(crate) struct AccessToken {
-    /// Tells this token from the next one.
-    number: u64,
-    login: Login,
-    life: Life,
-}
-
-impl AccessToken {
-    pub(super) fn login(&self) -> &Login {
-        &self.login
-    }
-
-    /// How long it is good for.
-    pub(super) fn left(&self) -> Duration {
-        self.life.left(Now::read())
-    }
-}
-
-impl fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            number,
-            login,
-            life,
-        } = self;
-        f.debug_struct("AccessToken")
-            .field("number", number)
-            .field("login", login)
-            .field("life", life)
-            .finish()
-    }
-}
-
 /// The tokens of one cache, one after the other.
 pub(crate) struct Tokens {
     settings: EntraLogin,
@@ -91,53 +61,6 @@ pub(crate) struct Tokens {
     born: Instant,
     /// One connection at a time moves to a new token.
     turns: Semaphore,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    token: Option<Arc<AccessToken>>,
-    /// The last one that the server took.
-    accepted: Option<Arc<AccessToken>>,
-    /// Why the last question brought no token.
-    denied: Option<Error>,
-    /// Whether the server refused the token in hand.
-    refused: bool,
-    /// Whether the provider is being asked, or will be as soon as the task runs.
-    asking: bool,
-    credential: Option<&'static str>,
-    refreshes: u64,
-    failures: u64,
-    last_error: Option<ErrorKind>,
-}
-
-impl State {
-    /// What a connection that is made now logs in with, be it a token that the server refused before.
-    fn offered(&self) -> Option<&Arc<AccessToken>> {
-        let held = self.token.as_ref()?;
-        // One that still lives serves while the server refuses the next.
-        let proved = (self.accepted.as_ref())
-            .filter(|proved| self.refused && !self.holds(proved) && !proved.left().is_zero());
-        Some(proved.unwrap_or(held))
-    }
-
-    /// Whether a connection that is being made has nothing to wait for.
-    fn is_settled(&self) -> bool {
-        match self.offered() {
-            Some(token) => !(self.refused && self.asking && self.holds(token)),
-            None => self.denied.is_some(),
-        }
-    }
-
-    fn holds(&self, token: &AccessToken) -> bool {
-        self.token
-            .as_ref()
-            .is_some_and(|held| held.number == token.number)
-    }
-
-    fn fail(&mut self, kind: ErrorKind) {
-        self.failures += 1;
-        self.last_error = Some(kind);
-    }
 }
 
 struct Task {
@@ -382,12 +305,17 @@ impl Tokens {
         if taken {
             tracing::info!(credential, user, ?expires_in, "got an Entra ID token");
             self.good_news.notify_waiters();
+        } else if again {
+            // Who keeps tokens does so until shortly before their end.
+            tracing::debug!(
+                credential,
+                ?expires_in,
+                "the identity provider gave the present Entra ID token again"
+            );
         } else {
             tracing::warn!(
                 credential,
-                again,
-                ?expires_in,
-                "the identity provider gave no better Entra ID token than the present one"
+                "the identity provider gave an Entra ID token that has expired"
             );
         }
     }
