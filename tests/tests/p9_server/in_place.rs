@@ -41,6 +41,29 @@ async fn keeps(words: &[&str], shows: impl AsyncFn(&Connection)) {
     .await;
 }
 
+#[tokio::test]
+async fn p9_a_command_that_blocks_a_kept_connection_has_until_the_token_ends() {
+    on_each(Duration::from_secs(16), async |site| {
+        let connection = site.cache().connection().unwrap();
+        send::<redis::Value>(&connection, &["SELECT", "0"])
+            .await
+            .unwrap();
+        let before = id(&connection).await.unwrap();
+        site.provider.life(LONG);
+        // The next token comes after half of the present one's life, and the login with it waits here.
+        let answer: redis::RedisResult<Option<String>> =
+            send(&connection, &["BLPOP", "nobody", "14.5"]).await;
+        assert_eq!(answer, Ok(None));
+        assert!(SystemTime::now() < site.end_of(0), "the token ended first");
+        eventually("a login in place", SOON, async || {
+            site.azure.logins_in_place() == 1
+        })
+        .await;
+        assert_eq!(id(&connection).await.unwrap(), before);
+    })
+    .await;
+}
+
 async fn client_info(connection: &Connection) -> String {
     send(connection, &["CLIENT", "INFO"]).await.unwrap()
 }

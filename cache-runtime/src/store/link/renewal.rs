@@ -110,7 +110,7 @@ async fn prove(connector: &Connector, present: &Pass) -> Made {
 /// `AUTH` on a connection that others use. Whether the server said `OK`, in time.
 ///
 /// The echo behind it is what comes first where the server loses its answer to the `AUTH`; without it, that
-/// might be another command's `OK`.
+/// might be another command's `OK`. Both wait behind a command that blocks, for as long as the old login lives.
 async fn log_in_again(live: &Live, pass: &Pass) -> bool {
     let Some(login) = pass.login() else {
         return true;
@@ -123,7 +123,8 @@ async fn log_in_again(live: &Live, pass: &Pass) -> bool {
     let mut commands = redis::Pipeline::with_capacity(2);
     commands.add_command(auth).cmd("ECHO").arg("logged in");
     let mut connection = live.connection.clone();
-    let answers = timeout(LONGEST, connection.req_packed_commands(&commands, 0, 2)).await;
+    let longest = time_to_drain(&live.pass);
+    let answers = timeout(longest, connection.req_packed_commands(&commands, 0, 2)).await;
     matches!(answers, Ok(Ok(answers)) if answers.first() == Some(&Value::Okay))
 }
 
