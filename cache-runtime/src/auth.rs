@@ -173,6 +173,24 @@ impl Authenticator {
         }
     }
 
+    /// The server hung up on a login with `pass`.
+    pub(crate) fn doubted(&self, pass: &Pass) {
+        match (self, pass) {
+            #[cfg(feature = "entra-id")]
+            (Self::Entra(tokens), Pass::Token(token)) => tokens.doubted(token),
+            _ => {}
+        }
+    }
+
+    /// Whether there is something to log in with, or nothing is needed.
+    pub(crate) fn has_pass(&self) -> bool {
+        match self {
+            Self::None | Self::Password(_) => true,
+            #[cfg(feature = "entra-id")]
+            Self::Entra(tokens) => tokens.has_any(),
+        }
+    }
+
     /// Sees to it that somebody renews what has to be renewed; costs next to nothing where somebody does.
     #[cfg_attr(
         not(feature = "entra-id"),

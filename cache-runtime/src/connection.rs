@@ -21,7 +21,8 @@ use crate::{
 /// With Entra ID login the connection under it is replaced before its token expires. A command that
 /// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. One
 /// for which the server keeps something (after `SUBSCRIBE`, `CLIENT TRACKING`, `SELECT`, `WATCH`, …) is
-/// not replaced, but logged in again in place. Send a transaction as one pipeline.
+/// not replaced, but logged in again in place. Send a transaction as one pipeline. What the server pushes
+/// (messages, invalidations) is not handed out.
 ///
 /// ```no_run
 /// use cache_runtime::{get_cache, redis::AsyncCommands};

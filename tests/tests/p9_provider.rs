@@ -16,7 +16,7 @@ use cache_tests::{
     IdentityProvider, RedisVersion, eventually, redis_state, timed, wait::SOON, within,
 };
 
-use self::stage::{LESS_THAN_TWO_TIMEOUTS, RECOVERY, Stage, Traffic};
+use self::stage::{LESS_THAN_TWO_TIMEOUTS, RECOVERY, Stage, TIMEOUT, Traffic};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -117,6 +117,19 @@ async fn p9_a_slow_provider_is_asked_in_time() {
     traffic.were_hits().await;
     assert_eq!(client.token().failures, 0);
     client.was_gentle();
+}
+
+#[tokio::test]
+async fn p9_the_first_command_waits_for_the_first_token() {
+    let stage = Stage::start(IdentityProvider::builder()).await;
+    // Longer than an operation may take.
+    stage.provider.slow(TIMEOUT + SECOND);
+    let mut connection = stage.client("app").cache.connection().unwrap();
+    let answer: String = redis::cmd("PING")
+        .query_async(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(answer, "PONG");
 }
 
 async fn hangs_in_a_tokens_life() {

@@ -170,9 +170,9 @@ impl Tokens {
                 state.refused = true;
                 state.fail(ErrorKind::Auth);
                 let now = Now::read();
-                schedule.refused(now, fastrand::f64());
+                let is_old = schedule.refused(now, fastrand::f64());
                 // Said here, so that nobody takes the refused token before the task wakes up.
-                state.asking |= matches!(schedule.next(now), Next::Ask);
+                state.asking |= is_old && schedule.next(now) == Next::Ask;
             }
             news
         });
@@ -184,6 +184,23 @@ impl Tokens {
                 "redis refused the Entra ID token"
             );
         }
+    }
+
+    /// The server hung up on a login with `token`, as some do in place of an answer.
+    ///
+    /// Nothing is known then; but if the token is old, a fresh one will show.
+    pub(super) fn doubted(&self, token: &AccessToken) {
+        let mut schedule = lock(&self.schedule);
+        self.state.send_if_modified(|state| {
+            let held = state.holds(token);
+            // Wakes the task, if there is something to ask.
+            held && schedule.refused(Now::read(), fastrand::f64())
+        });
+    }
+
+    /// Whether there is a token, be it an old one.
+    pub(super) fn has_any(&self) -> bool {
+        self.state.borrow().token.is_some()
     }
 
     /// Starts a task on the present runtime, unless one lives.
@@ -321,25 +338,35 @@ impl Tokens {
     }
 
     fn denied(&self, denied: &Denied, credential: Option<&'static str>) {
-        let Denied { error, retry_after } = denied;
+        let Denied {
+            error,
+            retry_after,
+            is_lasting,
+        } = denied;
         let mut schedule = lock(&self.schedule);
         let now = Now::read();
         schedule.failed(now, *retry_after, fastrand::f64());
+        if *is_lasting {
+            schedule.will_last();
+        }
         let next_try = match schedule.next(now) {
             Next::Ask => Duration::ZERO,
             Next::Wait(pause) => pause,
         };
         let token_is_valid = schedule.is_valid(now);
-        let mut before = None;
+        let mut is_known = false;
         self.state.send_modify(|state| {
             state.asking = false;
             state.fail(error.kind());
-            before = state.denied.replace(error.clone());
+            let before = state.denied.replace(error.clone());
+            let was_valid = std::mem::replace(&mut state.told_valid, token_is_valid);
+            is_known = before.is_some_and(|before| before.kind() == error.kind())
+                && was_valid == token_is_valid;
         });
         drop(schedule);
         let cause = error.cause();
-        // An outage is told once, not every second; unless it is another one.
-        if before.is_some_and(|before| before.kind() == error.kind()) {
+        // An outage is told when it begins and when it begins to hurt, not every second.
+        if is_known {
             tracing::debug!(%error, cause, credential, ?next_try, token_is_valid, "still no new Entra ID token");
         } else {
             tracing::warn!(%error, cause, credential, ?next_try, token_is_valid, "no new Entra ID token");
@@ -453,6 +480,7 @@ impl Asking {
                     "the identity provider did not answer in time",
                 ),
                 retry_after: None,
+                is_lasting: false,
             })
         });
         let Some(tokens) = self.tokens.upgrade() else {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | no token was had yet | now |
 //! | a token | when `min(margin, life / 2)` of its life is left, up to a tenth of that later |
-//! | no answer, no token, one that is expired on arrival, or the same one while it is due | after a pause of 2 s doubled up to 30 s, of which the draw takes up to half off; up to 1.5 s, and at least 1 s, while no token is in hand |
+//! | no answer, no token, one that is expired on arrival, or the same one while it is due | after a pause of 2 s doubled up to 30 s, of which the draw takes up to half off; up to 1.5 s, and at least 1 s, while no token is in hand, unless somebody has to mend it: a wrong secret, nobody logged in |
 //! | `Retry-After` | not before it, whatever else says so; up to five minutes are believed |
 //! | the server refuses a token that has some age | now |
 //! | the server refuses a token that just came | once it has some age, unless a new connection is accepted with it before |
@@ -148,6 +148,8 @@ pub(crate) struct Schedule {
     /// The latest one's draw and `Retry-After`.
     draw: f64,
     retry_after: Duration,
+    /// Whether it will be the same until somebody mends it.
+    is_lasting: bool,
     /// Refusals in a row by the server. Apart from the failures: that the provider answers does not
     /// make its tokens accepted.
     refusals: u32,
@@ -163,6 +165,7 @@ impl Schedule {
             failures: 0,
             draw: 0.0,
             retry_after: Duration::ZERO,
+            is_lasting: false,
             refusals: 0,
         }
     }
@@ -226,6 +229,13 @@ impl Schedule {
         self.failures = self.failures.saturating_add(1);
         self.draw = draw;
         self.retry_after = retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER);
+        self.is_lasting = false;
+    }
+
+    /// The latest failure will be the same until somebody mends it, so nothing is gained by haste: a
+    /// provider slows down those who go on asking with a wrong secret.
+    pub(crate) fn will_last(&mut self) {
+        self.is_lasting = true;
     }
 
     /// The server refused the present token; any number of callers may say so. `draw` is in `[0, 1)`.
@@ -311,6 +321,7 @@ impl Schedule {
             failures => {
                 let longest = match &self.token {
                     Some(token) if token.serves(now) => LONGEST_PAUSE,
+                    _ if self.is_lasting => LONGEST_PAUSE,
                     _ => LONGEST_PAUSE_WITHOUT,
                 };
                 pause(failures, longest, self.draw).max(self.retry_after)

@@ -324,7 +324,7 @@ impl Settings {
                 password.name
             ))),
             (AuthChoice::None, None, Some(username)) => Err(Error::config(format!(
-                "`{}` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user",
+                "`{}` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user",
                 username.name
             ))),
             (AuthChoice::None, None, None) => Ok(Auth::None),

@@ -456,7 +456,7 @@ fn a_contradiction_is_named_by_both_sides() {
             REDIS_TLS="false"
               `REDIS_URL` begins with `rediss://`, which is TLS, but `REDIS_TLS=false` says otherwise; remove `REDIS_TLS=false`
             REDIS_URL="redis://app@cache"
-              `REDIS_URL` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user
+              `REDIS_URL` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user
             REDIS_URL="redis://:a@cache"
             REDIS_AUTH="none"
               `REDIS_AUTH=none` goes without a password, but `REDIS_URL` sets one; remove one of them
@@ -476,7 +476,7 @@ fn a_contradiction_is_named_by_both_sides() {
             REDIS_HOST="cache"
             REDIS_USERNAME="a"
             REDIS_AUTH="none"
-              `REDIS_USERNAME` sets a user, but there is no password; set `REDIS_PASSWORD`, or remove the user
+              `REDIS_USERNAME` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user
             REDIS_HOST="cache"
             REDIS_AUTH="password"
               `REDIS_AUTH=password` needs a password, and none is set; set `REDIS_PASSWORD`

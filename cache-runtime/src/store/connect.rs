@@ -185,6 +185,8 @@ impl Connector {
             Err(error) => {
                 if refuses_login(&error) {
                     self.auth.refused(pass);
+                } else if kind_of(&error) == ErrorKind::Disconnected {
+                    self.auth.doubted(pass);
                 }
                 Err(self.refusal(&error, pass))
             }

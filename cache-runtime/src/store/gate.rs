@@ -139,7 +139,11 @@ impl Gate {
             opened
         });
         if opened {
-            tracing::warn!("redis does not answer; calls run without the cache until it does");
+            if store.connector().auth().has_pass() {
+                tracing::warn!("redis does not answer; calls run without the cache until it does");
+            } else {
+                tracing::warn!("calls run without the cache until there is an Entra ID token");
+            }
             self.ensure_probe(store);
         }
     }

@@ -357,12 +357,17 @@ impl RedisStore {
     /// `broken`: the number of the one that is of no more use.
     pub(crate) async fn own_live(self: &Arc<Self>, broken: Option<u64>) -> Result<Live, Error> {
         let link = self.own_links.present()?;
-        let now = Instant::now();
-        self.connector.auth().tend(now);
+        let auth = self.connector.auth();
+        auth.tend(Instant::now());
         if let Some(number) = broken {
             link.not_logged_in(self, number);
         }
-        link.live(self, broken, now + self.timeout).await
+        if !auth.has_pass() {
+            // The first token may take longer than an operation may, and there is no body to run. Why there
+            // is none, the connection will say.
+            let _first = auth.pass().await;
+        }
+        link.live(self, broken, Instant::now() + self.timeout).await
     }
 }
 

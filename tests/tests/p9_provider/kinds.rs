@@ -18,6 +18,8 @@ struct Kind {
     fault: fn(&Identities),
     kind: ErrorKind,
     words: &'static str,
+    /// Whether somebody has to mend it.
+    is_lasting: bool,
 }
 
 static KINDS: [Kind; 6] = [
@@ -26,6 +28,7 @@ static KINDS: [Kind; 6] = [
         fault: |identity| identity.refuse(),
         kind: ErrorKind::Identity,
         words: "status 400: AADSTS700016: Application with identifier 'status-400' was not found.",
+        is_lasting: true,
     },
     Kind {
         name: "status-401",
@@ -35,6 +38,7 @@ static KINDS: [Kind; 6] = [
         },
         kind: ErrorKind::Identity,
         words: "status 401: AADSTS7000215: Invalid client secret provided.",
+        is_lasting: true,
     },
     Kind {
         name: "status-429",
@@ -44,6 +48,7 @@ static KINDS: [Kind; 6] = [
         },
         kind: ErrorKind::Identity,
         words: "status 429: AADSTS90055: Too many requests.",
+        is_lasting: false,
     },
     Kind {
         name: "status-500",
@@ -53,6 +58,7 @@ static KINDS: [Kind; 6] = [
         },
         kind: ErrorKind::Identity,
         words: "status 500: AADSTS90033: A transient error has occurred.",
+        is_lasting: false,
     },
     Kind {
         // What a gateway before the provider says.
@@ -60,12 +66,14 @@ static KINDS: [Kind; 6] = [
         fault: |identity| identity.answer(Reply::status(503).body("<html>Service Unavailable")),
         kind: ErrorKind::Decode,
         words: "the answer is not a token",
+        is_lasting: false,
     },
     Kind {
         name: "garbage",
         fault: Identities::garbage,
         kind: ErrorKind::Decode,
         words: "the answer is not a token",
+        is_lasting: false,
     },
 ];
 
@@ -151,7 +159,10 @@ async fn from_the_start(stage: Arc<Stage>, kind: &'static Kind) {
     assert_eq!(token.last_error, Some(kind.kind), "{}", kind.name);
     assert_eq!((token.refreshes, token.user), (0, None), "{}", kind.name);
     client.identity.well();
-    client.hits_within(RECOVERY).await;
+    // Who is told that its secret is wrong asks less and less often.
+    client
+        .hits_within(if kind.is_lasting { SOON } else { RECOVERY })
+        .await;
     without_secrets(&stage, &format!("{:?} {cache:?}", cache.stats()));
     client.was_gentle();
 }

@@ -1,6 +1,6 @@
 //! A login gets no answer, or its connection ends first.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use cache_tests::{Body, eventually, wait::SOON};
 
@@ -66,6 +66,29 @@ async fn p9_a_connection_that_is_hung_up_at_its_tokens_end_is_made_again_with_th
     hits_resume(&cache, &body, 1).await;
     assert_eq!(site.connections_with(1).len(), 1);
     assert_eq!(site.provider.requests(), 2, "a hang-up is no reason to ask");
+}
+
+#[tokio::test]
+async fn p9_an_old_token_is_replaced_where_the_server_hangs_up_on_it() {
+    let site = Site::of_path(Duration::from_secs(100)).await;
+    let cache = site.cache();
+    cache.ping().await.unwrap();
+    let since = Instant::now();
+    site.azure.proxy().cut_in_auth(true);
+    site.azure.kill_connections();
+    // It is old at a tenth of its life, and would be renewed at half of it.
+    eventually("a fresh token", SOON, async || {
+        cache.ping().await.unwrap_err();
+        site.provider.requests() == 2
+    })
+    .await;
+    assert!(since.elapsed() > Duration::from_secs(5), "it was young");
+    site.azure.proxy().cut_in_auth(false);
+    eventually("redis to be used again", SOON, async || {
+        cache.ping().await.is_ok()
+    })
+    .await;
+    assert_eq!(site.provider.requests(), 2);
 }
 
 #[tokio::test]

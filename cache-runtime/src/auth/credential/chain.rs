@@ -17,7 +17,7 @@ use super::{
     failure::Failure,
     maker::Maker,
     own::OwnCredential,
-    plan::{Candidate, Plan, Source},
+    plan::{Candidate, Endpoint, Plan, Source},
     redact::harmless,
 };
 use crate::{
@@ -42,6 +42,8 @@ pub(crate) struct Denied {
     pub(crate) error: Error,
     /// How long the provider asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether it will be the same until somebody mends it.
+    pub(crate) is_lasting: bool,
 }
 
 /// The chain of credentials, or the user's own.
@@ -158,7 +160,19 @@ impl Credentials {
                 format!("no answer within {} s", ATTEMPT.as_secs()),
             )),
         };
+        // Nobody at the metadata service's address: this is not Azure.
+        let elsewhere = |failure: &Failure| {
+            let metadata = matches!(
+                source,
+                Source::ManagedIdentity {
+                    endpoint: Endpoint::Metadata,
+                    ..
+                }
+            );
+            metadata && failure.kind == ErrorKind::Connect
+        };
         answer.map_err(|failure| Failure {
+            is_lasting: failure.is_lasting || elsewhere(&failure),
             text: harmless(&failure.text, self.plan.secrets.iter().chain(&sent)).into(),
             ..failure
         })
@@ -189,6 +203,9 @@ fn denied(attempts: Vec<Attempt>) -> Denied {
         (Some(only), None) => only.failure.kind,
         _ => ErrorKind::Identity,
     };
+    let is_lasting = attempts
+        .iter()
+        .all(|attempt| attempt.failure.is_lasting || !attempt.was_tried);
     let said: Vec<_> = attempts
         .iter()
         .map(|Attempt { name, failure, .. }| format!("{name}: {}", failure.text))
@@ -199,6 +216,7 @@ fn denied(attempts: Vec<Attempt>) -> Denied {
     };
     Denied {
         error: Error::new(kind, message),
+        is_lasting,
         // None of them is asked before the last one may be.
         retry_after: attempts
             .iter()

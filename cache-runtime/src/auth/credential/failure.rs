@@ -24,6 +24,8 @@ pub(super) struct Failure {
     pub(super) text: Cow<'static, str>,
     /// How long the provider asks to be left alone.
     pub(super) retry_after: Option<Duration>,
+    /// Whether it will be the same until somebody mends it: a wrong secret, nobody logged in.
+    pub(super) is_lasting: bool,
 }
 
 impl Failure {
@@ -32,6 +34,7 @@ impl Failure {
             kind,
             text: text.into(),
             retry_after: None,
+            is_lasting: kind == ErrorKind::Identity,
         }
     }
 
@@ -57,6 +60,8 @@ impl Failure {
                 None => format!("status {status}").into(),
             },
             retry_after: retry_after(headers),
+            // Too many requests, or a time limit of its own, are the provider's trouble (RFC 9110 §15.5.9, RFC 6585 §4).
+            is_lasting: (400..500).contains(&status) && !matches!(status, 408 | 429),
         }
     }
 

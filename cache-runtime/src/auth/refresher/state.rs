@@ -54,6 +54,8 @@ pub(super) struct State {
     pub(super) accepted: Option<Arc<AccessToken>>,
     /// Why the last question brought no token.
     pub(super) denied: Option<Error>,
+    /// Whether there was a valid token when that was told last.
+    pub(super) told_valid: bool,
     /// Whether the server refused the token in hand.
     pub(super) refused: bool,
     /// Whether the provider is being asked, or will be as soon as the task runs.

@@ -189,6 +189,24 @@ fn pauses_stay_short_without_a_token() {
 }
 
 #[test]
+fn pauses_grow_also_without_a_token_where_somebody_has_to_mend_it() {
+    let mut now = start();
+    let mut schedule = Schedule::new(MARGIN);
+    for pause in [2, 4, 8, 16, 30, 30] {
+        schedule.failed(now, None, 0.999_999);
+        schedule.will_last();
+        let pause = secs(pause);
+        assert!(pause_from(&schedule, now) > pause.mul_f64(0.99));
+        now = after(now, pause);
+    }
+    schedule.failed(now, None, 0.5);
+    assert!(
+        pause_from(&schedule, now) < millis(1500),
+        "the next failure is another one"
+    );
+}
+
+#[test]
 fn a_long_pause_ends_when_the_token_does() {
     let now = start();
     let mut schedule = holding(now, HOUR);

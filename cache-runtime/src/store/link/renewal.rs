@@ -7,7 +7,8 @@
 //! (<https://github.com/redis/redis/issues/15640>).
 //!
 //! A connection for which the server keeps something, which a new one would lack, is logged in again in
-//! place, with the pass that was proved; whatever but `OK` comes back, it is closed.
+//! place, with the pass that was proved; whatever but `OK` comes back, it is closed. Should the server
+//! refuse then what it took a moment before, replies that came together with that may still go astray.
 //!
 //! A pass that the server refuses, or that it cannot be asked about, changes nothing for the connection
 //! that stands.
