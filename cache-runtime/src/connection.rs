@@ -13,7 +13,10 @@ use redis::{
 
 use crate::{
     error::Error,
-    store::{link::Live, redis::RedisStore},
+    store::{
+        link::{Link, Live},
+        redis::RedisStore,
+    },
 };
 
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
@@ -44,25 +47,22 @@ impl Connection {
     }
 
     /// The connection to send on, pinned if `keeps_state`.
-    async fn live(&self, keeps_state: bool) -> Result<Live, RedisError> {
-        let mut live = self.redis.own_live(None).await.map_err(no_connection)?;
-        if !keeps_state {
-            return Ok(live);
-        }
+    async fn live(&self, keeps_state: bool) -> Result<(Arc<Link>, Live), RedisError> {
+        let mut pinned = None;
         loop {
-            live.pin();
-            let present = self.redis.own_live(None).await.map_err(no_connection)?;
-            if present.number == live.number {
-                return Ok(live);
+            let (link, live) = self.redis.own_live(None).await.map_err(no_connection)?;
+            // Another one may take its place before it is pinned.
+            if !keeps_state || pinned == Some(live.number) {
+                return Ok((link, live));
             }
-            // Another one took its place before it was pinned.
-            live = present;
+            live.pin();
+            pinned = Some(live.number);
         }
     }
 
     /// The connection that takes the place of one that is not logged in any more, if a command that was
     /// refused for that may be sent there.
-    async fn next_to(&self, live: Live) -> Option<Live> {
+    async fn next_to(&self, live: Live) -> Option<(Arc<Link>, Live)> {
         let next = self.redis.own_live(Some(live.number)).await.ok()?;
         // What the server kept is gone: the user is to hear of it before anything is executed without.
         (!live.is_pinned()).then_some(next)
@@ -72,13 +72,13 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let mut live = self.live(keeps_state(command)).await?;
+            let (_link, mut live) = self.live(keeps_state(command)).await?;
             let answer = live.connection.req_packed_command(command).await;
             if !answer.as_ref().is_ok_and(lacks_login) {
                 return answer;
             }
             match self.next_to(live).await {
-                Some(mut next) => next.connection.req_packed_command(command).await,
+                Some((_link, mut next)) => next.connection.req_packed_command(command).await,
                 None => answer,
             }
         })
@@ -91,7 +91,7 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let mut live = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
+            let (_link, mut live) = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
             let sent = live.connection.req_packed_commands(pipeline, offset, count);
             let answers = sent.await;
             // Where the first was not executed, none was.
@@ -99,7 +99,7 @@ impl ConnectionLike for Connection {
                 return answers;
             }
             match self.next_to(live).await {
-                Some(mut next) => {
+                Some((_link, mut next)) => {
                     let sent = next.connection.req_packed_commands(pipeline, offset, count);
                     sent.await
                 }

@@ -493,7 +493,12 @@ impl Links {
             // Two callers may get here at once; the first one's link serves both.
             let mut next: Vec<_> = links
                 .iter()
-                .filter(|other| other.runtime() == runtime || !other.is_idle())
+                .filter(|other| {
+                    other.runtime() == runtime
+                        || !other.is_idle()
+                        // Somebody is about to connect.
+                        || Arc::strong_count(other) > 1
+                })
                 .cloned()
                 .collect();
             if find(&next, runtime).is_none() {
@@ -543,6 +548,27 @@ fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
 mod tests {
     use super::*;
     use crate::config::{Auth, Endpoint};
+
+    #[test]
+    fn a_link_is_forgotten_once_nobody_uses_it_and_not_before() {
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap()
+        };
+        let links = Links::new(Duration::from_secs(1));
+        let (one, other) = (runtime(), runtime());
+        let present = |runtime: &tokio::runtime::Runtime| {
+            runtime.block_on(async { links.present().unwrap() })
+        };
+        let held = present(&one);
+        present(&other);
+        assert!(Arc::ptr_eq(&held, &present(&one)), "somebody held it");
+        drop(held);
+        present(&runtime());
+        assert_eq!(links.links.load().len(), 1);
+    }
 
     #[tokio::test]
     async fn a_task_that_ends_before_its_first_poll_leaves_no_link_that_waits_for_it() {

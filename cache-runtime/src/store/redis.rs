@@ -19,7 +19,7 @@ use redis::{Cmd, Pipeline, RedisError};
 use super::{
     connect::Connector,
     gate::{Gate, Pass as Admitted},
-    link::{Links, Live, Reads},
+    link::{Link, Links, Live, Reads},
     request::{Argument, Reply, Request, Script},
 };
 use crate::error::{Error, ErrorKind};
@@ -352,10 +352,14 @@ impl RedisStore {
         self.links.reads()
     }
 
-    /// The present runtime's connection, for commands of the user's own.
+    /// The present runtime's connection, for commands of the user's own, and its link, without which it
+    /// may be closed.
     ///
     /// `broken`: the number of the one that is of no more use.
-    pub(crate) async fn own_live(self: &Arc<Self>, broken: Option<u64>) -> Result<Live, Error> {
+    pub(crate) async fn own_live(
+        self: &Arc<Self>,
+        broken: Option<u64>,
+    ) -> Result<(Arc<Link>, Live), Error> {
         let link = self.own_links.present()?;
         let auth = self.connector.auth();
         auth.tend(Instant::now());
@@ -367,7 +371,10 @@ impl RedisStore {
             // is none, the connection will say.
             let _first = auth.pass().await;
         }
-        link.live(self, broken, Instant::now() + self.timeout).await
+        let live = link
+            .live(self, broken, Instant::now() + self.timeout)
+            .await?;
+        Ok((link, live))
     }
 }
 

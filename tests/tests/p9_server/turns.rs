@@ -62,11 +62,7 @@ async fn p9_several_connections_move_one_after_the_other_and_in_time() {
     // Three fifths of the margin, which is half a life here, are left; one second is for a busy machine.
     let left = site.end_of(0).duration_since(SystemTime::now());
     assert!(left.unwrap() > Duration::from_secs(5));
-    let attempts = site.azure.proxy().connections();
-    assert!(
-        (16..20).contains(&attempts),
-        "one attempt each, and hardly another on a busy machine: {attempts}"
-    );
+    assert_eq!(site.azure.proxy().connections(), 16, "one attempt each");
     stop.store(true, Ordering::Relaxed);
     tokio::task::spawn_blocking(|| {
         for runtime in runtimes {
