@@ -62,19 +62,19 @@ mod shapes {
 
     #[redis_cached(ttl = 60)]
     async fn value(id: u64) -> User {
-        ran("shapes::value");
+        ran(format!("shapes::value {id}"));
         user(id)
     }
 
     #[redis_cached(ttl = "1m")]
     async fn option(id: u64) -> Option<User> {
-        ran("shapes::option");
+        ran(format!("shapes::option {id}"));
         (id < 10).then(|| user(id))
     }
 
     #[redis_cached(ttl = Duration::from_secs(60))]
     async fn result(id: u64) -> Result<User, String> {
-        ran("shapes::result");
+        ran(format!("shapes::result {id}"));
         if id < 10 {
             Ok(user(id))
         } else {
@@ -84,7 +84,7 @@ mod shapes {
 
     #[redis_cached(ttl = |user| Duration::from_secs(user.id))]
     async fn result_option(id: u64) -> Result<Option<User>, Box<dyn Error>> {
-        ran("shapes::result_option");
+        ran(format!("shapes::result_option {id}"));
         Ok((id < 10).then(|| user(id)))
     }
 
@@ -104,7 +104,7 @@ mod shapes {
 
     #[redis_cached(ttl = 60)]
     async fn alias(id: u64) -> anyhow::Result<User> {
-        ran("shapes::alias");
+        ran(format!("shapes::alias {id}"));
         let _: Result2<u8> = Ok(1);
         Ok(user(id))
     }
@@ -119,7 +119,7 @@ mod shapes {
             assert_eq!(alias(1).await.unwrap(), user(1));
         }
         for shape in ["value", "option", "result", "result_option", "alias"] {
-            assert_eq!(runs(format!("shapes::{shape}")), 1, "{shape}");
+            assert_eq!(runs(format!("shapes::{shape} 1")), 1, "{shape}");
         }
         assert_eq!(result_entry(1).get().await.unwrap(), Some(user(1)));
         assert_eq!(option_entry(1).get().await.unwrap(), Some(Some(user(1))));
