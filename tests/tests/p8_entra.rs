@@ -302,12 +302,21 @@ fn p8_no_secret_of_the_environments_credentials() {
                 quotes(known.split(String::is_empty).next().unwrap())
             });
             for number in 0..replies[0].len() {
-                let enough = sources.map(|(source, _)| provider.source(source).requests() + 2);
                 for ((source, _), replies) in sources.iter().zip(&replies) {
                     provider.source(*source).answer(replies[number].clone());
                 }
-                for ((source, _), enough) in sources.iter().zip(enough) {
-                    provider.source(*source).wait_for_requests(enough).await;
+                let asked = sources.map(|(source, _)| provider.source(source).requests());
+                for ((source, _), asked) in sources.iter().zip(asked) {
+                    provider.source(*source).wait_for_requests(asked + 1).await;
+                }
+                // Who has another token has dealt with the answer, and asks again soon.
+                let issued = sources.map(|(source, _)| provider.source(source).issued().len());
+                // At once: the pauses of who is refused grow.
+                for (source, _) in sources {
+                    provider.source(source).well();
+                }
+                for ((source, _), issued) in sources.iter().zip(issued) {
+                    provider.source(*source).wait_for_issued(issued + 1).await;
                 }
             }
         });
