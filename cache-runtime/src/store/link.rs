@@ -110,8 +110,8 @@ impl Live {
         (live, driver)
     }
 
-    /// Marks that the server keeps something for this very connection: subscriptions, or the keys
-    /// that it tracks.
+    /// Marks that the server keeps something for this very connection: subscriptions, the keys that it
+    /// tracks or watches, the database that was selected.
     pub(crate) fn pin(&self) {
         self.pinned.store(true, Ordering::Relaxed);
     }
