@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind};
 
 #[derive(Debug)]
 pub(crate) struct Budget {
+    whole: Duration,
     left: Duration,
     spent: Duration,
     over: bool,
@@ -21,10 +22,16 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
+            whole: timeout,
             left: timeout,
             spent: Duration::ZERO,
             over: false,
         }
+    }
+
+    /// What it was at first.
+    pub(crate) fn whole(&self) -> Duration {
+        self.whole
     }
 
     /// Whether no further operation is allowed.

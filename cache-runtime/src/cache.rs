@@ -16,11 +16,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Answer,
-    config::{Config, Place, builder::CacheBuilder},
+    clock::Clock,
+    config::{Config, Coordination, Place, builder::CacheBuilder},
     connection::Connection,
     entry::Entry,
     error::{Error, ErrorKind},
     flight::Flights,
+    refresh::Background,
     site::{Key, sites},
     stats::{Stats, StoreStats},
     store::{
@@ -63,6 +65,10 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) flights: Arc<Flights<Answer>>,
     pub(crate) unfinished: Unfinished,
+    pub(crate) background: Background,
+    /// How long a call waits for another process that computes the same value.
+    pub(crate) cluster_wait: Duration,
+    pub(crate) clock: Clock,
     shut_down: AtomicBool,
 }
 
@@ -90,9 +96,19 @@ impl Cache {
             prefix,
             timeout,
             memory_capacity,
+            coordination,
         } = config;
+        let Coordination {
+            background_runs,
+            refresh_pause,
+            cluster_wait,
+            clock,
+        } = coordination;
+        let clock = clock.map_or_else(Clock::default, Clock::manual);
         let store = match place {
-            Place::Memory => Store::Memory(Arc::new(MemoryStore::new(memory_capacity))),
+            Place::Memory => {
+                Store::Memory(Arc::new(MemoryStore::new(memory_capacity, clock.clone())))
+            }
             Place::Redis(endpoint) => Store::Redis(Arc::new(RedisStore::new(
                 Connector::new(endpoint)?,
                 timeout,
@@ -104,6 +120,9 @@ impl Cache {
             timeout,
             flights: Arc::new(Flights::new()),
             unfinished: Unfinished::new(),
+            background: Background::new(background_runs, refresh_pause, clock.clone()),
+            cluster_wait,
+            clock,
             shut_down: AtomicBool::new(false),
         })))
     }
@@ -231,12 +250,13 @@ impl Cache {
             flights: self.0.flights.len(),
             reads,
             waiting: self.0.flights.waiting(),
+            background_runs: Background::running(),
             unfinished_invalidations: self.0.unfinished.len(),
             sites: sites(),
         }
     }
 
-    /// Closes the connections and ends the background tasks; annotated functions run their bodies
+    /// Closes the connections and ends the background tasks, bodies that run behind their calls among them; annotated functions run their bodies
     /// from here on.
     ///
     /// Invalidations that Redis has not confirmed are tried once more.
@@ -250,6 +270,7 @@ impl Cache {
     /// A future that is dropped may have closed the cache or not; it can be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.0.shut_down.store(true, Ordering::Relaxed);
+        self.0.background.close();
         let left = self.0.finish_invalidations().await;
         self.0.unfinished.close();
         if let Store::Redis(redis) = &self.0.store {
@@ -278,9 +299,11 @@ impl Inner {
         key: &Arc<str>,
         timeout: Duration,
     ) -> Result<(), Error> {
+        // What its body fails at from here on is another value.
+        self.background.recovered(key);
         let redis = match &self.store {
-            Store::Memory(memory) => {
-                dropping_values_later(|| self.flights.detach(key, || memory.remove(key)));
+            Store::Memory(_) => {
+                self.remove_in_process(key);
                 return Ok(());
             }
             Store::Redis(redis) => redis,
@@ -288,11 +311,7 @@ impl Inner {
         self.flights.detach(key, || ());
         let keys = Keys::new(&self.prefix, key);
         // Remembered before it is tried, so that dropping this future loses nothing.
-        let mut unfinished = Unless {
-            done: false,
-            cache: self,
-            keys: &keys,
-        };
+        let mut unfinished = Unless::done(self, &keys);
         let deadline = Instant::now() + timeout;
         let deleted = loop {
             let deleted = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
@@ -304,8 +323,17 @@ impl Inner {
                 _ => break deleted,
             }
         };
-        unfinished.done = deleted.is_ok();
+        if deleted.is_ok() {
+            unfinished.confirm();
+        }
         deleted
+    }
+
+    /// Takes the value, and the right to store, away in the in-process store.
+    pub(crate) fn remove_in_process(&self, key: &str) {
+        if let Store::Memory(memory) = &self.store {
+            dropping_values_later(|| self.flights.detach(key, || memory.remove(key)));
+        }
     }
 
     /// Deletes token and value, also for those who tried it before in vain.
@@ -339,10 +367,24 @@ impl Inner {
 }
 
 /// Remembers an invalidation when it is dropped, unless that was done.
-struct Unless<'a> {
+pub(crate) struct Unless<'a> {
     done: bool,
     cache: &'a Arc<Inner>,
     keys: &'a Keys,
+}
+
+impl<'a> Unless<'a> {
+    pub(crate) fn done(cache: &'a Arc<Inner>, keys: &'a Keys) -> Self {
+        Self {
+            done: false,
+            cache,
+            keys,
+        }
+    }
+
+    pub(crate) fn confirm(&mut self) {
+        self.done = true;
+    }
 }
 
 impl Drop for Unless<'_> {
@@ -367,6 +409,9 @@ impl fmt::Debug for Cache {
             timeout,
             flights: _,
             unfinished: _,
+            background: _,
+            cluster_wait: _,
+            clock: _,
             shut_down,
         } = &*self.0;
         let store = match store {

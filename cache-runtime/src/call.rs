@@ -8,8 +8,8 @@ use crate::{
     cache::Cache,
     codec::Codec,
     entry::Entry,
-    lookup::Lookup,
-    policy::{Policy, Ttl},
+    lookup::{Here, Lookup, Movable, Work},
+    policy::{Policy, RefreshAhead, Ttl},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
 };
@@ -90,25 +90,69 @@ impl<V, R> Call<V, R> {
         self
     }
 
+    /// Answers with an older value for this long after its ttl, and refreshes it in the background.
+    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+        if self.site.is_sensible("stale_while_revalidate", window) {
+            self.policy.freshness.stale_while_revalidate = window;
+        }
+        self
+    }
+
+    /// Answers with an older value for this long after its ttl, where the body fails.
+    pub fn stale_if_error(mut self, window: Duration) -> Self {
+        if self.site.is_sensible("stale_if_error", window) {
+            self.policy.freshness.stale_if_error = window;
+        }
+        self
+    }
+
+    /// Waits no longer than this for the body while there is an older value that serves.
+    pub fn soft_timeout(mut self, limit: Duration) -> Self {
+        if self.site.is_sensible("soft_timeout", limit) {
+            self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT));
+        }
+        self
+    }
+
+    /// Refreshes in the background when this share of the ttl has passed.
+    pub fn refresh_ahead(mut self, share: f64) -> Self {
+        self.policy.freshness.refresh_ahead = Some(RefreshAhead::Fraction(share.clamp(0.0, 1.0)));
+        self
+    }
+
+    /// Refreshes in the background before the ttl ends, by XFetch.
+    pub fn refresh_ahead_xfetch(mut self) -> Self {
+        self.policy.freshness.refresh_ahead = Some(RefreshAhead::XFetch);
+        self
+    }
+
+    /// Shortens each ttl by a random share of up to this.
+    pub fn jitter(mut self, share: f64) -> Self {
+        self.policy.freshness.jitter = share.clamp(0.0, 1.0);
+        self
+    }
+
+    /// Shares one body run among every process on the same Redis.
+    pub fn coalesce_cluster(mut self) -> Self {
+        self.policy.freshness.cluster = true;
+        self
+    }
+
     /// A cache other than the global one.
     pub fn cache(mut self, cache: impl Into<Cache>) -> Self {
         self.cache = Some(cache.into());
         self
     }
+}
 
+impl<V: 'static, R> Call<V, R> {
     /// Answers from the cache, else from `body`.
     pub async fn run<F>(self, body: impl FnOnce() -> F) -> R
     where
         F: Future<Output = R>,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        match self
-            .run_result(errors, || async move { Ok(body().await) })
-            .await
-        {
-            Ok(value) => value,
-            Err(never) => match never {},
-        }
+        infallible(self.answer(errors, Here(|| sure(body()))).await)
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
@@ -120,6 +164,54 @@ impl<V, R> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
+        self.answer(errors, Here(body)).await
+    }
+
+    /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
+    /// caller that waits, `own` the one that owns what it uses. One of the two is called at most.
+    pub async fn run_behind<A, F, G>(
+        self,
+        arguments: A,
+        here: impl FnOnce(A) -> F,
+        own: impl FnOnce(A) -> G,
+    ) -> R
+    where
+        R: Send + 'static,
+        F: Future<Output = R>,
+        G: Future<Output = R> + Send + 'static,
+    {
+        let errors = ErrorShare::<Infallible>::cloned();
+        let work = Movable {
+            arguments,
+            here: |arguments| sure(here(arguments)),
+            own: |arguments| sure(own(arguments)),
+        };
+        infallible(self.answer(errors, work).await)
+    }
+
+    /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
+    pub async fn run_result_behind<A, E, F, G>(
+        self,
+        errors: ErrorShare<E>,
+        arguments: A,
+        here: impl FnOnce(A) -> F,
+        own: impl FnOnce(A) -> G,
+    ) -> Result<R, E>
+    where
+        R: Send + 'static,
+        E: 'static,
+        F: Future<Output = Result<R, E>>,
+        G: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        let work = Movable {
+            arguments,
+            here,
+            own,
+        };
+        self.answer(errors, work).await
+    }
+
+    async fn answer<E, W: Work<R, E>>(self, errors: ErrorShare<E>, work: W) -> Result<R, E> {
         let Self {
             site,
             key,
@@ -135,7 +227,19 @@ impl<V, R> Call<V, R> {
             timeout,
             ttl: None,
         };
-        lookup.run(errors, body).await
+        lookup.run(errors, work).await
+    }
+}
+
+/// A body that cannot fail.
+async fn sure<R>(body: impl Future<Output = R>) -> Result<R, Infallible> {
+    Ok(body.await)
+}
+
+fn infallible<R>(outcome: Result<R, Infallible>) -> R {
+    match outcome {
+        Ok(value) => value,
+        Err(never) => match never {},
     }
 }
 

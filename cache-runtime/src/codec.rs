@@ -3,25 +3,53 @@
 //! | stored bytes | are |
 //! |---|---|
 //! | any JSON text | the value, exactly as `serde_json` writes it; also by any other program |
-//! | `c1 01 01`, length (u16, little endian), fields of that length, `null` | `None`, kept because of `none_ttl` |
+//! | `c1`, version `01`, flags, length (u16, little endian), fields of that length, JSON | what the flags say |
 //! | anything else | unreadable: a miss, to be overwritten |
 //!
-//! After the byte `c1`, which begins no UTF-8 text, come the header's version and its flags. A reader refuses a version or a
-//! flag that it does not know, and skips fields that it does not know: what a later release may not have ignored is a flag.
+//! | flag | says | its fields, in the order of the flags |
+//! |---|---|---|
+//! | 1 | `None`, kept because of `none_ttl`; the JSON is `null` | |
+//! | 2 | a stamp: a reader must know when the value was stored to use it | stored at (u64, ms since 1970 by the server's clock), fresh for (u64, ms), the body took (u32, ms), all little endian |
+//!
+//! The byte `c1` begins no UTF-8 text. A reader refuses a version or a flag that it does not know, and skips fields that it
+//! does not know: what a later release may not have ignored is a flag.
 
 use std::any::Any;
 use std::fmt;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use crate::probe::Cacheable;
+use bytes::Bytes;
+
+use crate::{probe::Cacheable, store::redis::milliseconds};
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
 const FLAG_NONE: u8 = 1;
+const FLAG_STAMP: u8 = 2;
+/// Before the fields: the byte, the version, the flags and the length.
+const START: usize = 5;
+/// The fields of a stamp.
+const STAMP: usize = 20;
+
+/// Where in stamped bytes the time of storing stands, which the server fills in.
+pub(crate) const STORED_AT: Range<usize> = START..START + 8;
+
+/// When a value was stored, and what its reader needs to judge its age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// In milliseconds since 1970, by the clock of the server.
+    pub(crate) stored_at: u64,
+    pub(crate) fresh_for: Duration,
+    /// How long the body took.
+    pub(crate) took: Duration,
+}
 
 /// How values of one type become bytes and come back.
 pub struct Codec<V> {
-    encode: fn(&V) -> Result<Vec<u8>, serde_json::Error>,
+    /// Appends to what is given.
+    encode: fn(&V, Vec<u8>) -> Result<Vec<u8>, serde_json::Error>,
     decode: fn(&[u8]) -> Result<V, serde_json::Error>,
     encode_kept: EncodeKept,
 }
@@ -62,7 +90,10 @@ impl<V: Cacheable> Codec<V> {
     /// Plain JSON.
     pub fn json() -> Self {
         Self {
-            encode: |value| serde_json::to_vec(value),
+            encode: |value, mut bytes| {
+                serde_json::to_writer(&mut bytes, value)?;
+                Ok(bytes)
+            },
             decode: |payload| serde_json::from_slice(payload),
             encode_kept: |value| {
                 let value = value.downcast_ref::<V>()?;
@@ -79,7 +110,16 @@ impl<V> Codec<V> {
     ///
     /// If the value's `Serialize` fails or panics.
     pub(crate) fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        caught(|| (self.encode)(value))
+        self.encode_after(Vec::with_capacity(128), value)
+    }
+
+    /// The payload for a value, after a header.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub(crate) fn encode_after(&self, header: Vec<u8>, value: &V) -> Result<Vec<u8>, CodecError> {
+        caught(|| (self.encode)(value, header))
     }
 
     /// The function that encodes a `V` for somebody who does not know its type.
@@ -96,21 +136,20 @@ impl<V> Codec<V> {
         caught(|| (self.decode)(payload))
     }
 
-    /// The value, or the stored `None`, of bytes stored under a function that returns an `Option`.
+    /// The value, or the `None`, that was stored under a function that returns an `Option`.
     ///
     /// A plain `null` is a value where `V` takes it for one, else another program's `None`.
     ///
     /// # Errors
     ///
-    /// If the bytes are neither.
-    pub(crate) fn decode_optional(&self, bytes: &[u8]) -> Result<Option<V>, CodecError> {
-        let payload = match Stored::parse(bytes)? {
-            Stored::None => return Ok(None),
-            Stored::Value(payload) => payload,
-        };
-        match self.decode(payload) {
+    /// If it is neither.
+    pub(crate) fn decode_optional(&self, stored: &Stored<'_>) -> Result<Option<V>, CodecError> {
+        if stored.none {
+            return Ok(None);
+        }
+        match self.decode(stored.payload) {
             Ok(value) => Ok(Some(value)),
-            Err(CodecError::Json(_)) if payload.trim_ascii() == b"null" => Ok(None),
+            Err(CodecError::Json(_)) if stored.payload.trim_ascii() == b"null" => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -125,18 +164,46 @@ fn caught<T>(run: impl FnOnce() -> Result<T, serde_json::Error>) -> Result<T, Co
     }
 }
 
+/// What stands before the JSON: nothing where the value says it all.
+pub(crate) fn header(none: bool, stamp: Option<&Stamp>) -> Vec<u8> {
+    if !none && stamp.is_none() {
+        return Vec::new();
+    }
+    let flags = if none { FLAG_NONE } else { 0 } | if stamp.is_some() { FLAG_STAMP } else { 0 };
+    let mut header = Vec::with_capacity(128);
+    let fields: u16 = if stamp.is_some() { STAMP as u16 } else { 0 };
+    header.extend([HEADER, VERSION, flags]);
+    header.extend(fields.to_le_bytes());
+    if let Some(stamp) = stamp {
+        let took = u32::try_from(stamp.took.as_millis()).unwrap_or(u32::MAX);
+        header.extend(stamp.stored_at.to_le_bytes());
+        header.extend(milliseconds(stamp.fresh_for).to_le_bytes());
+        header.extend(took.to_le_bytes());
+    }
+    header
+}
+
 /// The bytes stored for `None`.
-pub(crate) fn encode_none() -> Vec<u8> {
-    [&[HEADER, VERSION, FLAG_NONE, 0, 0], b"null".as_slice()].concat()
+pub(crate) fn encode_none(stamp: Option<&Stamp>) -> Vec<u8> {
+    let mut bytes = header(true, stamp);
+    bytes.extend(b"null");
+    bytes
+}
+
+/// The JSON in bytes that this release wrote.
+pub(crate) fn payload_of(bytes: &Bytes) -> Bytes {
+    let header = Stored::parse(bytes).map_or(0, |stored| stored.header_len(bytes));
+    bytes.slice(header..)
 }
 
 /// What stored bytes turn out to be, before any type is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored<'a> {
+pub(crate) struct Stored<'a> {
     /// The JSON of a value, presumably.
-    Value(&'a [u8]),
-    /// A stored `None`.
-    None,
+    pub(crate) payload: &'a [u8],
+    /// A body's `None`, whose payload is `null`.
+    pub(crate) none: bool,
+    pub(crate) stamp: Option<Stamp>,
 }
 
 impl<'a> Stored<'a> {
@@ -147,18 +214,50 @@ impl<'a> Stored<'a> {
     /// If there is one that this release cannot read.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let Some((&HEADER, rest)) = bytes.split_first() else {
-            return Ok(Self::Value(bytes));
+            return Ok(Self {
+                payload: bytes,
+                none: false,
+                stamp: None,
+            });
         };
-        match rest {
-            [VERSION, FLAG_NONE, low, high, rest @ ..] => {
-                let fields = usize::from(u16::from_le_bytes([*low, *high]));
-                match rest.get(fields..) {
-                    Some(b"null") => Ok(Self::None),
-                    _ => Err(CodecError::Unreadable),
-                }
-            }
-            _ => Err(CodecError::Unreadable),
+        let [VERSION, flags @ 1..=3, low, high, rest @ ..] = rest else {
+            return Err(CodecError::Unreadable);
+        };
+        let length = usize::from(u16::from_le_bytes([*low, *high]));
+        let (fields, payload) = rest
+            .split_at_checked(length)
+            .ok_or(CodecError::Unreadable)?;
+        let none = flags & FLAG_NONE != 0;
+        if none && payload != b"null" {
+            return Err(CodecError::Unreadable);
         }
+        let stamp = match flags & FLAG_STAMP {
+            0 => None,
+            _ => Some(Stamp::parse(fields).ok_or(CodecError::Unreadable)?),
+        };
+        Ok(Self {
+            payload,
+            none,
+            stamp,
+        })
+    }
+
+    /// How many bytes stand before the payload.
+    pub(crate) fn header_len(&self, bytes: &[u8]) -> usize {
+        bytes.len() - self.payload.len()
+    }
+}
+
+impl Stamp {
+    fn parse(fields: &[u8]) -> Option<Self> {
+        let (stored_at, rest) = fields.split_first_chunk()?;
+        let (fresh_for, rest) = rest.split_first_chunk()?;
+        let took = rest.first_chunk()?;
+        Some(Self {
+            stored_at: u64::from_le_bytes(*stored_at),
+            fresh_for: Duration::from_millis(u64::from_le_bytes(*fresh_for)),
+            took: Duration::from_millis(u32::from_le_bytes(*took).into()),
+        })
     }
 }
 

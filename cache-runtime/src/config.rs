@@ -6,6 +6,7 @@
 
 mod address;
 pub(crate) mod builder;
+mod coordination;
 mod environment;
 mod settings;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod tls;
 
 use std::{fmt, time::Duration};
 
+pub(crate) use coordination::Coordination;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;
 
@@ -31,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// How many entries the in-process store holds at most.
     pub(crate) memory_capacity: u64,
+    pub(crate) coordination: Coordination,
 }
 
 /// Where the values are kept.

@@ -11,17 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Answer,
-    cache::{Cache, Inner},
-    codec::Codec,
+    cache::{Cache, Inner, Unless},
+    codec::{Codec, Stored},
     error::{Error, ErrorKind},
     global,
-    lookup::{Lookup, kept_in_process, report},
-    policy::{Policy, Rules},
+    lookup::{
+        Granted, Here, Lookup, Written, draw, kept_in_process, renewing, report, servers_time,
+        written,
+    },
+    policy::{Lifetime, Policy, Rules, not_decoded},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
     store::{
@@ -97,7 +99,8 @@ impl<R> Entry<R> {
         self.place().map(|(_, key)| key)
     }
 
-    /// What is stored; `None` if there is nothing, or nothing that is an `R`.
+    /// What a call would be answered without its body; `None` if there is nothing, or nothing that is an
+    /// `R`.
     ///
     /// # Errors
     ///
@@ -109,29 +112,40 @@ impl<R> Entry<R> {
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
         let cache = cache.inner();
-        let bytes = match &cache.store {
+        let freshness = self.rules.freshness();
+        let redis = match &cache.store {
             Store::Memory(memory) => {
-                return Ok(memory
-                    .get(&key)
-                    .and_then(|stored| self.rules.take(stored.as_ref())));
+                let stored = memory.get(&key);
+                let stored = stored.filter(|(_, aged, _)| freshness.answers(Some(*aged)));
+                return Ok(stored.and_then(|(stored, ..)| self.rules.take(stored.as_ref())));
             }
-            Store::Redis(redis) => {
-                if cache.unfinished.holds(cache, &key) {
-                    cache.invalidate(&key, self.timeout(cache)).await?;
-                }
-                redis.get(&key, self.deadline(cache)).await?
-            }
+            Store::Redis(redis) => redis,
         };
-        Ok(bytes.and_then(|bytes| match self.rules.decode(&bytes) {
-            Ok(value) => Some(value),
+        if cache.unfinished.holds(cache, &key) {
+            cache.invalidate(&key, self.timeout(cache)).await?;
+        }
+        let deadline = self.deadline(cache);
+        let Some(bytes) = redis.get(&key, deadline).await? else {
+            return Ok(None);
+        };
+        let stored = Stored::parse(&bytes).map_err(not_decoded);
+        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored)?, stored.stamp)));
+        let (value, stamp) = match decoded {
+            Ok(decoded) => decoded,
             Err(error) => {
                 report(self.site.counters(), &error);
-                None
+                return Ok(None);
             }
-        }))
+        };
+        let aged = match stamp {
+            None => None,
+            Some(stamp) => Some(stamp.aged(servers_time(&cache.clock, redis, deadline).await?)),
+        };
+        Ok(freshness.answers(aged).then_some(value))
     }
 
-    /// How much longer what is stored lives; `None` if there is nothing.
+    /// How much longer what is stored lives; `None` if there is nothing. The windows in which it may be
+    /// answered though its ttl has ended count.
     ///
     /// # Errors
     ///
@@ -161,61 +175,197 @@ impl<R> Entry<R> {
     ///
     /// A future that is dropped may have stored or not.
     pub fn put(&self, value: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
-        let put = self.prepare(value);
+        let put = self
+            .place()
+            .and_then(|(cache, key)| Ok((self.prepare(&cache, value)?, cache, key)));
+        let timeout = self.timeout;
         async move {
-            let Put {
-                cache,
-                key,
-                ttl,
-                timeout,
-                value,
-            } = put?;
-            match value {
-                Prepared::Memory(memory, answer) => {
-                    dropping_values_later(|| {
-                        cache
-                            .flights
-                            .detach(&key, || memory.insert(&key, &answer, ttl));
-                    });
+            let (prepared, cache, key) = put?;
+            let cache = cache.inner();
+            cache.background.recovered(&key);
+            let written = match prepared {
+                Prepared::Memory(kept) => {
+                    kept.insert(cache, &key);
+                    return Ok(());
                 }
-                Prepared::Redis(redis, bytes) => {
-                    cache.flights.detach(&key, || ());
-                    let keys = Keys::new(&cache.prefix, &key);
-                    let began = Instant::now();
-                    token::put(&redis, &keys, &bytes, ttl, began + timeout).await?;
-                    cache.unfinished.finish(&key, began);
-                }
-            }
+                Prepared::Redis(redis, written) => (redis, written),
+            };
+            let (redis, written) = written;
+            cache.flights.detach(&key, || ());
+            let keys = Keys::new(&cache.prefix, &key);
+            let began = Instant::now();
+            let deadline = began + timeout.unwrap_or(cache.timeout);
+            let token = token::seize(&redis, &keys, deadline).await?;
+            token::put(&redis, &keys, &token, written.content(), deadline).await?;
+            cache.unfinished.finish(&key, began);
             Ok(())
         }
     }
 
-    fn prepare(&self, value: &R) -> Result<Put, Error> {
-        let (cache, key) = self.place()?;
+    /// Runs `write`, which changes the source, and stores the value that it returns in the place of what
+    /// is stored or computed now.
+    ///
+    /// In contrast to a [`put`](Self::put) after the change, two of these are ordered: the value of one
+    /// that began later, or an invalidation in between, is never overwritten by an earlier one's; where
+    /// they overlap, nothing stays stored. Where `write` returns an `Err`, nobody knows whether the
+    /// source changed, so the value is taken away.
+    ///
+    /// `write` is run in any case, and what it returned is returned beside what became of the cache.
+    ///
+    /// ```
+    /// use cache_runtime::redis_cached;
+    ///
+    /// #[redis_cached(ttl = 60)]
+    /// async fn name(id: u64) -> Result<String, String> {
+    ///     Err(format!("no user {id}"))
+    /// }
+    ///
+    /// # async fn rename(id: u64, name: &str) -> Result<String, String> { Ok(name.to_owned()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (renamed, cached) = name_entry(7).put_with(rename(7, "Ada")).await;
+    /// cached?;
+    /// assert_eq!(renamed?, "Ada");
+    /// assert_eq!(name(7).await?, "Ada");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Beside the output, as [`put`](Self::put) and [`invalidate`](Self::invalidate): after an error, this
+    /// process deletes the value before it next reads it.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped after its first poll counts as an invalidation that failed.
+    pub async fn put_with<F>(&self, write: F) -> (F::Output, Result<(), Error>)
+    where
+        F: Future<Output: Returns<R>>,
+    {
+        let (cache, key) = match self.place() {
+            Ok(place) => place,
+            Err(error) => return (write.await, Err(error)),
+        };
+        let inner = cache.inner();
+        inner.background.recovered(&key);
+        inner.flights.detach(&key, || ());
+        let (written, stored) = match &inner.store {
+            Store::Memory(_) => {
+                // Not known to be unchanged before it says so.
+                let mut changed = Changed {
+                    cache: inner,
+                    key: &key,
+                    known: false,
+                };
+                let written = write.await.into_result();
+                changed.known = true;
+                let stored = written
+                    .as_ref()
+                    .ok()
+                    .map(|value| self.prepare(&cache, value))
+                    .transpose();
+                let stored = match stored {
+                    Ok(Some(Prepared::Memory(kept))) => {
+                        kept.insert(inner, &key);
+                        Ok(())
+                    }
+                    Ok(_) => {
+                        changed.known = false;
+                        Ok(())
+                    }
+                    Err(error) => {
+                        changed.known = false;
+                        Err(error)
+                    }
+                };
+                (written, stored)
+            }
+            Store::Redis(redis) => self.put_in_redis(&cache, redis, &key, write).await,
+        };
+        (Returns::from_result(written), stored)
+    }
+
+    async fn put_in_redis<F>(
+        &self,
+        cache: &Cache,
+        redis: &Arc<RedisStore>,
+        key: &Arc<str>,
+        write: F,
+    ) -> (
+        Result<R, <F::Output as Returns<R>>::Error>,
+        Result<(), Error>,
+    )
+    where
+        F: Future<Output: Returns<R>>,
+    {
+        let inner = cache.inner();
+        let keys = Keys::new(&inner.prefix, key);
+        let mut unless = Unless::done(inner, &keys);
+        let token = token::seize(redis, &keys, self.deadline(inner)).await;
+        let granted = token.map(|token| Granted {
+            redis: Arc::clone(redis),
+            keys: keys.clone(),
+            token,
+        });
+        let write = renewing(granted.as_ref().ok(), Box::pin(write));
+        let written = write.await.into_result();
+        let prepared = written
+            .as_ref()
+            .ok()
+            .map(|value| self.prepare(cache, value))
+            .transpose();
+        let stored = match (granted, prepared) {
+            (Ok(granted), Ok(Some(Prepared::Redis(redis, value)))) => {
+                let began = Instant::now();
+                let deadline = self.deadline(inner);
+                let Granted { keys, token, .. } = &granted;
+                let put = token::put(&redis, keys, token, value.content(), deadline).await;
+                if put.is_ok() {
+                    inner.unfinished.finish(key, began);
+                }
+                put
+            }
+            // Nothing to store, or no right to: at least nothing older stays.
+            (_, prepared) => {
+                let deleted = inner.invalidate(key, self.timeout(inner)).await;
+                unless.confirm();
+                deleted.and(prepared.map(drop))
+            }
+        };
+        if stored.is_ok() {
+            unless.confirm();
+        }
+        (written, stored)
+    }
+
+    fn prepare(&self, cache: &Cache, value: &R) -> Result<Prepared, Error> {
         let cache = cache.inner();
-        let Some(ttl) = self.rules.lifetime_of_put(value, self.ttl)? else {
+        let Some(lifetime) = self.rules.lifetime_of_put(value, self.ttl, draw())? else {
             return Err(Error::new(
                 ErrorKind::Encode,
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
             ));
         };
-        let value = match &cache.store {
+        Ok(match &cache.store {
             Store::Memory(memory) => {
                 let answer = self.rules.share(value, None)?;
-                let kept = kept_in_process(self.site, &*self.rules, value, &answer);
-                let kept = kept.ok_or_else(|| {
+                let answer = kept_in_process(self.site, &*self.rules, value, &answer);
+                let answer = answer.ok_or_else(|| {
                     Error::new(ErrorKind::Encode, "the value does not survive its own JSON")
                 })?;
-                Prepared::Memory(Arc::clone(memory), kept)
+                Prepared::Memory(Kept {
+                    memory: Arc::clone(memory),
+                    answer,
+                    lifetime,
+                })
             }
-            Store::Redis(redis) => Prepared::Redis(Arc::clone(redis), self.rules.encode(value)?),
-        };
-        Ok(Put {
-            cache: Arc::clone(cache),
-            key,
-            ttl,
-            timeout: self.timeout(cache),
-            value,
+            Store::Redis(redis) => {
+                // What no body computed took no time.
+                let took = Duration::ZERO;
+                let written = written(&*self.rules, value, lifetime, took, &cache.clock)?;
+                Prepared::Redis(Arc::clone(redis), written)
+            }
         })
     }
 
@@ -253,7 +403,7 @@ impl<R> Entry<R> {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
-            .run(errors, || async move { body().await.into_result() })
+            .run(errors, Here(|| async move { body().await.into_result() }))
             .await;
         Returns::from_result(outcome)
     }
@@ -272,7 +422,7 @@ impl<R> Entry<R> {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
-            .refresh(errors, || async move { body.await.into_result() })
+            .refresh(errors, Here(|| async move { body.await.into_result() }))
             .await;
         Returns::from_result(outcome)
     }
@@ -314,17 +464,46 @@ impl<R> Entry<R> {
 }
 
 /// A value on its way into the cache.
-struct Put {
-    cache: Arc<Inner>,
-    key: Arc<str>,
-    ttl: Duration,
-    timeout: Duration,
-    value: Prepared,
+enum Prepared {
+    Memory(Kept),
+    Redis(Arc<RedisStore>, Written),
 }
 
-enum Prepared {
-    Memory(Arc<MemoryStore>, Answer),
-    Redis(Arc<RedisStore>, Bytes),
+/// A value on its way into the in-process store.
+struct Kept {
+    memory: Arc<MemoryStore>,
+    answer: Answer,
+    lifetime: Lifetime,
+}
+
+impl Kept {
+    fn insert(self, cache: &Inner, key: &Arc<str>) {
+        let Self {
+            memory,
+            answer,
+            lifetime,
+        } = self;
+        dropping_values_later(|| {
+            cache.flights.detach(key, || {
+                memory.insert(key, &answer, lifetime, Duration::ZERO);
+            });
+        });
+    }
+}
+
+/// Takes the value out of the in-process store when it is dropped, unless it is known to be right.
+struct Changed<'a> {
+    cache: &'a Inner,
+    key: &'a Arc<str>,
+    known: bool,
+}
+
+impl Drop for Changed<'_> {
+    fn drop(&mut self) {
+        if !self.known {
+            self.cache.remove_in_process(self.key);
+        }
+    }
 }
 
 /// What a body may return: `R` itself, or a `Result` of it, of which an `Err` is never stored.

@@ -98,9 +98,23 @@ impl<T> Flights<T> {
     /// Only for callers whose own look into the store, begun after they came, found nothing.
     pub(crate) fn join(self: &Arc<Self>, key: &Arc<str>) -> Joined<T> {
         let mut shard = self.open.lock(key);
-        if let Some(flight) = shard.get(key) {
-            return Joined::Wait(flight.state().wait());
+        match shard.get(key) {
+            Some(flight) => Joined::Wait(flight.state().wait()),
+            None => Joined::Lead(self.start(&mut shard, key)),
         }
+    }
+
+    /// Starts a flight of `key`, unless there is one.
+    pub(crate) fn lead(self: &Arc<Self>, key: &Arc<str>) -> Option<Lead<T>> {
+        let mut shard = self.open.lock(key);
+        (!shard.contains_key(key)).then(|| self.start(&mut shard, key))
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        shard: &mut HashMap<Arc<str>, Arc<Flight<T>>>,
+        key: &Arc<str>,
+    ) -> Lead<T> {
         let flight = Arc::new(Flight {
             state: Mutex::new(State {
                 step: 0,
@@ -108,7 +122,7 @@ impl<T> Flights<T> {
             }),
         });
         shard.insert(Arc::clone(key), Arc::clone(&flight));
-        Joined::Lead(Lead::new(Arc::clone(self), Arc::clone(key), flight, false))
+        Lead::new(Arc::clone(self), Arc::clone(key), flight, false)
     }
 
     /// Takes the flight of `key` from new callers, and runs `change` before any of them can come.
@@ -177,6 +191,11 @@ impl<T> Lead<T> {
             unanswered,
             over: false,
         }
+    }
+
+    /// A place among those who wait, for a caller that hands the lead to a run of its own.
+    pub(crate) fn wait_too(&self) -> oneshot::Receiver<Turn<T>> {
+        self.flight.state().wait()
     }
 
     /// Whether the attempt before this one ended because the store did not answer; asking it again

@@ -55,7 +55,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use namespace::Namespace;
 pub(crate) use prefix::check_prefix;
-pub(crate) use slot::{check_key, token_key};
+pub(crate) use slot::{check_key, lock_key, token_key};
 
 use serializer::{Place, Writer};
 

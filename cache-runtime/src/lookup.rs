@@ -5,17 +5,18 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | bypass | no cache, or no key: the body |
-//! | read | the store has a value that can be read: the answer |
+//! | bypass | no cache, no key, or `NoStore`: the body |
+//! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
 //! | join | somebody computes this key: wait for that; nobody does: lead |
 //! | acquire | the right to store; or a value that was stored meanwhile |
 //! | body | once, whoever waits |
 //! | store | under the right to store; its answer says who else may have the outcome |
 //!
-//! An `Err` is never held across an await, so a future stays `Send` where its error is not. A body
-//! is boxed before it runs: each function around it would multiply its size otherwise, and cached
-//! functions call each other.
+//! A stale value serves only the call whose own read brought it. An `Err` is never held across an await,
+//! so a future stays `Send` where its error is not. A body is boxed before it runs: each function around
+//! it would multiply its size otherwise, and cached functions call each other.
 
+mod behind;
 mod lead;
 mod read;
 
@@ -28,18 +29,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
-pub(crate) use lead::kept_in_process;
+pub(crate) use behind::{Here, Movable, Work};
+pub(crate) use lead::{Granted, Written, kept_in_process, renewing, written};
+pub(crate) use read::servers_time;
+use read::{Found, Seen};
 
 use crate::{
     answer::Answer,
     budget::Budget,
     cache::{Cache, Inner},
+    control::{CacheControl, Control, Report, Source},
     error::{Error, ErrorKind},
     flight::{Joined, Turn},
     global,
-    policy::Rules,
+    policy::{Aged, Circumstances, Judgement, Rules},
     probe::ErrorShare,
     site::{Key, Site},
     stats::Counters,
@@ -60,69 +63,100 @@ pub(crate) struct Lookup<'a, R> {
 }
 
 impl<R> Lookup<'_, R> {
-    /// Answers from the cache, else from `body`.
+    /// Answers from the cache, else from the body that `work` is.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn run<E, F>(
-        self,
-        errors: ErrorShare<E>,
-        body: impl FnOnce() -> F,
-    ) -> Result<R, E>
+    pub(crate) async fn run<E, W>(self, errors: ErrorShare<E>, work: W) -> Result<R, E>
     where
-        F: Future<Output = Result<R, E>>,
+        W: Work<R, E>,
     {
-        let counters = self.site.counters();
-        let Some(mut call) = self.begin() else {
-            counters.bypassed();
-            return timed(counters, Box::pin(body())).await;
+        let control = Control::of_this_call();
+        match control.directive() {
+            None => {}
+            Some(CacheControl::NoCache) => return self.renew(control, errors, work).await,
+            Some(CacheControl::NoStore) => return self.bypass(control, work).await,
+        }
+        let site = self.site;
+        let mut call = match self.begin(control) {
+            Ok(call) => call,
+            Err((lookup, control)) => return lookup.bypass(control, work).await,
         };
-        let outcome = call.run(errors, body).await;
-        counters.in_store(call.budget.spent());
+        let outcome = call.run(errors, work).await;
+        site.counters().in_store(call.budget.spent());
         outcome
     }
 
-    /// Runs `body` and stores its outcome, whatever is stored or computed now.
+    /// Runs `work` and stores its outcome, whatever is stored or computed now.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn refresh<E, F>(
-        self,
-        errors: ErrorShare<E>,
-        body: impl FnOnce() -> F,
-    ) -> Result<R, E>
+    pub(crate) async fn refresh<E, W>(self, errors: ErrorShare<E>, work: W) -> Result<R, E>
     where
-        F: Future<Output = Result<R, E>>,
+        W: Work<R, E>,
     {
-        let counters = self.site.counters();
-        let Some(mut call) = self.begin() else {
-            counters.bypassed();
-            return timed(counters, Box::pin(body())).await;
+        let control = Control::of_this_call();
+        self.renew(control, errors, work).await
+    }
+
+    async fn renew<E, W>(self, control: Control, errors: ErrorShare<E>, work: W) -> Result<R, E>
+    where
+        W: Work<R, E>,
+    {
+        if control.is_only_if_cached() {
+            match control.park().await {}
+        }
+        let site = self.site;
+        let mut call = match self.begin(control) {
+            Ok(call) => call,
+            Err((lookup, control)) => return lookup.bypass(control, work).await,
         };
         let (lead, right) = call.take_over().await;
-        let outcome = call.complete(lead, right, errors, body).await;
-        counters.in_store(call.budget.spent());
-        outcome
+        let (outcome, ttl) = call.complete(lead, right, errors, work.here()).await;
+        site.counters().in_store(call.budget.spent());
+        call.answer_or(outcome, None, ttl)
+    }
+
+    /// Runs the body, without the cache.
+    async fn bypass<E, W>(self, control: Control, work: W) -> Result<R, E>
+    where
+        W: Work<R, E>,
+    {
+        if control.is_only_if_cached() {
+            match control.park().await {}
+        }
+        self.site.counters().bypassed();
+        // The report says so where no call says otherwise, and one in the body is not meant.
+        let _control = control;
+        timed(self.site.counters(), Box::pin(work.here())).await
     }
 }
 
 impl<'a, R> Lookup<'a, R> {
-    /// `None`: there is no cache, or the call has no key in it.
-    fn begin(self) -> Option<Call<'a, R>> {
-        let cache = self
-            .cache
-            .or_else(global::installed)
-            .filter(|cache| !cache.is_shut_down())?;
+    /// Gives everything back if there is no cache, or the call has no key in it.
+    fn begin(self, control: Control) -> Result<Call<'a, R>, (Self, Control)> {
+        let cache = match &self.cache {
+            Some(cache) => Some(cache.clone()),
+            None => global::installed(),
+        };
+        let Some(cache) = cache.filter(|cache| !cache.is_shut_down()) else {
+            return Err((self, control));
+        };
         let cache = Arc::clone(cache.inner());
-        Some(Call {
+        let Ok(key) = self.key.in_cache(&cache.prefix) else {
+            return Err((self, control));
+        };
+        Ok(Call {
             site: self.site,
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
-            key: self.key.in_cache(&cache.prefix).ok()?,
+            key,
             rules: self.rules,
             ttl: self.ttl,
-            unreadable: None,
+            seen: Seen::Nothing,
+            outdated: false,
+            control,
             cache,
         })
     }
@@ -136,37 +170,92 @@ struct Call<'a, R> {
     key: Arc<str>,
     rules: &'a (dyn Rules<R> + Send + Sync),
     ttl: Option<Duration>,
-    /// What stands under the key, and is no value of this function's.
-    unreadable: Option<Bytes>,
+    seen: Seen,
+    /// There is an older value, which must not outlive a body that returned nothing to store.
+    outdated: bool,
+    control: Control,
 }
 
 impl<R> Call<'_, R> {
-    async fn run<E, F>(&mut self, errors: ErrorShare<E>, body: impl FnOnce() -> F) -> Result<R, E>
+    async fn run<E, W>(&mut self, errors: ErrorShare<E>, work: W) -> Result<R, E>
     where
-        F: Future<Output = Result<R, E>>,
+        W: Work<R, E>,
     {
-        if let Some(value) = self.read().await {
-            self.site.counters().hit();
-            return Ok(value);
+        let mut at_hand = None;
+        if let Some(found) = self.read().await {
+            match self.judge::<E, W>(&found) {
+                Judgement::Fresh => return Ok(self.hit(found)),
+                Judgement::RefreshAhead => {
+                    self.refresh_behind(errors, work);
+                    return Ok(self.hit(found));
+                }
+                Judgement::StaleAtRest => return Ok(self.stale(found)),
+                Judgement::StaleWhileRevalidate => {
+                    self.refresh_behind(errors, work);
+                    return Ok(self.stale(found));
+                }
+                Judgement::StaleAfter(limit) => {
+                    let outcome = self.run_behind(limit, errors, work).await;
+                    return Ok(match outcome {
+                        Some(value) => value,
+                        None => self.stale(found),
+                    });
+                }
+                Judgement::StaleIfError => at_hand = Some(found),
+                Judgement::Expired => {}
+            }
         }
+        if self.control.is_only_if_cached() {
+            match self.control.park().await {}
+        }
+        self.compute(errors, work, at_hand).await
+    }
+
+    /// The steps from "join" on. `at_hand`: a stale value that serves where the body fails.
+    async fn compute<E, W>(
+        &mut self,
+        errors: ErrorShare<E>,
+        work: W,
+        at_hand: Option<Found<R>>,
+    ) -> Result<R, E>
+    where
+        W: Work<R, E>,
+    {
         let turn = match self.cache.flights.join(&self.key) {
             Joined::Lead(lead) => Turn::Lead(lead),
             Joined::Wait(turn) => turn.await.unwrap_or(Turn::Alone),
         };
-        match turn {
-            Turn::Lead(lead) => return self.lead(lead, errors, body).await,
-            Turn::Answer(answer) => {
+        match (turn, at_hand) {
+            (Turn::Lead(lead), at_hand) => return self.lead(lead, errors, work, at_hand).await,
+            (Turn::Answer(answer), at_hand) => {
                 if let Some(outcome) = self.take(&answer, &errors) {
-                    self.site.counters().miss();
                     self.site.counters().coalesced();
-                    return outcome;
+                    return self.answer_or(outcome, at_hand, None);
                 }
                 // The leader is another function, with the same key and other types.
             }
-            Turn::Alone => {}
+            // The leader failed in a way that cannot be shared.
+            (Turn::Alone, Some(found)) => return Ok(self.stale(found)),
+            (Turn::Alone, None) => {}
         }
-        self.site.counters().miss();
-        timed(self.site.counters(), Box::pin(body())).await
+        self.missed(None);
+        timed(self.site.counters(), Box::pin(work.here())).await
+    }
+
+    /// A body's outcome, or the stale value in the place of its error. `ttl`: for how long it was stored.
+    fn answer_or<E>(
+        &mut self,
+        outcome: Result<R, E>,
+        at_hand: Option<Found<R>>,
+        ttl: Option<Duration>,
+    ) -> Result<R, E> {
+        match (outcome, at_hand) {
+            (Err(_), Some(found)) => Ok(self.stale(found)),
+            (outcome, _) => {
+                self.missed(ttl);
+                outcome
+            }
+        }
     }
 
     fn take<E>(&self, answer: &Answer, errors: &ErrorShare<E>) -> Option<Result<R, E>> {
@@ -177,6 +266,56 @@ impl<R> Call<'_, R> {
         }
     }
 
+    fn judge<E, W: Work<R, E>>(&self, found: &Found<R>) -> Judgement {
+        let circumstances = Circumstances {
+            at_rest: &|| self.cache.background.rests(&self.key),
+            movable: &|| W::MOVABLE && self.cache.background.is_possible(),
+            draw: &draw,
+        };
+        self.rules.freshness().judge(found.aged, &circumstances)
+    }
+
+    /// Counts and reports an answer from the cache.
+    fn hit(&mut self, found: Found<R>) -> R {
+        self.site.counters().hit();
+        self.answered(Source::Hit, &found);
+        found.value
+    }
+
+    /// The same of an answer past its ttl.
+    fn stale(&mut self, found: Found<R>) -> R {
+        self.site.counters().stale();
+        self.answered(Source::Stale, &found);
+        found.value
+    }
+
+    fn answered(&mut self, source: Source, found: &Found<R>) {
+        if self.control.reports() {
+            let left = |aged: Aged| aged.fresh_for.saturating_sub(aged.age);
+            self.control.report(Report {
+                source,
+                tier: Some(found.tier),
+                age: found.aged.map(|aged| aged.age),
+                ttl: found.aged.map(left).or(found.left),
+                key: Some(Arc::clone(&self.key)),
+            });
+        }
+    }
+
+    /// Counts and reports a call that a body answers. `ttl`: for how long that was stored.
+    fn missed(&mut self, ttl: Option<Duration>) {
+        self.site.counters().miss();
+        if self.control.reports() {
+            self.control.report(Report {
+                source: Source::Miss,
+                tier: None,
+                age: ttl.map(|_| Duration::ZERO),
+                ttl,
+                key: Some(Arc::clone(&self.key)),
+            });
+        }
+    }
+
     fn keys(&self) -> Keys {
         Keys::new(&self.cache.prefix, &self.key)
     }
@@ -184,6 +323,11 @@ impl<R> Call<'_, R> {
     fn failed(&self, error: &Error) {
         report(self.site.counters(), error);
     }
+}
+
+/// A random number in (0, 1].
+pub(crate) fn draw() -> f64 {
+    1.0 - fastrand::f64()
 }
 
 /// Counts an error that no caller gets to see.

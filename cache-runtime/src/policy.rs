@@ -1,9 +1,35 @@
-//! What an attribute says about values: how they are written, shared, and how long they are fresh.
+//! What an attribute says about values: how they are written, shared, and how long they may be answered.
 //!
-//! The one rule: **it only judges**; nothing here waits, reads a clock or touches a store.
+//! The one rule: **it only judges**; nothing here waits, reads a clock, draws a number or touches a store.
+//!
+//! # What the age of an entry means
+//!
+//! `ttl` is what the entry was stored with, after [`jitter`](Freshness::shorten); the windows are the reader's own attribute's,
+//! and both begin where the ttl ends. Of the rows that hold, the first counts. *At rest*: the key's last refresh
+//! failed, or another process is at it, a moment ago. *Movable*: the body can run without its caller.
+//!
+//! | | age | option | at rest | movable | answered | started |
+//! |---|---|---|---|---|---|---|
+//! | 1 | no stamp: another program's, or `ttl` alone | any | any | any | the value | nothing |
+//! | 2 | < ttl | `refresh_ahead`, its moment has come | no | yes | the value | a background run |
+//! | 3 | < ttl | any | any | any | the value | nothing |
+//! | 4 | < ttl + `stale_while_revalidate` | that | yes | any | the stale value | nothing |
+//! | 5 | < ttl + `stale_while_revalidate` | that | no | yes | the stale value | a background run |
+//! | 6 | < ttl + `stale_if_error` | that | yes | any | the stale value | nothing |
+//! | 7 | < ttl + `stale_if_error` | that, `soft_timeout` | no | yes | the body's value; the stale one if it fails or takes longer | a run that goes on behind |
+//! | 8 | < ttl + `stale_if_error` | that | no | any | the body's value; the stale one if it fails | a run of the caller's |
+//! | 9 | later | any | any | any | the body's outcome | a run of the caller's |
+//!
+//! Within the window of `stale_while_revalidate`, a body that is not movable (an entry's
+//! [`get_or_compute`](crate::Entry::get_or_compute), or a call outside of a runtime) falls through to rows 7 to 9.
+//!
+//! The moment of `refresh_ahead` is an age of the given fraction of the ttl; or by XFetch, where
+//! `took × -ln(draw) ≥ ttl - age`, with `took` the time that the body took and `draw` in (0, 1] once per call, and never
+//! before half the ttl (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -11,7 +37,7 @@ use bytes::Bytes;
 
 use crate::{
     answer::{Answer, SharedValue},
-    codec::{Codec, CodecError, encode_none},
+    codec::{Codec, CodecError, Stamp, Stored, encode_none, header},
     error::{Error, ErrorKind},
     probe::ValueShare,
 };
@@ -27,7 +53,177 @@ pub(crate) struct Policy<V, R> {
     pub(crate) ttl: Ttl<V>,
     pub(crate) cache_if: Option<fn(&V) -> bool>,
     pub(crate) none_ttl: Option<Duration>,
+    pub(crate) freshness: Freshness,
     shape: Shape<V, R>,
+}
+
+// A derive would ask for `V: Clone`.
+impl<V, R> Clone for Policy<V, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, R> Copy for Policy<V, R> {}
+
+/// For how long, and how, an entry may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Freshness {
+    pub(crate) stale_while_revalidate: Duration,
+    pub(crate) stale_if_error: Duration,
+    pub(crate) refresh_ahead: Option<RefreshAhead>,
+    pub(crate) soft_timeout: Option<Duration>,
+    /// The largest share of a ttl that is taken off it.
+    pub(crate) jitter: f64,
+    /// Every process on the same Redis shares one body run.
+    pub(crate) cluster: bool,
+}
+
+/// When a background run begins before the ttl ends.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum RefreshAhead {
+    /// When this share of the ttl has passed.
+    Fraction(f64),
+    /// At random, the likelier the longer the body takes and the nearer the end is.
+    XFetch,
+}
+
+/// An entry, as old as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Aged {
+    pub(crate) age: Duration,
+    pub(crate) fresh_for: Duration,
+    pub(crate) took: Duration,
+}
+
+impl Stamp {
+    /// An entry with this stamp, when the server's clock shows `now`.
+    pub(crate) fn aged(&self, now: u64) -> Aged {
+        Aged {
+            age: Duration::from_millis(now.saturating_sub(self.stored_at)),
+            fresh_for: self.fresh_for,
+            took: self.took,
+        }
+    }
+}
+
+/// How long what is stored now lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lifetime {
+    pub(crate) fresh_for: Duration,
+    /// With the windows in which it may still be answered.
+    pub(crate) kept_for: Duration,
+}
+
+/// What to do with an entry; the rows of the [module's](self) table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judgement {
+    /// Rows 1 and 3.
+    Fresh,
+    /// Row 2.
+    RefreshAhead,
+    /// Rows 4 and 6.
+    StaleAtRest,
+    /// Row 5.
+    StaleWhileRevalidate,
+    /// Row 7; the soft timeout.
+    StaleAfter(Duration),
+    /// Row 8.
+    StaleIfError,
+    /// Row 9.
+    Expired,
+}
+
+/// What an entry's age alone does not say; asked only where it matters.
+pub(crate) struct Circumstances<'a> {
+    /// The key's last refresh failed, or somebody else is at it, a moment ago.
+    pub(crate) at_rest: &'a dyn Fn() -> bool,
+    /// The body can run without its caller.
+    pub(crate) movable: &'a dyn Fn() -> bool,
+    /// A random number in (0, 1].
+    pub(crate) draw: &'a dyn Fn() -> f64,
+}
+
+impl Freshness {
+    /// Judges an entry by the table of this module.
+    pub(crate) fn judge(&self, entry: Option<Aged>, now: &Circumstances<'_>) -> Judgement {
+        let Some(entry) = entry else {
+            return Judgement::Fresh;
+        };
+        let Some(past) = entry.age.checked_sub(entry.fresh_for) else {
+            let ahead = self.is_ahead(entry, now.draw) && !(now.at_rest)() && (now.movable)();
+            return if ahead {
+                Judgement::RefreshAhead
+            } else {
+                Judgement::Fresh
+            };
+        };
+        let revalidate = past < self.stale_while_revalidate;
+        let on_error = past < self.stale_if_error;
+        if !revalidate && !on_error {
+            return Judgement::Expired;
+        }
+        if (now.at_rest)() {
+            return Judgement::StaleAtRest;
+        }
+        match self.soft_timeout {
+            _ if revalidate && (now.movable)() => Judgement::StaleWhileRevalidate,
+            Some(limit) if on_error && (now.movable)() => Judgement::StaleAfter(limit),
+            _ if on_error => Judgement::StaleIfError,
+            _ => Judgement::Expired,
+        }
+    }
+
+    fn is_ahead(&self, entry: Aged, draw: &dyn Fn() -> f64) -> bool {
+        match self.refresh_ahead {
+            None => false,
+            Some(RefreshAhead::Fraction(share)) => entry.age >= entry.fresh_for.mul_f64(share),
+            Some(RefreshAhead::XFetch) => {
+                let left = entry.fresh_for.saturating_sub(entry.age);
+                entry.age >= entry.fresh_for / 2
+                    && entry.took.as_secs_f64() * -draw().ln() >= left.as_secs_f64()
+            }
+        }
+    }
+
+    /// Whether an entry is an answer that no body need be asked about: rows 1 to 5.
+    pub(crate) fn answers(&self, entry: Option<Aged>) -> bool {
+        let end = |entry: Aged| entry.fresh_for.saturating_add(self.stale_while_revalidate);
+        entry.is_none_or(|entry| entry.age < end(entry))
+    }
+
+    /// Whether an entry must say when it was stored.
+    pub(crate) fn needs_stamp(&self) -> bool {
+        self.keeps_stale() || self.refresh_ahead.is_some()
+    }
+
+    /// Whether an entry may be answered when its ttl has ended.
+    pub(crate) fn keeps_stale(&self) -> bool {
+        !self.window().is_zero()
+    }
+
+    fn window(&self) -> Duration {
+        self.stale_while_revalidate.max(self.stale_if_error)
+    }
+
+    /// The ttl less its jitter; `draw` is in (0, 1].
+    fn shorten(&self, ttl: Duration, draw: f64) -> Duration {
+        if self.jitter > 0.0 {
+            ttl.mul_f64(1.0 - self.jitter * draw)
+        } else {
+            ttl
+        }
+    }
+
+    /// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
+    fn lifetime(&self, ttl: Duration) -> Option<Lifetime> {
+        let fresh_for = ttl.clamp(Duration::from_millis(1), LONGEST_TTL);
+        let kept_for = fresh_for.saturating_add(self.window()).min(LONGEST_TTL);
+        (!ttl.is_zero()).then_some(Lifetime {
+            fresh_for,
+            kept_for,
+        })
+    }
 }
 
 /// How long a value is fresh.
@@ -42,6 +238,14 @@ struct Shape<V, R> {
     wrap: fn(Option<V>) -> Option<R>,
 }
 
+impl<V, R> Clone for Shape<V, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V, R> Copy for Shape<V, R> {}
+
 impl<V> Policy<V, V> {
     pub(crate) fn new(codec: Codec<V>, share: ValueShare<V>) -> Self {
         Self {
@@ -50,6 +254,7 @@ impl<V> Policy<V, V> {
             ttl: Ttl::For(Duration::ZERO),
             cache_if: None,
             none_ttl: None,
+            freshness: Freshness::default(),
             shape: Shape {
                 value: |value| Some(value),
                 wrap: |value| value,
@@ -64,6 +269,7 @@ impl<V> Policy<V, V> {
             ttl,
             cache_if,
             none_ttl,
+            freshness,
             shape: _,
         } = self;
         let shape = Shape {
@@ -76,6 +282,7 @@ impl<V> Policy<V, V> {
             ttl,
             cache_if,
             none_ttl,
+            freshness,
             shape,
         }
     }
@@ -83,22 +290,35 @@ impl<V> Policy<V, V> {
 
 /// A [`Policy`] as the read path sees it: what to do with an `R`, whatever values it is made of.
 pub(crate) trait Rules<R> {
+    /// For how long, and how, an entry may be answered.
+    fn freshness(&self) -> &Freshness;
+
     /// How long to store what a body returned; `None`: not at all. `ttl`: in the place of the
-    /// attribute's. An error if a closure of the attribute panics.
-    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error>;
+    /// attribute's. `draw`: a number in (0, 1], for the jitter. An error if a closure of the attribute panics.
+    fn lifetime(
+        &self,
+        returned: &R,
+        ttl: Option<Duration>,
+        draw: f64,
+    ) -> Result<Option<Lifetime>, Error>;
 
-    /// How long to store what somebody puts, whatever the attribute thinks of such values. An error
-    /// as for [`lifetime`](Self::lifetime).
-    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error>;
+    /// How long to store what somebody puts, whatever the attribute thinks of such values; otherwise as
+    /// [`lifetime`](Self::lifetime).
+    fn lifetime_of_put(
+        &self,
+        put: &R,
+        ttl: Option<Duration>,
+        draw: f64,
+    ) -> Result<Option<Lifetime>, Error>;
 
-    /// The bytes to store.
-    fn encode(&self, returned: &R) -> Result<Bytes, Error>;
+    /// The bytes to store, with a stamp if they must have one.
+    fn encode(&self, returned: &R, stamp: Option<&Stamp>) -> Result<Bytes, Error>;
 
     /// What stored bytes stand for.
-    fn decode(&self, bytes: &[u8]) -> Result<R, Error>;
+    fn decode(&self, stored: &Stored<'_>) -> Result<R, Error>;
 
-    /// What can be handed to many callers; `encoded` as [`encode`](Self::encode) gave it, if it did.
-    fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error>;
+    /// What can be handed to many callers; `json` as [`encode`](Self::encode) gave it without a stamp, if it did.
+    fn share(&self, returned: &R, json: Option<&Bytes>) -> Result<Answer, Error>;
 
     /// What `returned` would be if it came out of Redis, and whether nothing was lost on the way.
     fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error>;
@@ -106,50 +326,79 @@ pub(crate) trait Rules<R> {
     /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
     /// of another type.
     fn take(&self, shared: Option<&SharedValue>) -> Option<R>;
+
+    /// The same rules, for a run that its caller does not wait for.
+    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>
+    where
+        R: 'static;
 }
 
-impl<V, R> Rules<R> for Policy<V, R> {
-    fn lifetime(&self, returned: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error> {
+impl<V: 'static, R> Rules<R> for Policy<V, R> {
+    fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    fn lifetime(
+        &self,
+        returned: &R,
+        ttl: Option<Duration>,
+        draw: f64,
+    ) -> Result<Option<Lifetime>, Error> {
         let lifetime = || match (self.shape.value)(returned) {
-            None => self.none_ttl,
+            None => self.none_ttl.map(|ttl| self.freshness.shorten(ttl, draw)),
             Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => None,
-            Some(value) => Some(ttl.unwrap_or_else(|| self.ttl.of(value))),
+            Some(value) => {
+                Some(ttl.unwrap_or_else(|| self.freshness.shorten(self.ttl.of(value), draw)))
+            }
         };
-        Ok(judged(lifetime)?.and_then(storable))
+        Ok(judged(lifetime)?.and_then(|ttl| self.freshness.lifetime(ttl)))
     }
 
-    fn lifetime_of_put(&self, put: &R, ttl: Option<Duration>) -> Result<Option<Duration>, Error> {
-        let of_attribute = || match ((self.shape.value)(put), &self.ttl) {
-            (Some(value), ttl) => Some(ttl.of(value)),
-            (None, Ttl::For(ttl)) => Some(self.none_ttl.unwrap_or(*ttl)),
-            (None, Ttl::By(_)) => self.none_ttl,
+    fn lifetime_of_put(
+        &self,
+        put: &R,
+        ttl: Option<Duration>,
+        draw: f64,
+    ) -> Result<Option<Lifetime>, Error> {
+        let of_attribute = || {
+            let ttl = match ((self.shape.value)(put), &self.ttl) {
+                (Some(value), ttl) => Some(ttl.of(value)),
+                (None, Ttl::For(ttl)) => Some(self.none_ttl.unwrap_or(*ttl)),
+                (None, Ttl::By(_)) => self.none_ttl,
+            };
+            ttl.map(|ttl| self.freshness.shorten(ttl, draw))
         };
-        Ok(judged(|| ttl.or_else(of_attribute))?.and_then(storable))
+        let ttl = judged(|| ttl.or_else(of_attribute))?;
+        Ok(ttl.and_then(|ttl| self.freshness.lifetime(ttl)))
     }
 
-    fn encode(&self, returned: &R) -> Result<Bytes, Error> {
+    fn encode(&self, returned: &R, stamp: Option<&Stamp>) -> Result<Bytes, Error> {
         match (self.shape.value)(returned) {
-            Some(value) => Ok(self.codec.encode(value).map_err(not_encoded)?.into()),
-            None => Ok(encode_none().into()),
+            Some(value) => {
+                let header = header(false, stamp);
+                let bytes = self.codec.encode_after(header, value);
+                Ok(bytes.map_err(not_encoded)?.into())
+            }
+            None => Ok(encode_none(stamp).into()),
         }
     }
 
-    fn decode(&self, bytes: &[u8]) -> Result<R, Error> {
-        let value = self.codec.decode_optional(bytes).map_err(not_decoded)?;
+    fn decode(&self, stored: &Stored<'_>) -> Result<R, Error> {
+        let value = self.codec.decode_optional(stored).map_err(not_decoded)?;
         match (self.shape.wrap)(value) {
             Some(returned) => Ok(returned),
             None => self.decode_nothing(),
         }
     }
 
-    fn share(&self, returned: &R, encoded: Option<&Bytes>) -> Result<Answer, Error> {
+    fn share(&self, returned: &R, json: Option<&Bytes>) -> Result<Answer, Error> {
         let Some(value) = (self.shape.value)(returned) else {
             return Ok(Answer::Nothing);
         };
         if let Some(kept) = SharedValue::kept(value, &self.share, &self.codec) {
             return Ok(Answer::Value(kept));
         }
-        let json = match encoded {
+        let json = match json {
             Some(json) => json.clone(),
             None => self.codec.encode(value).map_err(not_encoded)?.into(),
         };
@@ -157,9 +406,10 @@ impl<V, R> Rules<R> for Policy<V, R> {
     }
 
     fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error> {
-        let bytes = self.encode(returned)?;
-        let decoded = self.decode(&bytes)?;
-        Ok((self.share(&decoded, None)?, self.encode(&decoded)? == bytes))
+        let bytes = self.encode(returned, None)?;
+        let decoded = self.decode(&Stored::parse(&bytes).map_err(not_decoded)?)?;
+        let faithful = self.encode(&decoded, None)? == bytes;
+        Ok((self.share(&decoded, None)?, faithful))
     }
 
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
@@ -167,6 +417,13 @@ impl<V, R> Rules<R> for Policy<V, R> {
             None => (self.shape.wrap)(None).or_else(|| self.decode_nothing().ok()),
             Some(value) => (self.shape.wrap)(Some(value.take(&self.share, &self.codec)?)),
         }
+    }
+
+    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>
+    where
+        R: 'static,
+    {
+        Arc::new(*self)
     }
 }
 
@@ -207,16 +464,11 @@ fn judged<T>(judge: impl FnOnce() -> T) -> Result<T, Error> {
     })
 }
 
-/// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
-fn storable(ttl: Duration) -> Option<Duration> {
-    (!ttl.is_zero()).then(|| ttl.clamp(Duration::from_millis(1), LONGEST_TTL))
-}
-
 fn not_encoded(error: CodecError) -> Error {
     Error::with_source(ErrorKind::Encode, "the value cannot be stored", error)
 }
 
-fn not_decoded(error: CodecError) -> Error {
+pub(crate) fn not_decoded(error: CodecError) -> Error {
     Error::with_source(
         ErrorKind::Decode,
         "what is stored is no value of this type",

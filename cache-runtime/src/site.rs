@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
@@ -37,6 +38,8 @@ pub struct Site {
     refused: AtomicBool,
     /// The log was told that values change on their way through JSON.
     lossy: AtomicBool,
+    /// The log was told that an option's expression is of no use.
+    senseless: AtomicBool,
     counters: Counters,
 }
 
@@ -65,6 +68,7 @@ impl Site {
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             lossy: AtomicBool::new(false),
+            senseless: AtomicBool::new(false),
             counters: Counters::new(),
         }
     }
@@ -150,6 +154,18 @@ impl Site {
                 "values do not survive their own JSON; redis would not give back what was returned",
             );
         }
+    }
+
+    /// Whether a duration that an expression gave can be meant; says once if it cannot. The option is then
+    /// as good as not there.
+    pub(crate) fn is_sensible(&self, option: &'static str, duration: Duration) -> bool {
+        if duration.is_zero() && !self.senseless.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                function = %self.place(),
+                "`{option}` is zero, so it is as if it were not there; use more, or remove it",
+            );
+        }
+        !duration.is_zero()
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -16,10 +16,12 @@ use crate::{breaker::BreakerState, error::ErrorKind};
 #[derive(Debug)]
 pub(crate) struct Counters {
     hits: AtomicU64,
+    stale: AtomicU64,
     misses: AtomicU64,
     coalesced: AtomicU64,
     bypassed: AtomicU64,
     body_runs: AtomicU64,
+    background_runs: AtomicU64,
     errors: [AtomicU64; ErrorKind::ALL.len()],
     store_nanos: AtomicU64,
     body_nanos: AtomicU64,
@@ -29,10 +31,12 @@ impl Counters {
     pub(crate) const fn new() -> Self {
         Self {
             hits: AtomicU64::new(0),
+            stale: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             coalesced: AtomicU64::new(0),
             bypassed: AtomicU64::new(0),
             body_runs: AtomicU64::new(0),
+            background_runs: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
             store_nanos: AtomicU64::new(0),
             body_nanos: AtomicU64::new(0),
@@ -41,6 +45,10 @@ impl Counters {
 
     pub(crate) fn hit(&self) {
         self.hits.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn stale(&self) {
+        self.stale.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn miss(&self) {
@@ -53,6 +61,10 @@ impl Counters {
 
     pub(crate) fn bypassed(&self) {
         self.bypassed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn behind(&self) {
+        self.background_runs.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn body_run(&self) {
@@ -79,10 +91,12 @@ impl Counters {
             .collect();
         SiteStats {
             hits: self.hits.load(Relaxed),
+            stale: self.stale.load(Relaxed),
             misses: self.misses.load(Relaxed),
             coalesced: self.coalesced.load(Relaxed),
             bypassed: self.bypassed.load(Relaxed),
             body_runs: self.body_runs.load(Relaxed),
+            background_runs: self.background_runs.load(Relaxed),
             errors: Errors(errors),
             time_in_store: Duration::from_nanos(self.store_nanos.load(Relaxed)),
             time_in_body: Duration::from_nanos(self.body_nanos.load(Relaxed)),
@@ -99,9 +113,11 @@ fn nanos(duration: Duration) -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SiteStats {
-    /// Calls that the cache answered.
+    /// Calls that the cache answered with a fresh value.
     pub hits: u64,
-    /// Calls that found nothing in the cache.
+    /// Calls that the cache answered with a value past its ttl.
+    pub stale: u64,
+    /// Calls that found nothing in the cache that could be the answer.
     pub misses: u64,
     /// Misses that another call's body answered.
     pub coalesced: u64,
@@ -109,6 +125,9 @@ pub struct SiteStats {
     pub bypassed: u64,
     /// How often the body ran.
     pub body_runs: u64,
+    /// How many of these runs no call waited for to the end: refreshes, and those that were slower than a
+    /// soft timeout.
+    pub background_runs: u64,
     /// What went wrong in the cache, by kind; no call failed because of it.
     pub errors: Errors,
     /// The time that calls waited for Redis, all calls together.
@@ -166,6 +185,8 @@ pub struct Stats {
     pub reads: usize,
     /// Calls that wait for one of these bodies.
     pub waiting: usize,
+    /// Bodies that run in the background of this process, whichever cache began them.
+    pub background_runs: usize,
     /// Keys whose invalidation has not reached Redis yet.
     pub unfinished_invalidations: usize,
     /// Every annotated function that was called in this process, whichever cache served it.

@@ -8,13 +8,16 @@
 //! it. A token that a copy of a lost command brings back late is harmless: only an answered token is
 //! used, only by bodies that begin after the answer, and each copy carries its own nonce.
 //!
+//! Beside it stands a lock, for those who want to be the only ones. It gives no right to anything: it is
+//! lost [`LOCKED`] after its holder stops renewing it, and who has waited long enough goes on without it.
+//!
 //! | operation | effect | answer |
 //! |---|---|---|
-//! | [`acquire`] | looks at the value again, else shares or sets the token | the value, or the token |
-//! | [`store`] | if the token stands: stores, and deletes the token | whether it stood |
-//! | [`release`] | the same proof without a store | whether it stood |
-//! | [`put`] | sets a token of its own, then stores if that still stands, else deletes the value | |
-//! | [`invalidate`] | deletes the token, then the value | |
+//! | [`acquire`] | looks at the value again, else takes the lock if it is wanted, then shares or sets the token | the value, the lock's holder, or the token |
+//! | [`store`] | if the token stands: stores or deletes the value, and deletes token and lock | whether it stood |
+//! | [`release`] | the same proof without a store; the lock tells those who wait that nothing came of it | whether it stood |
+//! | [`put`] | with a token of its own: stores if that still stands, else deletes the value; deletes token and lock | |
+//! | [`invalidate`] | deletes the token, then the lock, then the value | |
 
 use std::{
     sync::Arc,
@@ -24,8 +27,9 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    codec::STORED_AT,
     error::{Error, ErrorKind},
-    key::token_key,
+    key::{lock_key, token_key},
     store::{
         redis::{RedisStore, Repeat, Urgency, milliseconds},
         request::{Argument, Reply, Script, nonce},
@@ -35,11 +39,18 @@ use crate::{
 /// How long a token lives without being renewed.
 pub(crate) const LIFE: Duration = Duration::from_secs(30);
 
-/// A value's key, and the key of the token that guards it.
+/// How long a lock lives without being renewed: what a holder that is killed costs the others.
+pub(crate) const LOCKED: Duration = Duration::from_secs(2);
+
+/// How long a lock says that its holder's body came to nothing.
+const SAID: Duration = Duration::from_secs(1);
+
+/// A value's key, and the keys of the token and the lock that guard it.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     pub(crate) value: Arc<str>,
     pub(crate) token: Arc<str>,
+    pub(crate) lock: Arc<str>,
 }
 
 impl Keys {
@@ -47,6 +58,7 @@ impl Keys {
         Self {
             value: Arc::clone(value),
             token: token_key(prefix, value).into(),
+            lock: lock_key(prefix, value).into(),
         }
     }
 }
@@ -57,6 +69,39 @@ pub(crate) struct Token {
     content: Bytes,
     /// Nobody else had the token when it was asked for, so it goes with its holder.
     own: bool,
+    /// What the lock holds, if this holder has it.
+    lock: Option<Bytes>,
+}
+
+impl Token {
+    pub(crate) fn has_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+}
+
+/// A wish to be the only one who computes a value, on its way to a lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Wish {
+    /// The same for each attempt: one whose answer is lost may have taken the lock.
+    holder: Bytes,
+    /// Whether somebody was waited for. Who waited for a body that came to nothing waits for no other.
+    waited: bool,
+}
+
+impl Wish {
+    pub(crate) fn new() -> Self {
+        Self {
+            holder: nonce().into(),
+            waited: false,
+        }
+    }
+
+    pub(crate) fn after_waiting(self) -> Self {
+        Self {
+            waited: true,
+            ..self
+        }
+    }
 }
 
 /// What came of asking for the right to store.
@@ -65,52 +110,119 @@ pub(crate) enum Acquired {
     /// Somebody stored a value meanwhile.
     Value(Bytes),
     Token(Token),
+    /// Somebody else has the lock, for this long unless it is renewed.
+    Locked {
+        holder: Bytes,
+        left: Duration,
+    },
 }
 
-// KEYS: value, token. ARGV: nonce, milliseconds, and the value that the caller saw and cannot read.
+/// Writes the server's time into the bytes that are going to be stored, where their reader looks for it.
+macro_rules! stamped {
+    () => {
+        "local function stamped(value, splice)
+           if splice ~= '1' then return value end
+           local time = redis.call('TIME')
+           local now = time[1] * 1000 + math.floor(time[2] / 1000)
+           return string.sub(value, 1, 5) .. struct.pack('<I8', now) .. string.sub(value, 14)
+         end
+         "
+    };
+}
+
+// The macro's numbers are these.
+const _: () = assert!(STORED_AT.start == 5 && STORED_AT.end == 13);
+
+// KEYS: value, token, and the lock if it is wanted. ARGV: nonce, milliseconds, holder, the lock's
+// milliseconds, whether the caller waited, and the beginning of what it saw and has no use for.
 static ACQUIRE: Script = Script::new(
     0,
     "local value = redis.pcall('GET', KEYS[1])
-     if type(value) == 'string' and value ~= ARGV[3] then return {1, value} end
+     if type(value) == 'string' then
+       local seen = ARGV[6]
+       if not seen or value ~= seen and (#seen == 0 or string.sub(value, 1, #seen) ~= seen) then
+         return {1, value}
+       end
+     end
+     local locked = 0
+     if KEYS[3] then
+       local holder = redis.call('GET', KEYS[3])
+       local failed = holder == '-'
+       if holder and not failed and holder ~= ARGV[3] then
+         return {2, holder, redis.call('PTTL', KEYS[3])}
+       end
+       if not (failed and ARGV[5] == '1') then
+         redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
+         locked = 1
+       end
+     end
      local token = redis.call('GET', KEYS[2])
-     if token then redis.call('PEXPIRE', KEYS[2], ARGV[2]) return {0, token, 0} end
+     if token then redis.call('PEXPIRE', KEYS[2], ARGV[2]) return {0, token, 0, locked} end
      redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-     return {0, ARGV[1], 1}",
+     return {0, ARGV[1], 1, locked}",
 );
 
-// KEYS: value, token. ARGV: token, value, milliseconds. A SET that is refused (out of memory) still
-// proves that the token stood, and still ends it.
+// KEYS: value, token, and the lock if it was taken. ARGV: token, value, milliseconds (0: delete the
+// value), whether to stamp it, holder. A SET that is refused (out of memory) still proves that the token
+// stood, and still ends it.
 static STORE: Script = Script::new(
     1,
-    "if redis.call('GET', KEYS[2]) ~= ARGV[1] then return 0 end
-     local stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-     redis.call('DEL', KEYS[2])
-     if stored.err then return 2 end
-     return 1",
+    concat!(
+        stamped!(),
+        "if redis.call('GET', KEYS[2]) ~= ARGV[1] then
+           if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[5] then redis.call('DEL', KEYS[3]) end
+           return 0
+         end
+         local stored
+         if ARGV[3] == '0' then
+           redis.call('DEL', KEYS[1])
+         else
+           stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])
+         end
+         redis.call('DEL', KEYS[2])
+         if KEYS[3] then redis.call('DEL', KEYS[3]) end
+         if stored and stored.err then return 2 end
+         return 1"
+    ),
 );
 
-// KEYS: token. ARGV: token, and whether to delete it.
+// KEYS: token, and the lock if it was taken. ARGV: token, whether to delete it, holder, milliseconds.
 static RELEASE: Script = Script::new(
     2,
-    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-     if ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
-     return 1",
+    "local stood = redis.call('GET', KEYS[1]) == ARGV[1]
+     if stood and ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
+     if KEYS[2] and redis.call('GET', KEYS[2]) == ARGV[3] then
+       redis.call('SET', KEYS[2], '-', 'PX', ARGV[4])
+     end
+     return stood and 1 or 0",
 );
 
-// KEYS: value, token. ARGV: token, value, milliseconds. Whoever invalidated or put meanwhile knows
-// better, so then neither value stays.
+// KEYS: value, token, lock. ARGV: token, value, milliseconds, whether to stamp it. Whoever invalidated or
+// put meanwhile knows better, so then neither value stays.
 static PUT: Script = Script::new(
     3,
-    "local stored
-     if redis.call('GET', KEYS[2]) == ARGV[1] then
-       stored = redis.pcall('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-     end
-     if not stored or stored.err then redis.call('DEL', KEYS[1]) end
-     redis.call('DEL', KEYS[2])
-     return stored or 0",
+    concat!(
+        stamped!(),
+        "local stored
+         if redis.call('GET', KEYS[2]) == ARGV[1] then
+           stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])
+         end
+         if not stored or stored.err then redis.call('DEL', KEYS[1]) end
+         redis.call('DEL', KEYS[2])
+         redis.call('DEL', KEYS[3])
+         return stored or 0"
+    ),
 );
 
-/// Asks for the right to store, unless a value is there that differs from `unreadable`.
+// KEYS: lock. ARGV: holder, milliseconds. A lock that was lost stays with whoever has it.
+static RENEW: Script = Script::new(
+    4,
+    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+     return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+);
+
+/// Asks for the right to store, unless a value is there that does not begin with `seen`; with a `wish`,
+/// only if nobody else has the lock.
 ///
 /// # Errors
 ///
@@ -118,18 +230,29 @@ static PUT: Script = Script::new(
 pub(crate) async fn acquire(
     redis: &Arc<RedisStore>,
     keys: &Keys,
-    unreadable: Option<&[u8]>,
+    wish: Option<&Wish>,
+    seen: Option<&[u8]>,
     deadline: Instant,
 ) -> Result<Acquired, Error> {
-    let life = Argument::Int(milliseconds(LIFE));
-    let arguments: &[_] = match unreadable {
-        None => &[Argument::Nonce, life],
-        Some(bytes) => &[Argument::Nonce, life, Argument::Bytes(bytes)],
+    let (holder, waited): (&[u8], _) = match wish {
+        Some(wish) => (&wish.holder, wish.waited),
+        None => (b"", false),
     };
+    let arguments = [
+        Argument::Nonce,
+        Argument::Int(milliseconds(LIFE)),
+        Argument::Bytes(holder),
+        Argument::Int(milliseconds(LOCKED)),
+        Argument::Int(u64::from(waited)),
+        Argument::Bytes(seen.unwrap_or_default()),
+    ];
+    let arguments = &arguments[..if seen.is_some() { 6 } else { 5 }];
+    let names = [&*keys.value, &*keys.token, &*keys.lock];
+    let names = &names[..if wish.is_some() { 3 } else { 2 }];
     let reply = redis
         .eval(
             &ACQUIRE,
-            &[&keys.value, &keys.token],
+            names,
             arguments,
             Repeat::Safe,
             Urgency::Ordinary,
@@ -140,36 +263,65 @@ pub(crate) async fn acquire(
         return Err(unexpected());
     };
     let mut fields = fields.into_iter();
-    match (fields.next(), fields.next(), fields.next()) {
-        (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None) => Ok(Acquired::Value(value)),
-        (Some(Reply::Int(0)), Some(Reply::Bytes(content)), Some(Reply::Int(own))) => {
-            Ok(Acquired::Token(Token {
-                content,
-                own: own == 1,
-            }))
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None, None) => Ok(Acquired::Value(value)),
+        (
+            Some(Reply::Int(0)),
+            Some(Reply::Bytes(content)),
+            Some(Reply::Int(own)),
+            Some(Reply::Int(locked)),
+        ) => Ok(Acquired::Token(Token {
+            content,
+            own: own == 1,
+            lock: wish.filter(|_| locked == 1).map(|wish| wish.holder.clone()),
+        })),
+        (Some(Reply::Int(2)), Some(Reply::Bytes(holder)), Some(Reply::Int(left)), None) => {
+            let left = u64::try_from(left).map_or(LOCKED, Duration::from_millis);
+            Ok(Acquired::Locked { holder, left })
         }
         _ => Err(unexpected()),
     }
 }
 
-/// Stores under `token`. `Ok(true)` if the token stood, even where the value was too much for Redis.
+/// What is to stand under a key from now on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Content<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) kept_for: Duration,
+    /// The bytes have a stamp, whose time the server fills in.
+    pub(crate) stamped: bool,
+}
+
+/// Stores under `token`; without a content, deletes what is there. `Ok(true)` if the token stood, even
+/// where the value was too much for Redis.
 pub(crate) async fn store(
     redis: &Arc<RedisStore>,
     keys: &Keys,
     token: &Token,
-    value: &[u8],
-    ttl: Duration,
+    content: Option<Content<'_>>,
     deadline: Instant,
 ) -> Result<Stored, Error> {
+    let (bytes, kept_for, stamped): (&[u8], _, _) = match content {
+        Some(content) => (
+            content.bytes,
+            milliseconds(content.kept_for),
+            content.stamped,
+        ),
+        None => (b"", 0, false),
+    };
     let arguments = [
         Argument::Bytes(&token.content),
-        Argument::Bytes(value),
-        Argument::Int(milliseconds(ttl)),
+        Argument::Bytes(bytes),
+        Argument::Int(kept_for),
+        Argument::Int(u64::from(stamped)),
+        Argument::Bytes(token.lock.as_deref().unwrap_or_default()),
     ];
+    let names = [&*keys.value, &*keys.token, &*keys.lock];
+    let names = &names[..if token.has_lock() { 3 } else { 2 }];
     let reply = redis
         .eval(
             &STORE,
-            &[&keys.value, &keys.token],
+            names,
             &arguments,
             Repeat::Safe,
             Urgency::Ordinary,
@@ -194,7 +346,7 @@ pub(crate) enum Stored {
     NoRoom,
 }
 
-/// Gives the token back. `Ok(true)` if it stood.
+/// Gives token and lock back. `Ok(true)` if the token stood.
 pub(crate) async fn release(
     redis: &Arc<RedisStore>,
     keys: &Keys,
@@ -204,11 +356,15 @@ pub(crate) async fn release(
     let arguments = [
         Argument::Bytes(&token.content),
         Argument::Int(u64::from(token.own)),
+        Argument::Bytes(token.lock.as_deref().unwrap_or_default()),
+        Argument::Int(milliseconds(SAID)),
     ];
+    let names = [&*keys.token, &*keys.lock];
+    let names = &names[..if token.has_lock() { 2 } else { 1 }];
     let reply = redis
         .eval(
             &RELEASE,
-            &[&keys.token],
+            names,
             &arguments,
             Repeat::Safe,
             Urgency::Ordinary,
@@ -232,6 +388,30 @@ pub(crate) async fn renew(
     redis.expire(&keys.token, LIFE, deadline).await
 }
 
+/// Keeps the lock while a body runs, if its holder still has it.
+pub(crate) async fn renew_lock(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    token: &Token,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let Some(holder) = &token.lock else {
+        return Ok(());
+    };
+    let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds(LOCKED))];
+    redis
+        .eval(
+            &RENEW,
+            &[&keys.lock],
+            &arguments,
+            Repeat::Safe,
+            Urgency::Ordinary,
+            deadline,
+        )
+        .await
+        .map(drop)
+}
+
 /// Takes the right to store for its holder alone, and revokes everybody else's.
 pub(crate) async fn seize(
     redis: &Arc<RedisStore>,
@@ -242,31 +422,34 @@ pub(crate) async fn seize(
     redis
         .set(&keys.token, &content, LIFE, Urgency::Urgent, deadline)
         .await?;
-    Ok(Token { content, own: true })
+    Ok(Token {
+        content,
+        own: true,
+        lock: None,
+    })
 }
 
-/// Stores a value that the caller brings, and revokes the right of all who compute it now.
+/// Stores what somebody brings who has [seized](seize) the token.
 ///
 /// Two steps, so that a first one that comes late can do no more than revoke: a put that was given
 /// up must not land after a later invalidation.
 pub(crate) async fn put(
     redis: &Arc<RedisStore>,
     keys: &Keys,
-    value: &[u8],
-    ttl: Duration,
+    token: &Token,
+    content: Content<'_>,
     deadline: Instant,
 ) -> Result<(), Error> {
-    let token = seize(redis, keys, deadline).await?;
     let arguments = [
         Argument::Bytes(&token.content),
-        Argument::Bytes(value),
-        Argument::Int(milliseconds(ttl)),
+        Argument::Bytes(content.bytes),
+        Argument::Int(milliseconds(content.kept_for)),
+        Argument::Int(u64::from(content.stamped)),
     ];
-    let value_and_token = [&*keys.value, &*keys.token];
     redis
         .eval(
             &PUT,
-            &value_and_token,
+            &[&keys.value, &keys.token, &keys.lock],
             &arguments,
             Repeat::Safe,
             Urgency::Urgent,
@@ -276,7 +459,7 @@ pub(crate) async fn put(
         .map(drop)
 }
 
-/// Deletes the token, then the value. The other order would let a body store between the two.
+/// Deletes the token, then the lock and the value. With the value first, a body could store between.
 pub(crate) async fn invalidate(
     redis: &Arc<RedisStore>,
     keys: &Keys,
@@ -284,7 +467,7 @@ pub(crate) async fn invalidate(
     deadline: Instant,
 ) -> Result<(), Error> {
     redis
-        .delete(&[&keys.token, &keys.value], urgency, deadline)
+        .delete(&[&keys.token, &keys.lock, &keys.value], urgency, deadline)
         .await
 }
 

@@ -34,12 +34,32 @@ fn user() -> User {
     }
 }
 
+/// What a function that returns `Option<V>` reads.
+fn read<V: Cacheable>(bytes: &[u8]) -> Result<Option<V>, CodecError> {
+    Codec::json().decode_optional(&Stored::parse(bytes)?)
+}
+
+fn plain(payload: &[u8]) -> Stored<'_> {
+    Stored {
+        payload,
+        none: false,
+        stamp: None,
+    }
+}
+
+fn none() -> Stored<'static> {
+    Stored {
+        none: true,
+        ..plain(b"null")
+    }
+}
+
 #[test]
 fn a_value_is_stored_as_serde_json_writes_it() {
     let codec = Codec::<User>::json();
     let bytes = codec.encode(&user()).unwrap();
     assert_eq!(bytes, serde_json::to_vec(&user()).unwrap());
-    assert_eq!(Stored::parse(&bytes).unwrap(), Stored::Value(&bytes));
+    assert_eq!(Stored::parse(&bytes).unwrap(), plain(&bytes));
     assert_eq!(codec.decode(&bytes).unwrap(), user());
     // Another program may lay it out otherwise.
     let pretty = serde_json::to_vec_pretty(&user()).unwrap();
@@ -48,35 +68,21 @@ fn a_value_is_stored_as_serde_json_writes_it() {
 
 #[test]
 fn a_stored_none_is_no_json_and_comes_back() {
-    let bytes = encode_none();
-    assert_eq!(Stored::parse(&bytes).unwrap(), Stored::None);
+    let bytes = encode_none(None);
+    assert_eq!(Stored::parse(&bytes).unwrap(), none());
     assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_err());
-    assert_eq!(Codec::<User>::json().decode_optional(&bytes).unwrap(), None);
+    assert_eq!(read::<User>(&bytes).unwrap(), None);
     // Also where `V` would take `null` for a value.
-    assert_eq!(
-        Codec::<Option<u8>>::json().decode_optional(&bytes).unwrap(),
-        None
-    );
+    assert_eq!(read::<Option<u8>>(&bytes).unwrap(), None);
 }
 
 #[test]
 fn a_plain_null_is_a_value_where_the_type_has_one() {
-    assert_eq!(
-        Codec::<User>::json().decode_optional(b" null\n").unwrap(),
-        None
-    );
-    assert_eq!(
-        Codec::<Option<u8>>::json()
-            .decode_optional(b"null")
-            .unwrap(),
-        Some(None)
-    );
-    assert_eq!(
-        Codec::<()>::json().decode_optional(b"null").unwrap(),
-        Some(())
-    );
+    assert_eq!(read::<User>(b" null\n").unwrap(), None);
+    assert_eq!(read::<Option<u8>>(b"null").unwrap(), Some(None));
+    assert_eq!(read::<()>(b"null").unwrap(), Some(()));
     assert!(Codec::<User>::json().decode(b"null").is_err());
-    assert!(Codec::<User>::json().decode_optional(b"nul").is_err());
+    assert!(read::<User>(b"nul").is_err());
 }
 
 #[test]
@@ -84,12 +90,13 @@ fn p10_a_later_release_may_add_fields_but_not_meaning() {
     // A field that this release does not know is skipped,
     assert_eq!(
         Stored::parse(b"\xc1\x01\x01\x03\x00abcnull").unwrap(),
-        Stored::None
+        none()
     );
     // a version, a flag or a payload that it does not know is not.
     for newer in [
         b"\xc1\x02\x01\x00\x00null".as_slice(),
-        b"\xc1\x01\x03\x00\x00null",
+        b"\xc1\x01\x04\x00\x00null",
+        b"\xc1\x01\x02\x13\x00nineteen bytes long1",
         b"\xc1\x01\x00\x00\x00null",
         b"\xc1\x01\x01\x00\x00{}",
         b"\xc1\x01\x01\xff\xffnull",
@@ -101,26 +108,62 @@ fn p10_a_later_release_may_add_fields_but_not_meaning() {
 }
 
 #[test]
+fn a_stamp_comes_back_and_a_longer_one_is_read() {
+    let stamp = Stamp {
+        stored_at: 1_800_000_000_123,
+        fresh_for: Duration::from_millis(60_500),
+        took: Duration::from_millis(7),
+    };
+    let codec = Codec::<User>::json();
+    let bytes = codec.encode_after(header(false, Some(&stamp)), &user());
+    let bytes = Bytes::from(bytes.unwrap());
+    let stored = Stored::parse(&bytes).unwrap();
+    assert_eq!((stored.stamp, stored.none), (Some(stamp), false));
+    assert_eq!(bytes[STORED_AT], stamp.stored_at.to_le_bytes());
+    assert_eq!(codec.decode(stored.payload).unwrap(), user());
+    assert_eq!(payload_of(&bytes), serde_json::to_vec(&user()).unwrap());
+    assert!(serde_json::from_slice::<serde_json::Value>(&bytes).is_err());
+
+    let bytes = encode_none(Some(&stamp));
+    let stored = Stored::parse(&bytes).unwrap();
+    assert_eq!((stored.stamp, stored.none), (Some(stamp), true));
+    assert_eq!(read::<User>(&bytes).unwrap(), None);
+
+    // A later release's field, after those of this one.
+    let mut longer = header(true, Some(&stamp));
+    longer[3] += 2;
+    longer.extend(b"xynull");
+    assert_eq!(Stored::parse(&longer).unwrap().stamp, Some(stamp));
+}
+
+#[test]
+fn p10_stamps_that_no_release_wrote_overflow_nothing() {
+    let mut bytes = vec![0xc1, 1, 2, 20, 0];
+    bytes.extend([0xff; 20]);
+    bytes.extend(b"1");
+    let stamp = Stored::parse(&bytes).unwrap().stamp.unwrap();
+    let aged = stamp.aged(0);
+    assert_eq!(aged.age, Duration::ZERO);
+    assert_eq!(aged.fresh_for, Duration::from_millis(u64::MAX));
+}
+
+#[test]
 fn p10_truncated_or_flipped_bytes_are_never_another_none() {
-    let bytes = encode_none();
+    let bytes = encode_none(None);
     for len in 0..bytes.len() {
         assert_ne!(
             Stored::parse(&bytes[..len]).ok(),
-            Some(Stored::None),
+            Some(none()),
             "{len} bytes"
         );
     }
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        let read = Codec::<serde_json::Value>::json().decode_optional(&flipped);
+        let read = read::<serde_json::Value>(&flipped);
         assert!(read.is_err(), "bit {bit}: {read:?}");
     }
-    assert!(
-        Codec::<User>::json()
-            .decode_optional(&[bytes.as_slice(), b" "].concat())
-            .is_err()
-    );
+    assert!(read::<User>(&[bytes.as_slice(), b" "].concat()).is_err());
 }
 
 #[test]
@@ -128,7 +171,7 @@ fn p10_a_truncated_value_is_an_error() {
     let codec = Codec::<User>::json();
     let bytes = codec.encode(&user()).unwrap();
     for len in 0..bytes.len() {
-        assert!(codec.decode_optional(&bytes[..len]).is_err(), "{len} bytes");
+        assert!(read::<User>(&bytes[..len]).is_err(), "{len} bytes");
     }
     assert!(codec.decode(&[bytes.as_slice(), b"x"].concat()).is_err());
 }
@@ -141,11 +184,7 @@ fn p10_a_flipped_value_is_read_as_json_or_not_at_all() {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         let json = serde_json::from_slice::<User>(&flipped).ok();
-        assert_eq!(
-            codec.decode_optional(&flipped).ok(),
-            json.map(Some),
-            "bit {bit}"
-        );
+        assert_eq!(read::<User>(&flipped).ok(), json.map(Some), "bit {bit}");
     }
 }
 
@@ -203,7 +242,7 @@ fn a_panic_in_a_values_code_is_an_error() {
     assert!(matches!(codec.encode(&Panics), Err(CodecError::Panicked)));
     assert!(matches!(codec.decode(b"1"), Err(CodecError::Panicked)));
     assert!(matches!(
-        codec.decode_optional(b"null"),
+        codec.decode_optional(&plain(b"null")),
         Err(CodecError::Panicked)
     ));
     // JSON's own limits are errors as well.
@@ -233,18 +272,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn p10_random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), header in 0..3_u8) {
-        // Two thirds look like ours at first.
-        let ours = [0xc1, 1, 1];
+    fn p10_random_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..200), header in 0..4_u8) {
+        // Three quarters look like ours at first.
+        let ours = [0xc1, 1, header];
         let len = ours.len().min(bytes.len());
         if header > 0 {
             bytes[..len].copy_from_slice(&ours[..len]);
         }
-        if let Ok(Stored::Value(payload)) = Stored::parse(&bytes) {
+        if let Ok(Stored { payload, none: false, stamp: None }) = Stored::parse(&bytes) {
             prop_assert_eq!(payload, &bytes);
         }
-        let _ = Codec::<User>::json().decode_optional(&bytes);
-        let _ = Codec::<serde_json::Value>::json().decode_optional(&bytes);
+        let _ = read::<User>(&bytes);
+        let _ = read::<serde_json::Value>(&bytes);
     }
 
     #[test]

@@ -4,15 +4,16 @@
 
 #[cfg(feature = "entra-id")]
 use std::sync::Arc;
-use std::{ffi::OsString, fmt, path::PathBuf, time::Duration};
+use std::{ffi::OsString, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     Config, Secret,
+    coordination::CoordinationSettings,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::azure_core;
-use crate::error::Error;
+use crate::{clock::ManualClock, error::Error};
 
 /// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
 ///
@@ -22,6 +23,7 @@ use crate::error::Error;
 #[must_use = "a builder does nothing until it is built"]
 pub struct CacheBuilder {
     settings: Settings,
+    coordination: CoordinationSettings,
     in_memory: bool,
     from_env: bool,
 }
@@ -205,6 +207,45 @@ impl CacheBuilder {
         self
     }
 
+    /// How many bodies may run in the background of the process (refreshes, and those slower than a soft
+    /// timeout), those of other caches among them. While there are so many, stale values are answered and
+    /// nothing is refreshed.
+    ///
+    /// Default: 256.
+    pub fn background_runs(mut self, runs: usize) -> Self {
+        self.coordination.background_runs = Some(Setting::new("background_runs", runs));
+        self
+    }
+
+    /// How long a key is left alone after its refresh failed: the first pause, which doubles with each
+    /// failure in a row, and the longest one. Each is up to a tenth longer by chance.
+    ///
+    /// So the source of a key is asked at most once in the longest pause while it is down for long. Calls
+    /// that fall back on `stale_if_error` keep to it as well.
+    ///
+    /// Default: 1 second to 30 seconds.
+    pub fn refresh_pause(mut self, pauses: RangeInclusive<Duration>) -> Self {
+        self.coordination.refresh_pause = Some(Setting::new("refresh_pause", pauses));
+        self
+    }
+
+    /// How long a call of a function with `coalesce = "cluster"` waits for another process that computes
+    /// the same value, before it runs its body as well; from 1 ms to 1 hour.
+    ///
+    /// Default: 30 seconds.
+    pub fn cluster_wait(mut self, wait: Duration) -> Self {
+        self.coordination.cluster_wait = Some(Setting::new("cluster_wait", wait));
+        self
+    }
+
+    /// A clock that tells the ages of values, for tests.
+    ///
+    /// Default: the machine's, and the server's for what is in Redis.
+    pub fn clock(mut self, clock: &ManualClock) -> Self {
+        self.coordination.clock = Some(clock.clone());
+        self
+    }
+
     /// Keeps the values in this process, whatever else says where Redis is.
     ///
     /// Default: as the other settings say.
@@ -235,6 +276,7 @@ impl CacheBuilder {
     ) -> Result<Config, Error> {
         let Self {
             mut settings,
+            coordination,
             in_memory,
             from_env,
         } = self;
@@ -250,7 +292,7 @@ impl CacheBuilder {
         if in_memory {
             (settings.url, settings.host) = (None, None);
         }
-        settings.into_config()
+        settings.into_config(coordination.check()?)
     }
 }
 
@@ -258,11 +300,13 @@ impl fmt::Debug for CacheBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             settings,
+            coordination,
             in_memory,
             from_env,
         } = self;
         f.debug_struct("CacheBuilder")
             .field("settings", settings)
+            .field("coordination", coordination)
             .field("in_memory", in_memory)
             .field("from_env", from_env)
             .finish()

@@ -8,6 +8,7 @@ use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use super::{
     Config, Secret,
+    builder::CacheBuilder,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings, shown},
 };
 use crate::error::Error;
@@ -17,7 +18,7 @@ impl Config {
     pub(crate) fn from_environment(
         lookup: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Error> {
-        Settings::from_environment(lookup)?.into_config()
+        CacheBuilder::default().from_env().build_config_in(lookup)
     }
 }
 

@@ -6,7 +6,7 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
-    Auth, Config, Endpoint, EntraLogin, Login, Place, Secret,
+    Auth, Config, Coordination, Endpoint, EntraLogin, Login, Place, Secret,
     address::{self, Address},
 };
 #[cfg(feature = "entra-id")]
@@ -173,7 +173,7 @@ impl Settings {
     }
 
     /// The configuration that these settings mean.
-    pub(super) fn into_config(self) -> Result<Config, Error> {
+    pub(super) fn into_config(self, coordination: Coordination) -> Result<Config, Error> {
         let prefix = match &self.prefix {
             None => String::new(),
             Some(Setting { value, name }) => {
@@ -215,6 +215,7 @@ impl Settings {
             prefix,
             timeout,
             memory_capacity,
+            coordination,
         })
     }
 

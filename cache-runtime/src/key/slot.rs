@@ -10,6 +10,11 @@ pub(crate) fn token_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%t")
 }
 
+/// The key of the lock that lets one process at a time compute the value under `key`; otherwise as [`token_key`].
+pub(crate) fn lock_key(prefix: &str, key: &str) -> String {
+    beside(prefix, key, "%l")
+}
+
 /// Checks a whole key that somebody spelled out: it may be any key but a token's or a lock's.
 ///
 /// # Errors

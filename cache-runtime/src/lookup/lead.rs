@@ -12,13 +12,15 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::{Call, report, timed};
+use super::{Call, behind::Work, draw, read::Found, report, timed};
 use crate::{
     answer::Answer,
     budget::is_out_of_reach,
+    cache::Inner,
+    codec::{Stamp, payload_of},
     error::{Error, ErrorKind},
     flight::{Joined, Lead},
-    policy::Rules,
+    policy::{Lifetime, Rules},
     probe::ErrorShare,
     site::Site,
     store::{
@@ -26,60 +28,100 @@ use crate::{
         memory::{MemoryStore, dropping_values_later},
         redis::RedisStore,
     },
-    token::{self, Acquired, Keys, Stored, Token},
+    token::{self, Acquired, Content, Keys, Stored, Token, Wish},
 };
 
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);
 
+/// How often it renews its lock.
+const LOCK_RENEWAL: Duration = Duration::from_millis(600);
+
 /// The right to store what a body is going to return.
 pub(super) enum Right {
     /// The flight itself, for as long as it is in the map of flights.
     InProcess(Arc<MemoryStore>),
-    Token {
-        redis: Arc<RedisStore>,
-        keys: Keys,
-        token: Token,
-    },
+    Token(Granted),
+}
+
+/// A right to store that Redis granted.
+#[derive(Clone)]
+pub(crate) struct Granted {
+    pub(crate) redis: Arc<RedisStore>,
+    pub(crate) keys: Keys,
+    pub(crate) token: Token,
 }
 
 /// What came of asking for it.
-enum Acquisition<R> {
+pub(super) enum Acquisition<R> {
     /// Somebody stored a value meanwhile.
-    Found(R),
+    Found(Found<R>),
     Granted(Right),
+    /// Another process computes the value, and lets its lock go after this long unless it renews it.
+    Locked {
+        redis: Arc<RedisStore>,
+        keys: Keys,
+        holder: Bytes,
+        left: Duration,
+    },
     /// The body runs, and nothing is stored.
     Refused,
 }
 
 impl<R> Call<'_, R> {
-    /// The steps "acquire", "body" and "store", for all who wait.
-    pub(super) async fn lead<E, F>(
+    /// The steps "acquire", "body" and "store", for all who wait. `at_hand`: a stale value that serves
+    /// where the body fails, or another process is at it.
+    pub(super) async fn lead<E, W>(
         &mut self,
         mut lead: Lead<Answer>,
         errors: ErrorShare<E>,
-        body: impl FnOnce() -> F,
+        work: W,
+        at_hand: Option<Found<R>>,
     ) -> Result<R, E>
     where
-        F: Future<Output = Result<R, E>>,
+        W: Work<R, E>,
     {
         if lead.unanswered() {
             self.budget.end();
         }
-        let right = match self.acquire(&mut lead).await {
-            Acquisition::Found(value) => {
-                self.site.counters().hit();
-                self.share_found(lead, &value);
-                return Ok(value);
+        let mut wish = self.rules.freshness().cluster.then(Wish::new);
+        let patience = Instant::now() + self.cache.cluster_wait;
+        let mut attempt = 0;
+        let right = loop {
+            match self.acquire(&mut lead, wish.as_ref()).await {
+                Acquisition::Found(found) => {
+                    self.share_found(lead, &found.value);
+                    return Ok(self.hit(found));
+                }
+                Acquisition::Granted(right) => break Some(right),
+                Acquisition::Refused => break None,
+                Acquisition::Locked {
+                    redis,
+                    keys,
+                    holder,
+                    left,
+                } => {
+                    if let Some(found) = at_hand {
+                        // Those who wait have a value of their own, or wait on.
+                        return Ok(self.stale(found));
+                    }
+                    let until = patience.min(Instant::now() + left);
+                    redis.changed(&keys.lock, &holder, attempt, until).await;
+                    attempt += 1;
+                    // Long enough: computes beside the holder, and may store as well.
+                    wish = wish
+                        .filter(|_| Instant::now() < patience)
+                        .map(Wish::after_waiting);
+                }
             }
-            Acquisition::Granted(right) => Some(right),
-            Acquisition::Refused => None,
         };
-        self.complete(lead, right, errors, body).await
+        let (outcome, ttl) = self.complete(lead, right, errors, work.here()).await;
+        self.answer_or(outcome, at_hand, ttl)
     }
 
     /// Takes the key over from whoever computes it: a flight of its own, and a token of its own.
     pub(super) async fn take_over(&mut self) -> (Lead<Answer>, Option<Right>) {
+        self.outdated = true;
         let mut lead = loop {
             self.cache.flights.detach(&self.key, || ());
             if let Joined::Lead(lead) = self.cache.flights.join(&self.key) {
@@ -97,7 +139,7 @@ impl<R> Call<'_, R> {
             .spend(|deadline| token::seize(&redis, &keys, deadline))
             .await
         {
-            Ok(token) => (lead, Some(Right::Token { redis, keys, token })),
+            Ok(token) => (lead, Some(Right::Token(Granted { redis, keys, token }))),
             Err(error) => {
                 self.failed(&error);
                 (lead, None)
@@ -105,57 +147,77 @@ impl<R> Call<'_, R> {
         }
     }
 
-    /// The steps "body" and "store".
-    pub(super) async fn complete<E, F>(
+    /// The steps "body" and "store"; also for how long the value was stored.
+    pub(super) async fn complete<E>(
         &mut self,
         mut lead: Lead<Answer>,
         right: Option<Right>,
         errors: ErrorShare<E>,
-        body: impl FnOnce() -> F,
-    ) -> Result<R, E>
-    where
-        F: Future<Output = Result<R, E>>,
-    {
-        self.site.counters().miss();
+        body: impl Future<Output = Result<R, E>>,
+    ) -> (Result<R, E>, Option<Duration>) {
         lead.body_begun();
-        let value = match timed(
-            self.site.counters(),
-            renewing(right.as_ref(), Box::pin(body())),
-        )
-        .await
-        {
-            Ok(value) => value,
-            Err(error) => {
-                let answer = errors.keep(&error).map(Answer::Failed);
-                self.settle(lead, right, answer);
-                return Err(error);
-            }
+        let start = self.cache.clock.now();
+        let panicked = Panicked {
+            cache: &self.cache,
+            key: &self.key,
+            matters: self.rules.freshness().needs_stamp(),
         };
-        Ok(match right {
-            Some(Right::InProcess(memory)) => {
-                self.store_in_process(lead, &memory, &value);
+        let granted = match &right {
+            Some(Right::Token(granted)) => Some(granted),
+            _ => None,
+        };
+        let body = renewing(granted, Box::pin(body));
+        // Matched at once: a variable that may hold the error would be held across what follows.
+        let value = match timed(self.site.counters(), body).await {
+            Ok(value) => {
+                panicked.not();
                 value
             }
-            Some(Right::Token { redis, keys, token }) => {
-                self.store_in_redis(lead, redis, keys, token, value).await
+            Err(error) => {
+                panicked.not();
+                self.rest();
+                let answer = errors.keep(&error).map(Answer::Failed);
+                self.settle(lead, right, answer);
+                return (Err(error), None);
+            }
+        };
+        let took = self.cache.clock.now().saturating_duration_since(start);
+        let lifetime = self.lifetime(&value);
+        match right {
+            Some(Right::InProcess(memory)) => {
+                let ttl = self.store_in_process(lead, &memory, &value, lifetime, took);
+                (Ok(value), ttl)
+            }
+            Some(Right::Token(granted)) => {
+                let (value, ttl) = self
+                    .store_in_redis(lead, granted, value, lifetime, took)
+                    .await;
+                (Ok(value), ttl)
             }
             None => {
                 let answer = self.answer(&value, None);
                 self.settle(lead, None, answer);
-                value
+                (Ok(value), None)
             }
-        })
+        }
     }
 
-    /// The step "acquire".
-    async fn acquire(&mut self, lead: &mut Lead<Answer>) -> Acquisition<R> {
+    /// The step "acquire". `wish`: to be the only one in all processes.
+    pub(super) async fn acquire(
+        &mut self,
+        lead: &mut Lead<Answer>,
+        wish: Option<&Wish>,
+    ) -> Acquisition<R> {
         let redis = match self.cache.store.clone() {
             // Another flight may have ended between this call's look and its own flight.
             Store::Memory(memory) => {
                 lead.acquire_sent();
+                let before = self.seen.clone();
                 return match self.read_memory(&memory) {
-                    Some(value) => Acquisition::Found(value),
-                    None => Acquisition::Granted(Right::InProcess(memory)),
+                    Some(found) if found.is_fresh() && self.seen != before => {
+                        Acquisition::Found(found)
+                    }
+                    _ => Acquisition::Granted(Right::InProcess(memory)),
                 };
             }
             Store::Redis(redis) => redis,
@@ -165,23 +227,31 @@ impl<R> Call<'_, R> {
             return Acquisition::Refused;
         }
         let keys = self.keys();
-        // A second time if what was found is no value of this function's.
+        // A second time if what was found is of no use.
         for _ in 0..2 {
             lead.acquire_sent();
-            let Self {
-                budget, unreadable, ..
-            } = self;
-            let seen = unreadable.as_deref();
+            let Self { budget, seen, .. } = self;
+            let seen = seen.bytes();
             match budget
-                .spend(|deadline| token::acquire(&redis, &keys, seen, deadline))
+                .spend(|deadline| token::acquire(&redis, &keys, wish, seen, deadline))
                 .await
             {
                 Ok(Acquired::Token(token)) => {
-                    return Acquisition::Granted(Right::Token { redis, keys, token });
+                    return Acquisition::Granted(Right::Token(Granted { redis, keys, token }));
+                }
+                Ok(Acquired::Locked { holder, left }) => {
+                    return Acquisition::Locked {
+                        redis,
+                        keys,
+                        holder,
+                        left,
+                    };
                 }
                 Ok(Acquired::Value(bytes)) => {
-                    if let Some(value) = self.decode(bytes) {
-                        return Acquisition::Found(value);
+                    if let Some(found) = self.decode(&redis, bytes).await
+                        && found.is_fresh()
+                    {
+                        return Acquisition::Found(found);
                     }
                 }
                 Err(error) => {
@@ -193,7 +263,7 @@ impl<R> Call<'_, R> {
         Acquisition::Refused
     }
 
-    fn share_found(&self, lead: Lead<Answer>, value: &R) {
+    pub(super) fn share_found(&self, lead: Lead<Answer>, value: &R) {
         if lead.has_waiters()
             && let Some(answer) = self.answer(value, None)
         {
@@ -202,86 +272,112 @@ impl<R> Call<'_, R> {
         // Dropping the lead makes the others look for themselves.
     }
 
-    fn store_in_process(&self, mut lead: Lead<Answer>, memory: &MemoryStore, value: &R) {
+    fn store_in_process(
+        &self,
+        mut lead: Lead<Answer>,
+        memory: &MemoryStore,
+        value: &R,
+        lifetime: Option<Lifetime>,
+        took: Duration,
+    ) -> Option<Duration> {
         let Some(answer) = self.answer(value, None) else {
-            return lead.everybody_alone();
+            self.rest();
+            lead.everybody_alone();
+            return None;
         };
         lead.answer_early(&answer);
-        let ttl = self.lifetime(value);
-        let kept = ttl
-            .and_then(|ttl| Some((kept_in_process(self.site, self.rules, value, &answer)?, ttl)));
+        let kept = lifetime.and_then(|lifetime| {
+            let kept = kept_in_process(self.site, self.rules, value, &answer)?;
+            Some((kept, lifetime))
+        });
         let stood = dropping_values_later(|| {
-            lead.close_with(|| {
-                if let Some((kept, ttl)) = &kept {
-                    memory.insert(&self.key, kept, *ttl);
-                }
+            lead.close_with(|| match &kept {
+                Some((kept, lifetime)) => memory.insert(&self.key, kept, *lifetime, took),
+                None if self.outdated => memory.remove(&self.key),
+                None => {}
             })
         });
-        if stood.is_some() {
-            lead.answer_all(&answer);
-        }
         // Else the flight was detached: dropping the lead makes those who came later start over.
+        stood?;
+        self.recovered();
+        lead.answer_all(&answer);
+        kept.map(|(_, lifetime)| lifetime.fresh_for)
     }
 
     async fn store_in_redis(
         &mut self,
         mut lead: Lead<Answer>,
-        redis: Arc<RedisStore>,
-        keys: Keys,
-        token: Token,
+        granted: Granted,
         value: R,
-    ) -> R {
-        let encoded = self
-            .lifetime(&value)
-            .and_then(|ttl| match self.rules.encode(&value) {
-                Ok(bytes) => Some((bytes, ttl)),
-                Err(error) => {
+        lifetime: Option<Lifetime>,
+        took: Duration,
+    ) -> (R, Option<Duration>) {
+        let clock = &self.cache.clock;
+        let encoded =
+            match lifetime.map(|lifetime| written(self.rules, &value, lifetime, took, clock)) {
+                Some(Ok(encoded)) => Some(encoded),
+                Some(Err(error)) => {
                     self.failed(&error);
-                    None
+                    self.rest();
+                    let answer = self.answer(&value, None);
+                    self.settle(lead, Some(Right::Token(granted)), answer);
+                    return (value, None);
                 }
-            });
-        let Some((bytes, ttl)) = encoded else {
-            let answer = self.answer(&value, None);
-            self.settle(lead, Some(Right::Token { redis, keys, token }), answer);
-            return value;
-        };
+                None if self.outdated => None,
+                None => {
+                    let answer = self.answer(&value, None);
+                    self.settle(lead, Some(Right::Token(granted)), answer);
+                    return (value, None);
+                }
+            };
+        let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
         if lead.has_waiters()
-            && let Some(answer) = self.answer(&value, Some(&bytes))
+            && let Some(answer) = self.answer(&value, json.as_ref())
         {
             lead.answer_early(&answer);
         }
         lead.close();
+        let content = encoded.as_ref().map(Written::content);
+        let Granted { redis, keys, token } = &granted;
         let stored = self
             .budget
-            .spend(|deadline| token::store(&redis, &keys, &token, &bytes, ttl, deadline))
+            .spend(|deadline| token::store(redis, keys, token, content, deadline))
             .await;
-        match stored {
-            Ok(Stored::Refused) => lead.start_over(false),
+        let ttl = match stored {
+            Ok(Stored::Refused) => {
+                lead.start_over(false);
+                None
+            }
             Ok(stored) => {
                 if stored == Stored::NoRoom {
                     self.failed(&Error::new(
                         ErrorKind::Server,
                         "redis did not take the value",
                     ));
+                    self.rest();
+                } else {
+                    self.recovered();
                 }
                 if lead.has_waiters()
-                    && let Some(answer) = self.answer(&value, Some(&bytes))
+                    && let Some(answer) = self.answer(&value, json.as_ref())
                 {
                     lead.answer_all(&answer);
                 }
+                lifetime.filter(|_| stored == Stored::Yes)
             }
             Err(error) => {
                 self.failed(&error);
                 lead.start_over(is_out_of_reach(&error));
+                None
             }
-        }
-        value
+        };
+        (value, ttl.map(|lifetime| lifetime.fresh_for))
     }
 
     /// How long to store `value`; `None`: not at all.
-    fn lifetime(&self, value: &R) -> Option<Duration> {
-        match self.rules.lifetime(value, self.ttl) {
-            Ok(ttl) => ttl,
+    fn lifetime(&self, value: &R) -> Option<Lifetime> {
+        match self.rules.lifetime(value, self.ttl, draw()) {
+            Ok(lifetime) => lifetime,
             Err(error) => {
                 self.failed(&error);
                 None
@@ -290,8 +386,8 @@ impl<R> Call<'_, R> {
     }
 
     /// What others can have of `value`; `None` if that takes JSON, and it has none.
-    fn answer(&self, value: &R, encoded: Option<&Bytes>) -> Option<Answer> {
-        match self.rules.share(value, encoded) {
+    fn answer(&self, value: &R, json: Option<&Bytes>) -> Option<Answer> {
+        match self.rules.share(value, json) {
             Ok(answer) => Some(answer),
             Err(error) => {
                 self.failed(&error);
@@ -300,17 +396,28 @@ impl<R> Call<'_, R> {
         }
     }
 
+    /// The key's body, or what it returned, is of no use: it is left alone for a while.
+    fn rest(&self) {
+        if self.rules.freshness().needs_stamp() {
+            self.cache.background.failed(&self.key);
+        }
+    }
+
+    fn recovered(&self) {
+        if self.rules.freshness().needs_stamp() {
+            self.cache.background.recovered(&self.key);
+        }
+    }
+
     /// Ends a flight whose outcome is not stored. The caller does not wait for the proof that those
     /// who came later need.
     fn settle(&self, mut lead: Lead<Answer>, right: Option<Right>, answer: Option<Answer>) {
         let Some(answer) = answer else {
             lead.everybody_alone();
-            if let Some(Right::Token { redis, keys, token }) = right {
+            if let Some(Right::Token(granted)) = right {
                 let deadline = Instant::now() + self.cache.timeout;
                 // Only tidies up: a token that stays behind expires by itself.
-                in_background(async move {
-                    drop(token::release(&redis, &keys, &token, deadline).await);
-                });
+                in_background(async move { drop(granted.release(deadline).await) });
             }
             return;
         };
@@ -327,12 +434,12 @@ impl<R> Call<'_, R> {
                     lead.answer_all(&answer);
                 }
             }
-            Some(Right::Token { redis, keys, token }) => {
+            Some(Right::Token(granted)) => {
                 lead.close();
                 let deadline = Instant::now() + self.cache.timeout;
                 let counters = self.site.counters();
                 in_background(async move {
-                    match token::release(&redis, &keys, &token, deadline).await {
+                    match granted.release(deadline).await {
                         Ok(true) => lead.answer_all(&answer),
                         Ok(false) => lead.start_over(false),
                         Err(error) => {
@@ -344,6 +451,71 @@ impl<R> Call<'_, R> {
             }
         }
     }
+}
+
+impl Granted {
+    async fn release(&self, deadline: Instant) -> Result<bool, Error> {
+        token::release(&self.redis, &self.keys, &self.token, deadline).await
+    }
+}
+
+/// Lets a key rest whose body panics, when it is dropped.
+struct Panicked<'a> {
+    cache: &'a Inner,
+    key: &'a Arc<str>,
+    matters: bool,
+}
+
+impl Panicked<'_> {
+    fn not(mut self) {
+        self.matters = false;
+    }
+}
+
+impl Drop for Panicked<'_> {
+    fn drop(&mut self) {
+        if self.matters && std::thread::panicking() {
+            self.cache.background.failed(self.key);
+        }
+    }
+}
+
+/// A value as Redis is going to have it.
+pub(crate) struct Written {
+    pub(crate) bytes: Bytes,
+    pub(crate) lifetime: Lifetime,
+    /// There is a stamp, and the server fills in its time.
+    stamped: bool,
+}
+
+impl Written {
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content {
+            bytes: &self.bytes,
+            kept_for: self.lifetime.kept_for,
+            stamped: self.stamped,
+        }
+    }
+}
+
+/// Writes `value`, with a stamp if its readers need one.
+pub(crate) fn written<R>(
+    rules: &(dyn Rules<R> + Send + Sync),
+    value: &R,
+    lifetime: Lifetime,
+    took: Duration,
+    clock: &crate::clock::Clock,
+) -> Result<Written, Error> {
+    let stamp = rules.freshness().needs_stamp().then(|| Stamp {
+        stored_at: clock.servers().unwrap_or_default(),
+        fresh_for: lifetime.fresh_for,
+        took,
+    });
+    Ok(Written {
+        bytes: rules.encode(value, stamp.as_ref())?,
+        lifetime,
+        stamped: stamp.is_some() && clock.servers().is_none(),
+    })
 }
 
 /// What the in-process store keeps of `value`; `None`: nothing.
@@ -387,20 +559,38 @@ fn in_background(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
-/// Renews the right to store while the body runs.
-async fn renewing<F: Future + Unpin>(right: Option<&Right>, mut body: F) -> F::Output {
-    let Some(Right::Token { redis, keys, .. }) = right else {
+/// Renews the right to store, and the lock, while the body runs.
+pub(crate) async fn renewing<F: Future + Unpin>(
+    granted: Option<&Granted>,
+    mut body: F,
+) -> F::Output {
+    let Some(granted) = granted else {
         return body.await;
     };
+    let pause = if granted.token.has_lock() {
+        LOCK_RENEWAL
+    } else {
+        RENEWAL
+    };
+    let mut renewed = Instant::now();
     loop {
         tokio::select! {
             biased;
             outcome = &mut body => return outcome,
-            () = tokio::time::sleep(RENEWAL) => {
-                let (redis, keys) = (Arc::clone(redis), keys.clone());
-                let deadline = Instant::now() + RENEWAL;
-                // Its failure shows when the value is stored: the token has expired then.
-                drop(tokio::spawn(async move { token::renew(&redis, &keys, deadline).await }));
+            () = tokio::time::sleep(pause) => {
+                let Granted { redis, keys, token } = granted.clone();
+                let deadline = Instant::now() + pause;
+                let token_too = renewed.elapsed() + pause > RENEWAL;
+                if token_too {
+                    renewed = Instant::now();
+                }
+                // A failure shows when the value is stored: the token has expired then.
+                drop(tokio::spawn(async move {
+                    drop(token::renew_lock(&redis, &keys, &token, deadline).await);
+                    if token_too {
+                        drop(token::renew(&redis, &keys, deadline).await);
+                    }
+                }));
             }
         }
     }

@@ -1,14 +1,21 @@
-//! The step "read": the value under the key.
+//! The step "read": the value under the key, and how old it is.
 //!
 //! The one rule: **a key whose invalidation Redis has not confirmed is deleted before it is read.**
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use super::Call;
 use crate::{
+    clock::Clock,
+    codec::{Stamp, Stored},
+    control::Tier,
     error::{Error, ErrorKind},
+    policy::{Aged, not_decoded},
     shared_read::{Arrival, Turn},
     store::{
         Store,
@@ -18,25 +25,75 @@ use crate::{
     },
 };
 
+/// A value of the cache.
+pub(super) struct Found<R> {
+    pub(super) value: R,
+    /// `None`: it does not say how old it is, and is fresh for as long as it is there.
+    pub(super) aged: Option<Aged>,
+    pub(super) tier: Tier,
+    /// How much longer it is there, if somebody asked.
+    pub(super) left: Option<Duration>,
+}
+
+impl<R> Found<R> {
+    pub(super) fn is_fresh(&self) -> bool {
+        self.aged.is_none_or(|aged| aged.age < aged.fresh_for)
+    }
+}
+
+/// What stood under the key when it was last looked at, to tell it from what may stand there later.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum Seen {
+    #[default]
+    Nothing,
+    /// All of it, or the header, in which no two values are alike.
+    Bytes(Bytes),
+    /// In this process: when it was stored.
+    StoredAt(Instant),
+}
+
+impl Seen {
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Nothing | Self::StoredAt(_) => None,
+        }
+    }
+}
+
 impl<R> Call<'_, R> {
     /// The step "read".
-    pub(super) async fn read(&mut self) -> Option<R> {
+    pub(super) async fn read(&mut self) -> Option<Found<R>> {
         match self.cache.store.clone() {
             Store::Memory(memory) => self.read_memory(&memory),
             Store::Redis(redis) => {
                 let bytes = self.read_redis(&redis).await?;
-                self.decode(bytes)
+                let mut found = self.decode(&redis, bytes).await?;
+                if found.aged.is_none() && self.control.reports() {
+                    let Self { budget, key, .. } = self;
+                    // Only for the report: a failure leaves it without.
+                    let left = budget.spend(|deadline| redis.ttl(key, deadline)).await;
+                    found.left = left.ok().flatten();
+                }
+                Some(found)
             }
         }
     }
 
-    pub(super) fn read_memory(&self, memory: &MemoryStore) -> Option<R> {
-        let stored = memory.get(&self.key)?;
-        let value = self.rules.take(stored.as_ref());
-        if value.is_none() {
+    pub(super) fn read_memory(&mut self, memory: &MemoryStore) -> Option<Found<R>> {
+        let (stored, aged, stored_at) = memory.get(&self.key)?;
+        self.seen = Seen::StoredAt(stored_at);
+        let Some(value) = self.rules.take(stored.as_ref()) else {
             self.site.counters().error(ErrorKind::Decode);
-        }
-        value
+            return None;
+        };
+        self.outdated = true;
+        Some(Found {
+            value,
+            aged: Some(aged),
+            tier: Tier::Process,
+            left: None,
+        })
     }
 
     async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Bytes> {
@@ -84,15 +141,61 @@ impl<R> Call<'_, R> {
         }
     }
 
-    pub(super) fn decode(&mut self, bytes: Bytes) -> Option<R> {
-        match self.rules.decode(&bytes) {
-            Ok(value) => Some(value),
+    pub(super) async fn decode(
+        &mut self,
+        redis: &Arc<RedisStore>,
+        bytes: Bytes,
+    ) -> Option<Found<R>> {
+        let stored = Stored::parse(&bytes).map_err(not_decoded);
+        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored)?, stored)));
+        let (value, stamp, header) = match decoded {
+            Ok((value, stored)) => (value, stored.stamp, stored.header_len(&bytes)),
             Err(error) => {
                 self.failed(&error);
-                self.unreadable = Some(bytes);
-                None
+                self.seen = Seen::Bytes(bytes);
+                return None;
             }
-        }
+        };
+        let aged = match stamp {
+            None => None,
+            Some(stamp) => {
+                self.seen = Seen::Bytes(bytes.slice(..header));
+                self.outdated = true;
+                Some(self.aged(redis, stamp).await)
+            }
+        };
+        Some(Found {
+            value,
+            aged,
+            tier: Tier::Redis,
+            left: None,
+        })
+    }
+
+    /// How old a stamp is by the server's clock.
+    async fn aged(&mut self, redis: &Arc<RedisStore>, stamp: Stamp) -> Aged {
+        let Self { budget, cache, .. } = self;
+        let now = budget.spend(|deadline| servers_time(&cache.clock, redis, deadline));
+        let now = match now.await {
+            Ok(now) => now,
+            Err(error) => {
+                self.failed(&error);
+                redis.guessed_time(Instant::now())
+            }
+        };
+        stamp.aged(now)
+    }
+}
+
+/// The time by which stamps are judged, in milliseconds since 1970. The server is seldom asked for it.
+pub(crate) async fn servers_time(
+    clock: &Clock,
+    redis: &Arc<RedisStore>,
+    deadline: Instant,
+) -> Result<u64, Error> {
+    match clock.servers().or_else(|| redis.known_time(Instant::now())) {
+        Some(now) => Ok(now),
+        None => redis.time(deadline).await,
     }
 }
 

@@ -323,11 +323,17 @@ impl Link {
     }
 }
 
+/// Whether the present runtime can wait for a time.
+pub(crate) fn has_timers() -> bool {
+    // Tokio has no way to ask, and panics.
+    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
+}
+
 /// What the present runtime lacks for a connection.
 fn lacks() -> Option<&'static str> {
     // Tokio has no way to ask, and panics.
     let has = |use_it: fn()| catch_unwind(use_it).is_ok();
-    if !has(|| drop(tokio::time::sleep(Duration::ZERO))) {
+    if !has_timers() {
         return Some("the tokio runtime has no timers; build it with `enable_all()`");
     }
     if !has(|| {

@@ -10,24 +10,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::answer::{Answer, SharedValue};
+use crate::{
+    answer::{Answer, SharedValue},
+    clock::Clock,
+    policy::{Aged, Lifetime},
+};
 
 /// Values of this process, by key.
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
     entries: moka::sync::Cache<Arc<str>, Entry>,
+    clock: Clock,
 }
 
 /// A stored outcome; `None` stands for a body's `None`.
 #[derive(Debug, Clone)]
 struct Entry {
     value: Option<SharedValue>,
-    expires: Instant,
+    stored_at: Instant,
+    lifetime: Lifetime,
+    /// How long the body took.
+    took: Duration,
 }
 
 thread_local! {
     /// Values that end while this thread may hold a lock, ours or moka's; `None`: it holds none.
     static ENDED: RefCell<Option<Vec<SharedValue>>> = const { RefCell::new(None) };
+}
+
+impl Entry {
+    fn age(&self, clock: &Clock) -> Duration {
+        clock.now().saturating_duration_since(self.stored_at)
+    }
 }
 
 // A value's own `Drop` may do anything, also call what waits for the lock.
@@ -69,49 +83,65 @@ pub(crate) fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
 struct AtItsOwnTime;
 
 impl moka::Expiry<Arc<str>, Entry> for AtItsOwnTime {
-    fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, now: Instant) -> Option<Duration> {
-        Some(entry.expires.saturating_duration_since(now))
+    fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.lifetime.kept_for)
     }
 
     fn expire_after_update(
         &self,
         _: &Arc<str>,
         entry: &Entry,
-        now: Instant,
+        _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
-        Some(entry.expires.saturating_duration_since(now))
+        Some(entry.lifetime.kept_for)
     }
 }
 
 impl MemoryStore {
-    pub(crate) fn new(capacity: u64) -> Self {
+    pub(crate) fn new(capacity: u64, clock: Clock) -> Self {
         Self {
             entries: moka::sync::Cache::builder()
                 .max_capacity(capacity)
                 .expire_after(AtItsOwnTime)
                 .build(),
+            clock,
         }
     }
 
-    /// The outcome under `key`, if one is fresh.
-    pub(crate) fn get(&self, key: &str) -> Option<Option<SharedValue>> {
+    /// The outcome under `key`, how old it is, and when it was stored.
+    pub(crate) fn get(&self, key: &str) -> Option<(Option<SharedValue>, Aged, Instant)> {
         let mut entry = dropping_values_later(|| self.entries.get(key))?;
-        (Instant::now() < entry.expires).then(|| entry.value.take())
+        let age = entry.age(&self.clock);
+        let aged = Aged {
+            age,
+            fresh_for: entry.lifetime.fresh_for,
+            took: entry.took,
+        };
+        // moka ends entries a little late, and knows nothing of a clock that a test moves.
+        (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.stored_at))
     }
 
     /// Keeps the outcome of a body; a failure is never kept.
-    pub(crate) fn insert(&self, key: &Arc<str>, outcome: &Answer, ttl: Duration) {
+    pub(crate) fn insert(
+        &self,
+        key: &Arc<str>,
+        outcome: &Answer,
+        lifetime: Lifetime,
+        took: Duration,
+    ) {
         let value = match outcome {
             Answer::Value(value) => Some(value.clone()),
             Answer::Nothing => None,
             Answer::Failed(_) => return,
         };
-        let expires = Instant::now() + ttl;
-        dropping_values_later(|| {
-            self.entries
-                .insert(Arc::clone(key), Entry { value, expires });
-        });
+        let entry = Entry {
+            value,
+            stored_at: self.clock.now(),
+            lifetime,
+            took,
+        };
+        dropping_values_later(|| self.entries.insert(Arc::clone(key), entry));
     }
 
     pub(crate) fn remove(&self, key: &str) {
@@ -119,9 +149,11 @@ impl MemoryStore {
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let left = dropping_values_later(|| self.entries.get(key))?
-            .expires
-            .checked_duration_since(Instant::now())?;
+        let entry = dropping_values_later(|| self.entries.get(key))?;
+        let left = entry
+            .lifetime
+            .kept_for
+            .checked_sub(entry.age(&self.clock))?;
         (!left.is_zero()).then_some(left)
     }
 

@@ -22,7 +22,10 @@ use super::{
     link::{Link, Links, Live, Reads},
     request::{Argument, Reply, Request, Script},
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    clock::ServerTime,
+    error::{Error, ErrorKind},
+};
 
 /// How long one probe of the breaker may take.
 const PROBE: Duration = Duration::from_secs(2);
@@ -39,6 +42,7 @@ pub(crate) struct RedisStore {
     /// Connections for commands of the user's own, which may block or change what they run in.
     own_links: Links,
     connections: AtomicU64,
+    clock: ServerTime,
 }
 
 /// What a command does if it is executed twice.
@@ -68,6 +72,7 @@ impl RedisStore {
             links: Links::new(timeout),
             own_links: Links::new(timeout),
             connections: AtomicU64::new(0),
+            clock: ServerTime::default(),
         }
     }
 
@@ -181,6 +186,43 @@ impl RedisStore {
             Reply::Int(left) => Ok(u64::try_from(left).ok().map(Duration::from_millis)),
             _ => Err(unexpected("PTTL")),
         }
+    }
+
+    /// TIME, in milliseconds since 1970.
+    pub(crate) async fn time(self: &Arc<Self>, deadline: Instant) -> Result<u64, Error> {
+        let sent = Instant::now();
+        let reply = self
+            .send(
+                &redis::cmd("TIME"),
+                Repeat::Safe,
+                Urgency::Ordinary,
+                deadline,
+            )
+            .await?;
+        let Reply::List(parts) = reply else {
+            return Err(unexpected("TIME"));
+        };
+        let [Reply::Bytes(seconds), Reply::Bytes(micros)] = parts.as_slice() else {
+            return Err(unexpected("TIME"));
+        };
+        let number = |text: &Bytes| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
+        let (Some(seconds), Some(micros)) = (number(seconds), number(micros)) else {
+            return Err(unexpected("TIME"));
+        };
+        let time = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        // It was so somewhere between the sending and the reply.
+        self.clock.read(sent + sent.elapsed() / 2, time);
+        Ok(time)
+    }
+
+    /// The server's time, if it said so lately.
+    pub(crate) fn known_time(&self, now: Instant) -> Option<u64> {
+        self.clock.at(now)
+    }
+
+    /// The server's time as far as anybody knows.
+    pub(crate) fn guessed_time(&self, now: Instant) -> u64 {
+        self.clock.guess(now)
     }
 
     /// PING.
@@ -375,6 +417,20 @@ impl RedisStore {
             .live(self, broken, Instant::now() + self.timeout)
             .await?;
         Ok((link, live))
+    }
+}
+
+impl RedisStore {
+    // SCAFFOLD until the watch connection lands
+    pub(crate) async fn changed(
+        self: &Arc<Self>,
+        _lock: &str,
+        _seen: &[u8],
+        attempt: u32,
+        until: Instant,
+    ) {
+        let pause = Duration::from_millis(25 << attempt.min(3));
+        tokio::time::sleep_until((Instant::now() + pause).min(until).into()).await;
     }
 }
 

@@ -153,6 +153,6 @@ fn p10_stored_bytes_are_those_of_the_golden_file() {
         Codec::<String>::json().encode(&"a\n".to_owned()).unwrap(),
     );
     pin("unit", Codec::<()>::json().encode(&()).unwrap());
-    pin("none", encode_none());
+    pin("none", encode_none(None));
     golden("stored.txt", &lines);
 }

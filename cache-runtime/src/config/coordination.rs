@@ -1,0 +1,83 @@
+//! Settings of what goes on behind calls and between processes; in code only.
+//!
+//! The rule: as for every setting, the name of the one at fault, its value, and what is accepted.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::settings::Setting;
+use crate::{clock::ManualClock, error::Error};
+
+/// What goes on behind calls and between processes; `None` where nothing was said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CoordinationSettings {
+    pub(super) background_runs: Option<Setting<usize>>,
+    pub(super) refresh_pause: Option<Setting<RangeInclusive<Duration>>>,
+    pub(super) cluster_wait: Option<Setting<Duration>>,
+    pub(super) clock: Option<ManualClock>,
+}
+
+/// The same, checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Coordination {
+    /// While so many bodies run in the background of the process, none more begins.
+    pub(crate) background_runs: usize,
+    /// How long a key rests after its first failed refresh, and at most.
+    pub(crate) refresh_pause: RangeInclusive<Duration>,
+    /// How long to wait for another process that computes the same value.
+    pub(crate) cluster_wait: Duration,
+    /// Default: the machine's.
+    pub(crate) clock: Option<ManualClock>,
+}
+
+const DEFAULT_RUNS: usize = 256;
+const DEFAULT_PAUSE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
+const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+const SHORTEST: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
+
+impl CoordinationSettings {
+    pub(super) fn check(self) -> Result<Coordination, Error> {
+        let background_runs = match self.background_runs {
+            None => DEFAULT_RUNS,
+            Some(Setting { value: 0, name }) => {
+                return Err(Error::config(format!(
+                    "`{name}` is 0, which would refresh nothing; use 1 or more"
+                )));
+            }
+            Some(Setting { value, .. }) => value,
+        };
+        let refresh_pause = match self.refresh_pause {
+            None => DEFAULT_PAUSE,
+            Some(Setting { value, name }) => {
+                let (first, longest) = (*value.start(), *value.end());
+                if first < SHORTEST || longest > LONGEST_PAUSE || first > longest {
+                    return Err(Error::config(format!(
+                        "`{name}` is `{}` to `{}`; it is a shorter and a longer pause, from `1ms` to `1day`",
+                        humantime::format_duration(first),
+                        humantime::format_duration(longest)
+                    )));
+                }
+                value
+            }
+        };
+        let cluster_wait = match self.cluster_wait {
+            None => DEFAULT_WAIT,
+            Some(Setting { value, name }) => {
+                if !(SHORTEST..=LONGEST_WAIT).contains(&value) {
+                    return Err(Error::config(format!(
+                        "`{name}` is `{}`; it is from `1ms` to `1h`",
+                        humantime::format_duration(value)
+                    )));
+                }
+                value
+            }
+        };
+        Ok(Coordination {
+            background_runs,
+            refresh_pause,
+            cluster_wait,
+            clock: self.clock,
+        })
+    }
+}

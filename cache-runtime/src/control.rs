@@ -1,0 +1,332 @@
+//! What one call, and everything below it on the same task, may do with the cache; and what it did.
+//!
+//! The one rule: **a scope is inherited by everything that its future polls itself, and by nothing that
+//! is spawned**. Without a scope, a call only finds out that there is none.
+
+use std::{
+    convert::Infallible,
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use crate::sharded::lock;
+
+/// A directive for every cached call below it on the same task, as RFC 9111, section 5.2.1 names them.
+///
+/// The innermost scope counts. What is spawned below it does not inherit it, nor does a refresh in the
+/// background.
+///
+/// ```
+/// use cache_runtime::{CacheControl, redis_cached};
+/// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+/// # static RUNS: AtomicU32 = AtomicU32::new(0);
+///
+/// #[redis_cached(ttl = 60)]
+/// async fn runs() -> u32 {
+///     RUNS.fetch_add(1, Relaxed) + 1
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(runs().await, 1);
+/// assert_eq!(CacheControl::NoStore.scope(runs()).await, 2); // goes round the cache
+/// assert_eq!(runs().await, 1);
+/// assert_eq!(CacheControl::NoCache.scope(runs()).await, 3); // recomputes, and stores
+/// assert_eq!(runs().await, 3);
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CacheControl {
+    /// Nothing is answered from the cache; what the body returns is stored, in the place of what is there.
+    NoCache,
+    /// Neither answers from the cache nor stores.
+    NoStore,
+}
+
+impl CacheControl {
+    /// Runs `future` under this directive.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future`.
+    pub async fn scope<F: Future>(self, future: F) -> F::Output {
+        let scope = Scope {
+            directive: Some(self),
+            ..Scope::inherited()
+        };
+        SCOPE.scope(Arc::new(scope), future).await
+    }
+}
+
+/// Runs `future`, in which no body runs: `None` as soon as a cached call would need one.
+///
+/// The cached call that would is parked, and `future` dropped. A value past its ttl is an answer within
+/// `stale_while_revalidate`, and nothing is refreshed because of it.
+///
+/// ```
+/// use cache_runtime::{only_if_cached, redis_cached};
+///
+/// #[redis_cached(ttl = 60)]
+/// async fn double(n: u32) -> u32 {
+///     n * 2
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(only_if_cached(double(4)).await, None);
+/// double(4).await;
+/// assert_eq!(only_if_cached(double(4)).await, Some(8));
+/// # }
+/// ```
+///
+/// # Cancel safety
+///
+/// As `future`.
+pub async fn only_if_cached<F: Future>(future: F) -> Option<F::Output> {
+    let missed = Arc::new(AtomicBool::new(false));
+    let scope = Scope {
+        missed: Some(Arc::clone(&missed)),
+        ..Scope::inherited()
+    };
+    let mut scoped = pin!(SCOPE.scope(Arc::new(scope), future));
+    poll_fn(|cx| match scoped.as_mut().poll(cx) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if missed.load(Ordering::Relaxed) => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+}
+
+/// What a future gave, and where the first cached call that it polled had its answer from.
+///
+/// ```
+/// use cache_runtime::{Outcome, Source, redis_cached};
+///
+/// #[redis_cached(ttl = 60)]
+/// async fn triple(n: u32) -> u32 {
+///     n * 3
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let first = Outcome::of(triple(4)).await;
+/// assert_eq!((first.value, first.source), (12, Source::Miss));
+/// let second = Outcome::of(triple(4)).await;
+/// assert_eq!((second.value, second.source), (12, Source::Hit));
+/// assert!(second.ttl.is_some());
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome<T> {
+    /// What the future gave.
+    pub value: T,
+    /// Where the answer was from; [`Source::Bypass`] also where nothing was cached at all.
+    pub source: Source,
+    /// The store that had the value; `None` if none had.
+    pub tier: Option<Tier>,
+    /// How long ago the value was stored; `None` if it was not, or nothing says when. What Redis holds
+    /// with no more than its ttl (plain JSON) does not say.
+    pub age: Option<Duration>,
+    /// How much longer the value is fresh, zero for a stale one; `None` if it was not stored by this call,
+    /// or nothing says so.
+    pub ttl: Option<Duration>,
+    /// The key, as Redis has it; `None` for [`Source::Bypass`].
+    pub key: Option<Arc<str>>,
+}
+
+/// Where an answer was from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// A fresh value of the cache.
+    Hit,
+    /// A value of the cache past its ttl.
+    Stale,
+    /// The body, or another call's that was waited for.
+    Miss,
+    /// The body, without the cache.
+    Bypass,
+}
+
+/// A store that values are kept in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tier {
+    /// The in-process store.
+    Process,
+    /// Redis.
+    Redis,
+}
+
+impl<T> Outcome<T> {
+    /// Runs `future`, and says of the first cached call that it polls itself how that was answered.
+    ///
+    /// For a value that is plain JSON in Redis, the rest of its ttl is asked for: one command more.
+    ///
+    /// # Cancel safety
+    ///
+    /// As `future`.
+    pub async fn of(future: impl Future<Output = T>) -> Self {
+        let slot = Arc::new(Mutex::new(Slot::Free));
+        let scope = Scope {
+            report: Some(Arc::clone(&slot)),
+            ..Scope::inherited()
+        };
+        let value = SCOPE.scope(Arc::new(scope), future).await;
+        let report = match std::mem::replace(&mut *lock(&slot), Slot::Taken) {
+            Slot::Told(report) => report,
+            Slot::Free | Slot::Taken => Report::bypass(),
+        };
+        let Report {
+            source,
+            tier,
+            age,
+            ttl,
+            key,
+        } = report;
+        Self {
+            value,
+            source,
+            tier,
+            age,
+            ttl,
+            key,
+        }
+    }
+}
+
+tokio::task_local! {
+    static SCOPE: Arc<Scope>;
+}
+
+#[derive(Debug, Clone, Default)]
+struct Scope {
+    directive: Option<CacheControl>,
+    /// Where a call says that it would need a body.
+    missed: Option<Arc<AtomicBool>>,
+    report: Option<Arc<Mutex<Slot>>>,
+}
+
+impl Scope {
+    fn inherited() -> Self {
+        SCOPE
+            .try_with(|scope| Self::clone(scope))
+            .unwrap_or_default()
+    }
+}
+
+/// The place for one call's report.
+#[derive(Debug)]
+enum Slot {
+    Free,
+    /// A call is about to tell.
+    Taken,
+    Told(Report),
+}
+
+/// How one call was answered.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) source: Source,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) age: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) key: Option<Arc<str>>,
+}
+
+impl Report {
+    fn bypass() -> Self {
+        Self {
+            source: Source::Bypass,
+            tier: None,
+            age: None,
+            ttl: None,
+            key: None,
+        }
+    }
+}
+
+/// One call's view of the scopes that it is in.
+#[derive(Debug)]
+pub(crate) struct Control {
+    scope: Option<Arc<Scope>>,
+    /// The call is the one that is to report.
+    reports: bool,
+}
+
+impl Control {
+    /// Of the call that is being polled.
+    pub(crate) fn of_this_call() -> Self {
+        let scope = SCOPE.try_with(Arc::clone).ok();
+        let slot = scope.as_ref().and_then(|scope| scope.report.as_ref());
+        let reports = slot.is_some_and(|slot| {
+            let mut slot = lock(slot);
+            let free = matches!(*slot, Slot::Free);
+            if free {
+                *slot = Slot::Taken;
+            }
+            free
+        });
+        Self { scope, reports }
+    }
+
+    /// Of a run that is nobody's call.
+    pub(crate) fn none() -> Self {
+        Self {
+            scope: None,
+            reports: false,
+        }
+    }
+
+    pub(crate) fn directive(&self) -> Option<CacheControl> {
+        self.scope.as_ref()?.directive
+    }
+
+    /// Whether no body may run.
+    pub(crate) fn is_only_if_cached(&self) -> bool {
+        let missed = |scope: &Arc<Scope>| scope.missed.is_some();
+        self.scope.as_ref().is_some_and(missed)
+    }
+
+    /// Waits for the scope to drop the call, which would need a body.
+    pub(crate) async fn park(&self) -> Infallible {
+        if let Some(missed) = self.scope.as_ref().and_then(|scope| scope.missed.as_ref()) {
+            missed.store(true, Ordering::Relaxed);
+        }
+        pending().await
+    }
+
+    /// Whether somebody wants to know how the call is answered.
+    pub(crate) fn reports(&self) -> bool {
+        self.reports
+    }
+
+    pub(crate) fn report(&mut self, report: Report) {
+        if std::mem::take(&mut self.reports) {
+            self.fill(Slot::Told(report));
+        }
+    }
+
+    fn fill(&self, content: Slot) {
+        if let Some(slot) = self.scope.as_ref().and_then(|scope| scope.report.as_ref()) {
+            *lock(slot) = content;
+        }
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        // A call that was given up leaves the report to the next one.
+        if self.reports {
+            self.fill(Slot::Free);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Bodies that run behind the call that began them: refreshes, and bodies slower than their call's
+//! soft timeout.
+//!
+//! The one rule: **what runs behind owns all that it uses**, and has a flight, a right to store and a
+//! budget of its own like any other run. It is led, waited for and taken over like one.
+
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::{Call, lead::Acquisition, read::Seen};
+use crate::{
+    answer::Answer,
+    budget::Budget,
+    cache::Inner,
+    control::Control,
+    flight::{Joined, Lead, Turn},
+    policy::Rules,
+    probe::ErrorShare,
+    refresh::Permit,
+    site::Site,
+    token::Wish,
+};
+
+/// A body and its arguments; it runs once at most.
+pub(crate) trait Work<R, E>: Sized {
+    /// The body, running.
+    type Body: Future<Output = Result<R, E>>;
+
+    /// Whether the body can run without its caller.
+    const MOVABLE: bool;
+
+    /// Runs the body for its caller.
+    fn here(self) -> Self::Body;
+
+    /// Runs the body without its caller, if it can.
+    fn behind(self, run: Behind, rules: &(dyn Rules<R> + Send + Sync), errors: ErrorShare<E>);
+}
+
+/// A body that its caller waits for: it may borrow.
+pub(crate) struct Here<B>(pub(crate) B);
+
+impl<R, E, B, F> Work<R, E> for Here<B>
+where
+    B: FnOnce() -> F,
+    F: Future<Output = Result<R, E>>,
+{
+    type Body = F;
+    const MOVABLE: bool = false;
+
+    fn here(self) -> F {
+        (self.0)()
+    }
+
+    fn behind(self, _: Behind, _: &(dyn Rules<R> + Send + Sync), _: ErrorShare<E>) {}
+}
+
+/// A body that can run without its caller: `own` makes owned copies of what the arguments lend.
+pub(crate) struct Movable<A, H, B> {
+    pub(crate) arguments: A,
+    pub(crate) here: H,
+    pub(crate) own: B,
+}
+
+impl<R, E, A, H, F, B, G> Work<R, E> for Movable<A, H, B>
+where
+    R: Send + 'static,
+    E: 'static,
+    H: FnOnce(A) -> F,
+    F: Future<Output = Result<R, E>>,
+    B: FnOnce(A) -> G,
+    G: Future<Output = Result<R, E>> + Send + 'static,
+{
+    type Body = F;
+    const MOVABLE: bool = true;
+
+    fn here(self) -> F {
+        (self.here)(self.arguments)
+    }
+
+    fn behind(self, run: Behind, rules: &(dyn Rules<R> + Send + Sync), errors: ErrorShare<E>) {
+        // Copied now, while what is lent is there.
+        let body = Box::pin((self.own)(self.arguments));
+        let rules = rules.kept();
+        let Behind {
+            permit,
+            lead,
+            origin,
+        } = run;
+        let cache = Arc::clone(&origin.cache);
+        let run = origin.run(rules, lead, errors, body);
+        cache.background.begin(permit, run);
+    }
+}
+
+/// A run that is about to begin behind a call.
+pub(crate) struct Behind {
+    permit: Permit,
+    lead: Lead<Answer>,
+    origin: Origin,
+}
+
+/// What a run takes with it of the call that began it.
+struct Origin {
+    site: &'static Site,
+    cache: Arc<Inner>,
+    key: Arc<str>,
+    timeout: Duration,
+    ttl: Option<Duration>,
+    seen: Seen,
+    reason: Reason,
+}
+
+/// Why a body runs behind its call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// The value is stale, or soon will be; the call was answered.
+    Refresh,
+    /// The call waits, but not for ever.
+    SoftTimeout,
+}
+
+impl<R> Call<'_, R> {
+    /// Begins a refresh, unless somebody computes the key already or too many are under way.
+    pub(super) fn refresh_behind<E, W: Work<R, E>>(&self, errors: ErrorShare<E>, work: W) {
+        if self.control.is_only_if_cached() {
+            return;
+        }
+        let Some(permit) = self.cache.background.permit() else {
+            return;
+        };
+        if let Some(lead) = self.cache.flights.lead(&self.key) {
+            let run = self.behind(permit, lead, Reason::Refresh);
+            work.behind(run, self.rules, errors);
+        }
+    }
+
+    /// Runs the body behind, and waits for it, or for whoever runs it already, for `limit`: `None` where
+    /// that gave nothing.
+    pub(super) async fn run_behind<E, W: Work<R, E>>(
+        &mut self,
+        limit: Duration,
+        errors: ErrorShare<E>,
+        work: W,
+    ) -> Option<R> {
+        if self.control.is_only_if_cached() {
+            match self.control.park().await {}
+        }
+        let turn = match self.cache.flights.join(&self.key) {
+            Joined::Wait(turn) => turn,
+            Joined::Lead(lead) => {
+                let permit = self.cache.background.permit()?;
+                let turn = lead.wait_too();
+                let run = self.behind(permit, lead, Reason::SoftTimeout);
+                work.behind(run, self.rules, errors);
+                turn
+            }
+        };
+        // A lead that falls to this call goes to the next one who waits: it is to be answered now.
+        let Ok(Ok(Turn::Answer(answer))) = tokio::time::timeout(limit, turn).await else {
+            return None;
+        };
+        let value = self.take(&answer, &errors)?.ok()?;
+        self.missed(None);
+        Some(value)
+    }
+
+    fn behind(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Behind {
+        Behind {
+            permit,
+            lead,
+            origin: Origin {
+                site: self.site,
+                cache: Arc::clone(&self.cache),
+                key: Arc::clone(&self.key),
+                timeout: self.budget.whole(),
+                ttl: self.ttl,
+                seen: self.seen.clone(),
+                reason,
+            },
+        }
+    }
+}
+
+impl Origin {
+    async fn run<R, E>(
+        self,
+        rules: Arc<dyn Rules<R> + Send + Sync>,
+        mut lead: Lead<Answer>,
+        errors: ErrorShare<E>,
+        body: Pin<Box<dyn Future<Output = Result<R, E>> + Send>>,
+    ) {
+        let Self {
+            site,
+            cache,
+            key,
+            timeout,
+            ttl,
+            seen,
+            reason,
+        } = self;
+        let mut call = Call {
+            site,
+            budget: Budget::new(timeout),
+            key,
+            rules: &*rules,
+            ttl,
+            seen,
+            outdated: true,
+            control: Control::none(),
+            cache,
+        };
+        let refresh = reason == Reason::Refresh;
+        let wish = (refresh || rules.freshness().cluster).then(Wish::new);
+        let right = match call.acquire(&mut lead, wish.as_ref()).await {
+            Acquisition::Found(found) => return call.share_found(lead, &found.value),
+            // Who waits looks for itself; one refresh for all processes is enough.
+            Acquisition::Locked { left, .. } => {
+                return call.cache.background.leave(&call.key, left);
+            }
+            Acquisition::Refused if refresh => return call.cache.background.failed(&call.key),
+            Acquisition::Refused => None,
+            Acquisition::Granted(right) => Some(right),
+        };
+        site.counters().behind();
+        // The error is the cache's to keep quiet about: the stale value was the answer.
+        drop(call.complete(lead, right, errors, body).await);
+        site.counters().in_store(call.budget.spent());
+    }
+}

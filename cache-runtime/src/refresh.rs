@@ -1,0 +1,255 @@
+//! Body runs that no caller waits for, and how often a key may have one.
+//!
+//! The one rule: **a run is counted before it begins, over the whole process, and is ended by
+//! `shutdown`**; a key whose last run failed, or is somebody else's, rests for a while.
+//!
+//! That there is one run per key is the flight's business.
+
+use std::{
+    future::Future,
+    ops::RangeInclusive,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use tokio::{
+    runtime::{Handle, Id},
+    task::JoinSet,
+};
+use tracing::Instrument as _;
+
+use crate::{clock::Clock, sharded::lock, store::link::has_timers};
+
+/// So many keys rest at most; one that is forgotten is asked for earlier.
+const RESTING: u64 = 10_000;
+
+/// Runs of all caches.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// The background runs of one cache.
+#[derive(Debug)]
+pub(crate) struct Background {
+    limit: usize,
+    /// `None`: no more are to begin.
+    tasks: Mutex<Option<JoinSet<()>>>,
+    rests: moka::sync::Cache<Arc<str>, Rest>,
+    pauses: RangeInclusive<Duration>,
+    clock: Clock,
+    /// The runtime that was last looked at, and whether it has timers.
+    timers: Mutex<Option<(Id, bool)>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    /// In a row.
+    failures: u32,
+    until: Instant,
+}
+
+/// The right to one background run.
+#[derive(Debug)]
+pub(crate) struct Permit(());
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Background {
+    /// `limit`: while so many run in this process, none begins here. `pauses`: the first one after a
+    /// failure, and the longest.
+    pub(crate) fn new(limit: usize, pauses: RangeInclusive<Duration>, clock: Clock) -> Self {
+        // As long as the streak of failures matters.
+        let memory = *pauses.end() * 2 + Duration::from_secs(60);
+        Self {
+            limit,
+            tasks: Mutex::new(Some(JoinSet::new())),
+            rests: moka::sync::Cache::builder()
+                .max_capacity(RESTING)
+                .time_to_live(memory)
+                .build(),
+            pauses,
+            clock,
+            timers: Mutex::new(None),
+        }
+    }
+
+    /// How many runs there are in this process, whichever cache began them.
+    pub(crate) fn running() -> usize {
+        RUNNING.load(Ordering::Relaxed)
+    }
+
+    /// Whether a run could begin at all: there is a runtime, and it can end what takes too long.
+    pub(crate) fn is_possible(&self) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        if lock(&self.tasks).is_none() {
+            return false;
+        }
+        let id = runtime.id();
+        let known = lock(&self.timers).filter(|(known, _)| *known == id);
+        let (_, has) = known.unwrap_or_else(|| {
+            let found = (id, has_timers());
+            *lock(&self.timers) = Some(found);
+            found
+        });
+        has
+    }
+
+    /// The right to begin a run; `None` while there are as many as there may be.
+    pub(crate) fn permit(&self) -> Option<Permit> {
+        RUNNING
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
+                (running < self.limit).then_some(running + 1)
+            })
+            .ok()
+            .map(|_| Permit(()))
+    }
+
+    /// Begins `run` on the present runtime. What it panics about reaches nobody but the log.
+    pub(crate) fn begin(&self, permit: Permit, run: impl Future<Output = ()> + Send + 'static) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let run = async move {
+            let _permit = permit;
+            // What a panic leaves half done is dropped with the run, or told to those who wait by its drop.
+            if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+                tracing::error!("a body panicked in the background");
+            }
+        };
+        let mut tasks = lock(&self.tasks);
+        if let Some(tasks) = &mut *tasks {
+            // Those that are over are let go.
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn_on(run.in_current_span(), &runtime);
+        }
+    }
+
+    /// Ends every run, and lets none begin.
+    pub(crate) fn close(&self) {
+        let tasks = lock(&self.tasks).take();
+        // Dropped with no lock held: what a run holds may do anything when it is dropped.
+        drop(tasks);
+    }
+
+    /// Whether `key` is to be left alone.
+    pub(crate) fn rests(&self, key: &str) -> bool {
+        self.rests
+            .get(key)
+            .is_some_and(|rest| self.clock.now() < rest.until)
+    }
+
+    /// A body of `key` failed: it rests for the first pause, doubled with each failure in a row up to the
+    /// longest, and up to a tenth longer.
+    pub(crate) fn failed(&self, key: &Arc<str>) {
+        let now = self.clock.now();
+        let last = self.rests.get(key);
+        // Several that ran side by side failed once.
+        if last.is_some_and(|rest| rest.failures > 0 && now < rest.until) {
+            return;
+        }
+        let failures = last.map_or(0, |rest| rest.failures);
+        let longest = *self.pauses.end();
+        let pause = self
+            .pauses
+            .start()
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(longest);
+        let rest = Rest {
+            failures: failures.saturating_add(1),
+            until: now + pause.mul_f64(1.0 + fastrand::f64() / 10.0),
+        };
+        self.rests.insert(Arc::clone(key), rest);
+    }
+
+    /// Somebody else computes `key`, for this long at least.
+    pub(crate) fn leave(&self, key: &Arc<str>, left: Duration) {
+        let until = self.clock.now() + left;
+        let last = self.rests.get(key);
+        let rest = Rest {
+            failures: last.map_or(0, |rest| rest.failures),
+            until: last.map_or(until, |rest| rest.until.max(until)),
+        };
+        self.rests.insert(Arc::clone(key), rest);
+    }
+
+    /// A body of `key` succeeded, or the key was changed.
+    pub(crate) fn recovered(&self, key: &str) {
+        if self.rests.contains_key(key) {
+            self.rests.invalidate(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const FIRST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(4);
+
+    fn background(clock: &ManualClock) -> Background {
+        Background::new(4, FIRST..=LONGEST, Clock::manual(clock.clone()))
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+        let (clock, key) = (ManualClock::new(), Arc::from("k"));
+        let background = background(&clock);
+        assert!(!background.rests("k"));
+        for pause in [1, 2, 4, 4] {
+            let pause = Duration::from_secs(pause);
+            background.failed(&key);
+            clock.advance(pause - Duration::from_millis(1));
+            assert!(background.rests("k"), "{pause:?}");
+            // Another run of the same moment is no further failure.
+            background.failed(&key);
+            clock.advance(pause / 10 + Duration::from_millis(1));
+            assert!(!background.rests("k"), "{pause:?}");
+        }
+        background.recovered("k");
+        background.failed(&key);
+        clock.advance(FIRST.mul_f64(1.1));
+        assert!(!background.rests("k"));
+    }
+
+    #[test]
+    fn a_key_that_is_left_to_somebody_else_has_not_failed() {
+        let (clock, key) = (ManualClock::new(), Arc::from("k"));
+        let background = background(&clock);
+        background.leave(&key, Duration::from_secs(2));
+        assert!(background.rests("k"));
+        clock.advance(Duration::from_secs(2));
+        assert!(!background.rests("k"));
+        background.failed(&key);
+        clock.advance(FIRST.mul_f64(1.1));
+        assert!(!background.rests("k"), "the first pause");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_or_is_ended_gives_its_permit_back() {
+        let background = background(&ManualClock::new());
+        let before = Background::running();
+        background.begin(background.permit().unwrap(), async { panic!("on purpose") });
+        background.begin(background.permit().unwrap(), std::future::pending());
+        assert_eq!(Background::running(), before + 2);
+        while Background::running() > before + 1 {
+            tokio::task::yield_now().await;
+        }
+        background.close();
+        while Background::running() > before {
+            tokio::task::yield_now().await;
+        }
+        background.begin(background.permit().unwrap(), async { panic!("never runs") });
+        assert!(!background.is_possible());
+    }
+}
