@@ -56,7 +56,17 @@ const RETRY: Duration = Duration::from_millis(20);
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Cache(Arc<Inner>);
+pub struct Cache(Arc<Handle>);
+
+/// What the user's handles share. Runs in the background have a share in [`Inner`] alone, so that none of
+/// them keeps a cache alive that nobody has any more.
+struct Handle(Arc<Inner>);
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.background.close();
+    }
+}
 
 /// What all handles on one cache share.
 pub(crate) struct Inner {
@@ -65,7 +75,7 @@ pub(crate) struct Inner {
     pub(crate) timeout: Duration,
     pub(crate) flights: Arc<Flights<Answer>>,
     pub(crate) unfinished: Unfinished,
-    pub(crate) background: Background,
+    pub(crate) background: Arc<Background>,
     /// How long a call waits for another process that computes the same value.
     pub(crate) cluster_wait: Duration,
     pub(crate) clock: Clock,
@@ -114,17 +124,21 @@ impl Cache {
                 timeout,
             ))),
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Handle(Arc::new(Inner {
             store,
             prefix,
             timeout,
             flights: Arc::new(Flights::new()),
             unfinished: Unfinished::new(),
-            background: Background::new(background_runs, refresh_pause, clock.clone()),
+            background: Arc::new(Background::new(
+                background_runs,
+                refresh_pause,
+                clock.clone(),
+            )),
             cluster_wait,
             clock,
             shut_down: AtomicBool::new(false),
-        })))
+        })))))
     }
 
     /// The entry under `key`, which follows the cache's prefix; for keys of trait methods, of other
@@ -199,7 +213,7 @@ impl Cache {
     ///
     /// [`ErrorKind::Unavailable`] on the in-process store.
     pub fn connection(&self) -> Result<Connection, Error> {
-        match &self.0.store {
+        match &self.inner().store {
             Store::Redis(redis) => Ok(Connection::new(Arc::clone(redis))),
             Store::Memory(_) => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -218,7 +232,7 @@ impl Cache {
     ///
     /// Dropping the future changes nothing.
     pub async fn ping(&self) -> Result<(), Error> {
-        match &self.0.store {
+        match &self.inner().store {
             Store::Redis(redis) => redis.ping(self.deadline()).await,
             Store::Memory(_) => Ok(()),
         }
@@ -227,7 +241,7 @@ impl Cache {
     /// The state of this cache, and what happened to the calls of annotated functions.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let store = match &self.0.store {
+        let store = match &self.inner().store {
             Store::Memory(memory) => StoreStats::Memory {
                 entries: memory.len(),
             },
@@ -241,17 +255,17 @@ impl Cache {
                 token: redis.connector().auth().stats(),
             },
         };
-        let reads = match &self.0.store {
+        let reads = match &self.inner().store {
             Store::Memory(_) => 0,
             Store::Redis(redis) => redis.reading(),
         };
         Stats {
             store,
-            flights: self.0.flights.len(),
+            flights: self.inner().flights.len(),
             reads,
-            waiting: self.0.flights.waiting(),
+            waiting: self.inner().flights.waiting(),
             background_runs: Background::running(),
-            unfinished_invalidations: self.0.unfinished.len(),
+            unfinished_invalidations: self.inner().unfinished.len(),
             sites: sites(),
         }
     }
@@ -269,26 +283,26 @@ impl Cache {
     ///
     /// A future that is dropped may have closed the cache or not; it can be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.0.shut_down.store(true, Ordering::Relaxed);
-        self.0.background.close();
-        let left = self.0.finish_invalidations().await;
-        self.0.unfinished.close();
-        if let Store::Redis(redis) = &self.0.store {
+        self.inner().shut_down.store(true, Ordering::Relaxed);
+        self.inner().background.close();
+        let left = self.inner().finish_invalidations().await;
+        self.inner().unfinished.close();
+        if let Store::Redis(redis) = &self.inner().store {
             redis.close();
         }
         left
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.0
+        &self.0.0
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.0.shut_down.load(Ordering::Relaxed)
+        self.inner().shut_down.load(Ordering::Relaxed)
     }
 
     fn deadline(&self) -> Instant {
-        Instant::now() + self.0.timeout
+        Instant::now() + self.inner().timeout
     }
 }
 
@@ -413,7 +427,7 @@ impl fmt::Debug for Cache {
             cluster_wait: _,
             clock: _,
             shut_down,
-        } = &*self.0;
+        } = &**self.inner();
         let store = match store {
             Store::Memory(_) => "in process".to_owned(),
             Store::Redis(redis) => redis.connector().endpoint().to_string(),

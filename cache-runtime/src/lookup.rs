@@ -225,7 +225,10 @@ impl<R> Call<'_, R> {
             Joined::Lead(lead) => Turn::Lead(lead),
             Joined::Wait(turn) => turn.await.unwrap_or(Turn::Alone),
         };
+        let rests = || self.cache.background.rests(&self.key);
         match (turn, at_hand) {
+            // What the one before came to is what this call would come to.
+            (Turn::Lead(_), Some(found)) if rests() => return Ok(self.stale(found)),
             (Turn::Lead(lead), at_hand) => return self.lead(lead, errors, work, at_hand).await,
             (Turn::Answer(answer), at_hand) => {
                 if let Some(outcome) = self.take(&answer, &errors) {

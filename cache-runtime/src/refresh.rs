@@ -6,21 +6,22 @@
 //! That there is one run per key is the flight's business.
 
 use std::{
+    collections::HashMap,
     future::Future,
     ops::RangeInclusive,
     panic::AssertUnwindSafe,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt as _;
-use tokio::{
-    runtime::{Handle, Id},
-    task::JoinSet,
+use futures_util::{
+    FutureExt as _,
+    future::{AbortHandle, Abortable},
 };
+use tokio::runtime::{Handle, Id};
 use tracing::Instrument as _;
 
 use crate::{clock::Clock, sharded::lock, store::link::has_timers};
@@ -35,8 +36,9 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(crate) struct Background {
     limit: usize,
-    /// `None`: no more are to begin.
-    tasks: Mutex<Option<JoinSet<()>>>,
+    /// By number; `None`: no more are to begin.
+    tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
+    begun: AtomicU64,
     rests: moka::sync::Cache<Arc<str>, Rest>,
     pauses: RangeInclusive<Duration>,
     clock: Clock,
@@ -55,6 +57,23 @@ struct Rest {
 #[derive(Debug)]
 pub(crate) struct Permit(());
 
+/// Takes a run off the list when it is over.
+#[derive(Debug)]
+struct Listed {
+    background: Weak<Background>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        if let Some(background) = self.background.upgrade()
+            && let Some(tasks) = &mut *lock(&background.tasks)
+        {
+            tasks.remove(&self.number);
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
@@ -69,7 +88,8 @@ impl Background {
         let memory = *pauses.end() * 2 + Duration::from_secs(60);
         Self {
             limit,
-            tasks: Mutex::new(Some(JoinSet::new())),
+            tasks: Mutex::new(Some(HashMap::new())),
+            begun: AtomicU64::new(0),
             rests: moka::sync::Cache::builder()
                 .max_capacity(RESTING)
                 .time_to_live(memory)
@@ -114,30 +134,41 @@ impl Background {
     }
 
     /// Begins `run` on the present runtime. What it panics about reaches nobody but the log.
-    pub(crate) fn begin(&self, permit: Permit, run: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        permit: Permit,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let (handle, registration) = AbortHandle::new_pair();
+        match &mut *lock(&self.tasks) {
+            Some(tasks) => drop(tasks.insert(number, handle)),
+            None => return,
+        }
+        let listed = Listed {
+            background: Arc::downgrade(self),
+            number,
+        };
         let run = async move {
-            let _permit = permit;
+            let _ended = (permit, listed);
             // What a panic leaves half done is dropped with the run, or told to those who wait by its drop.
-            if AssertUnwindSafe(run).catch_unwind().await.is_err() {
+            let run = AssertUnwindSafe(Abortable::new(run, registration));
+            if run.catch_unwind().await.is_err() {
                 tracing::error!("a body panicked in the background");
             }
         };
-        let mut tasks = lock(&self.tasks);
-        if let Some(tasks) = &mut *tasks {
-            // Those that are over are let go.
-            while tasks.try_join_next().is_some() {}
-            tasks.spawn_on(run.in_current_span(), &runtime);
-        }
+        drop(runtime.spawn(run.in_current_span()));
     }
 
     /// Ends every run, and lets none begin.
     pub(crate) fn close(&self) {
         let tasks = lock(&self.tasks).take();
-        // Dropped with no lock held: what a run holds may do anything when it is dropped.
-        drop(tasks);
+        for task in tasks.into_iter().flatten() {
+            task.1.abort();
+        }
     }
 
     /// Whether `key` is to be left alone.
@@ -197,8 +228,12 @@ mod tests {
     const FIRST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(4);
 
-    fn background(clock: &ManualClock) -> Background {
-        Background::new(4, FIRST..=LONGEST, Clock::manual(clock.clone()))
+    fn background(clock: &ManualClock) -> Arc<Background> {
+        Arc::new(Background::new(
+            4,
+            FIRST..=LONGEST,
+            Clock::manual(clock.clone()),
+        ))
     }
 
     #[test]

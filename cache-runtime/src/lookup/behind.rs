@@ -4,7 +4,13 @@
 //! The one rule: **what runs behind owns all that it uses**, and has a flight, a right to store and a
 //! budget of its own like any other run. It is led, waited for and taken over like one.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Call, lead::Acquisition, read::Seen};
 use crate::{
@@ -77,8 +83,16 @@ where
     }
 
     fn behind(self, run: Behind, rules: &(dyn Rules<R> + Send + Sync), errors: ErrorShare<E>) {
-        // Copied now, while what is lent is there.
-        let body = Box::pin((self.own)(self.arguments));
+        let Self { arguments, own, .. } = self;
+        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
+        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
+        let Ok(body) = catch_unwind(AssertUnwindSafe(|| own(arguments))) else {
+            tracing::error!(
+                "an argument's `Clone` panicked, so a body does not run in the background"
+            );
+            return;
+        };
+        let body = Box::pin(body);
         let rules = rules.kept();
         let Behind {
             permit,

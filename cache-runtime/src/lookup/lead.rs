@@ -102,7 +102,8 @@ impl<R> Call<'_, R> {
                     left,
                 } => {
                     if let Some(found) = at_hand {
-                        // Those who wait have a value of their own, or wait on.
+                        // Those who wait have a value of their own, too, or lead on.
+                        self.cache.background.leave(&self.key, left);
                         return Ok(self.stale(found));
                     }
                     let until = patience.min(Instant::now() + left);
