@@ -69,6 +69,13 @@ impl Lifetime {
                 "timeout" => {
                     "`timeout = 0` would give up every operation; use `\"1ms\"` or more".to_owned()
                 }
+                "soft_timeout" => {
+                    "`soft_timeout = 0` would not wait for the body; use `\"1ms\"` or more"
+                        .to_owned()
+                }
+                "stale_while_revalidate" | "stale_if_error" => {
+                    format!("`{name} = 0` would never answer; use 1 or more, or remove `{name}`")
+                }
                 _ => format!("`{name} = 0` would store nothing; use 1 or more, or remove `{name}`"),
             });
         }

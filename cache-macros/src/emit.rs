@@ -11,9 +11,11 @@ use syn::{FnArg, Ident, Pat, Receiver};
 
 use crate::duration::Lifetime;
 use crate::item::Item;
-use crate::options::Ttl;
+use crate::options::{Coalesce, Ttl};
+use crate::owned::Passing;
+use crate::share::RefreshAhead;
 use crate::signature::{Param, Pattern, turbofish};
-use crate::spec::{Key, KeyType, Names, Spec};
+use crate::spec::{Behind, Key, KeyType, Names, Spec};
 use crate::template::{FieldPath, Piece};
 
 /// `quote!` with a mixed-site span.
@@ -28,32 +30,81 @@ pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
     };
     let function = function(item, spec, names);
     let uncached = uncached(item, spec, names, &item.body.to_token_stream());
-    let entry = entry(item, spec, names, &entry_body(spec, names));
+    let entry = names.entry.iter();
+    let entry = entry.map(|name| entry_fn(item, spec, name, &entry_body(spec, names)));
     let site = site(item, spec, names);
-    quote!(#function #uncached #entry #site)
+    quote!(#function #uncached #(#entry)* #site)
 }
 
 /// Input:  `async fn get(id: u64) -> User { … }`
 /// Output: `async fn get(id: u64) -> User { let call = get_site().of::<User>().…; call.run(move || get_uncached(id)).await }`
 fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
-    let uncached = &names.uncached;
     let receiver = item.sig.receiver().map(|receiver| &receiver.self_token);
-    let arguments = receiver.into_iter().map(ToTokens::to_token_stream).chain(
-        spec.params
-            .iter()
-            .enumerate()
-            .map(|(index, param)| argument(index, param).to_token_stream()),
-    );
+    let arguments: Vec<_> = receiver
+        .into_iter()
+        .map(ToTokens::to_token_stream)
+        .chain(
+            spec.params
+                .iter()
+                .enumerate()
+                .map(|(index, param)| argument(index, param).to_token_stream()),
+        )
+        .collect();
     let turbofish = match turbofish(&item.sig.generics).as_slice() {
         [] => None,
         generics => Some(mixed!(::<#(#generics),*>)),
     };
-    let scope = scope(spec);
-    let body = mixed!(move || #scope #uncached #turbofish(#(#arguments),*));
+    let (scope, uncached) = (scope(spec), &names.uncached);
+    let uncached = mixed!(#scope #uncached #turbofish);
+    let bodies = match &spec.behind {
+        Some(behind) => self::behind(spec, behind, &uncached, &arguments),
+        None => mixed!(move || #uncached(#(#arguments),*)),
+    };
     let site_fn = located(&names.site, at_value(spec));
     let at_value = at_value(spec);
-    let statements = run(spec, &quote_spanned!(at_value=> #scope #site_fn()), &body);
+    let statements = run(spec, &quote_spanned!(at_value=> #scope #site_fn()), &bodies);
     signed(item, spec, &statements)
+}
+
+/// The arguments, what makes the body's future of them, and what does so when it outlives the call.
+///
+/// Input:  `pool: &Pool, id: u64`
+/// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| { let pool = own(pool); async move { get_uncached(&*pool, id).await } }`
+fn behind(
+    spec: &Spec,
+    behind: &[Behind],
+    uncached: &TokenStream,
+    arguments: &[TokenStream],
+) -> TokenStream {
+    let root = &spec.root;
+    let names: Vec<_> = behind.iter().map(|argument| &argument.name).collect();
+    let copied: Vec<_> = behind
+        .iter()
+        .filter(|argument| argument.passing == Passing::Copied)
+        .collect();
+    let lent = behind.iter().map(|argument| {
+        let name = &argument.name;
+        match argument.passing {
+            Passing::Moved => mixed!(#name),
+            Passing::Copied => mixed!(&*#name),
+        }
+    });
+    let owned = match copied.as_slice() {
+        [] => mixed!(#uncached(#(#names),*)),
+        copied => {
+            // A type that cannot be copied is reported where it stands.
+            let copies = copied.iter().map(|Behind { name, at, .. }| {
+                let at = Span::mixed_site().located_at(*at);
+                let argument = located(name, at);
+                quote_spanned!(at=> let #name = #root::__private::own(#argument);)
+            });
+            mixed!({
+                #(#copies)*
+                async move { #uncached(#(#lent),*).await }
+            })
+        }
+    };
+    mixed!((#(#arguments,)*), |(#(#names,)*)| #uncached(#(#names),*), |(#(#names,)*)| #owned)
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
@@ -165,7 +216,9 @@ fn argument(index: usize, param: &Param) -> Ident {
 /// The function's body, under another name. The stub of a recovery has another body.
 pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStream) -> TokenStream {
     let attrs = &spec.companion_attrs;
-    let vis = &item.vis;
+    let is_hidden = names.entry.is_none();
+    let vis = (!is_hidden).then_some(&item.vis);
+    let hidden = is_hidden.then(|| mixed!(#[doc(hidden)]));
     let mut sig = item.sig.clone();
     sig.ident = names.uncached.clone();
     for input in &mut sig.inputs {
@@ -182,6 +235,7 @@ pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStre
     mixed! {
         #(#attrs)*
         #[doc = #doc]
+        #hidden
         #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
         #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
         #vis #sig #body
@@ -189,9 +243,9 @@ pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStre
 }
 
 /// The function that speaks of an entry. The stub of a recovery has another body.
-pub(crate) fn entry(item: &Item, spec: &Spec, names: &Names, body: &TokenStream) -> TokenStream {
+pub(crate) fn entry_fn(item: &Item, spec: &Spec, name: &Ident, body: &TokenStream) -> TokenStream {
     let attrs = &spec.companion_attrs;
-    let (vis, root, name) = (&item.vis, &spec.root, &names.entry);
+    let (vis, root) = (&item.vis, &spec.root);
     let returned = &spec.shape.entry;
     let receiver = spec
         .entry
@@ -270,16 +324,21 @@ fn site_items(item: &Item, spec: &Spec) -> TokenStream {
     }
 }
 
-/// The statements that answer a call from the cache, or run `body`. The parts of the key end with the first, as they
+/// The statements that answer a call from the cache, or run one of `bodies`. The parts of the key end with the first, as they
 /// need not be `Sync` for the future to be `Send`.
-fn run(spec: &Spec, site: &TokenStream, body: &TokenStream) -> TokenStream {
+fn run(spec: &Spec, site: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let call = call(spec, site);
-    let run = if spec.shape.fallible {
+    let errors = spec.shape.fallible.then(|| {
         let (root, output) = (&spec.root, &spec.shape.output);
-        mixed!(.run_result(#root::__private::Probe::<#output>::new().error_share(), #body))
-    } else {
-        mixed!(.run(#body))
+        mixed!(#root::__private::Probe::<#output>::new().error_share(),)
+    });
+    let run = match (&errors, &spec.behind) {
+        (None, None) => mixed!(run),
+        (None, Some(_)) => mixed!(run_behind),
+        (Some(_), None) => mixed!(run_result),
+        (Some(_), Some(_)) => mixed!(run_result_behind),
     };
+    let run = mixed!(.#run(#errors #bodies));
     mixed! {
         let __redis_cached_call = #call;
         __redis_cached_call #run.await
@@ -292,7 +351,9 @@ fn at_value(spec: &Spec) -> Span {
 }
 
 fn located(name: &Ident, span: Span) -> Ident {
-    Ident::new(&name.to_string(), span)
+    let mut name = name.clone();
+    name.set_span(span);
+    name
 }
 
 fn key(spec: &Spec) -> TokenStream {
@@ -349,6 +410,18 @@ fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
     let cache_if = spec.cache_if.iter();
     let none_ttl = spec.none_ttl.iter().map(duration);
     let timeout = spec.timeout.iter().map(duration);
+    let stale_while_revalidate = spec.stale_while_revalidate.iter().map(duration);
+    let stale_if_error = spec.stale_if_error.iter().map(duration);
+    let soft_timeout = spec.soft_timeout.iter().map(duration);
+    let jitter = spec.jitter.iter();
+    let refresh_ahead = spec.refresh_ahead.as_ref().map(|when| match when {
+        RefreshAhead::Share(share) => mixed!(.refresh_ahead(#share)),
+        RefreshAhead::XFetch => mixed!(.refresh_ahead_xfetch()),
+    });
+    let coalesce = spec.coalesce.as_ref().and_then(|who| match who {
+        Coalesce::Process => None,
+        Coalesce::Cluster => Some(mixed!(.coalesce_cluster())),
+    });
     let cache = spec.cache.iter();
     mixed! {
         #cached
@@ -357,6 +430,12 @@ fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
         #(.cache_if(#cache_if))*
         #(.none_ttl(#none_ttl))*
         #(.timeout(#timeout))*
+        #(.stale_while_revalidate(#stale_while_revalidate))*
+        #(.stale_if_error(#stale_if_error))*
+        #(.soft_timeout(#soft_timeout))*
+        #(.jitter(#jitter))*
+        #refresh_ahead
+        #coalesce
         #(.cache(#cache))*
     }
 }

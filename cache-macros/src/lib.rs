@@ -7,12 +7,15 @@ mod duration;
 mod emit;
 mod expand;
 mod expression;
+mod freshness;
 mod generics;
 mod item;
 mod options;
+mod owned;
 mod recover;
 mod rules;
 mod shape;
+mod share;
 mod signature;
 #[cfg(test)]
 mod snapshots;

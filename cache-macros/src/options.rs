@@ -8,10 +8,11 @@ use syn::{Expr, ExprClosure, Ident, LitInt, LitStr, Path, Token};
 
 use crate::diag::{Errors, nearest, text};
 use crate::duration::Lifetime;
+use crate::share::{RefreshAhead, jitter, refresh_ahead};
 use crate::template::{FieldPath, Template};
 use crate::value::{
-    check_closure, check_namespace, companions, equals, flag, names, string, ungroup, value,
-    version,
+    check_closure, check_namespace, coalesce, companions, equals, flag, names, string, ungroup,
+    value, version,
 };
 
 /// What the attribute says.
@@ -26,6 +27,12 @@ pub(crate) struct Options {
     pub(crate) cache_if: Option<Given<Expr>>,
     pub(crate) none_ttl: Option<Given<Lifetime>>,
     pub(crate) timeout: Option<Given<Lifetime>>,
+    pub(crate) jitter: Option<Given<f64>>,
+    pub(crate) stale_while_revalidate: Option<Given<Lifetime>>,
+    pub(crate) stale_if_error: Option<Given<Lifetime>>,
+    pub(crate) soft_timeout: Option<Given<Lifetime>>,
+    pub(crate) refresh_ahead: Option<Given<RefreshAhead>>,
+    pub(crate) coalesce: Option<Given<Coalesce>>,
     pub(crate) cache: Option<Given<Expr>>,
     pub(crate) in_impl: Option<Given<()>>,
     pub(crate) trait_impl: Option<Given<()>>,
@@ -48,6 +55,12 @@ pub(crate) enum Ttl {
     ByValue(ExprClosure),
 }
 
+/// Who shares one run of the body.
+pub(crate) enum Coalesce {
+    Process,
+    Cluster,
+}
+
 /// The functions beside the cached one.
 pub(crate) enum Companions {
     None,
@@ -55,7 +68,7 @@ pub(crate) enum Companions {
 }
 
 /// Every option, and how it is written.
-pub(crate) const OPTIONS: [(&str, &str); 14] = [
+pub(crate) const OPTIONS: [(&str, &str); 20] = [
     ("ttl", "ttl = 300"),
     ("key", "key = \"user:{id}\""),
     ("key_args", "key_args(id)"),
@@ -65,6 +78,12 @@ pub(crate) const OPTIONS: [(&str, &str); 14] = [
     ("cache_if", "cache_if = |value| value.active"),
     ("none_ttl", "none_ttl = 60"),
     ("timeout", "timeout = \"50ms\""),
+    ("jitter", "jitter = 0.1"),
+    ("stale_while_revalidate", "stale_while_revalidate = \"1m\""),
+    ("stale_if_error", "stale_if_error = \"1h\""),
+    ("soft_timeout", "soft_timeout = \"100ms\""),
+    ("refresh_ahead", "refresh_ahead = 0.8"),
+    ("coalesce", "coalesce = \"cluster\""),
     ("cache", "cache = my_cache()"),
     ("in_impl", "in_impl"),
     ("trait_impl", "trait_impl"),
@@ -73,21 +92,10 @@ pub(crate) const OPTIONS: [(&str, &str); 14] = [
 ];
 
 /// Options to come, so that who read about them is not told of a typing mistake.
-const PLANNED: [&str; 10] = [
-    "jitter",
-    "stale_while_revalidate",
-    "stale_if_error",
-    "refresh_ahead",
-    "soft_timeout",
-    "coalesce",
-    "local",
-    "tags",
-    "codec",
-    "compress",
-];
+const PLANNED: [&str; 4] = ["local", "tags", "codec", "compress"];
 
 /// What other caches call our options.
-const ALIASES: [(&str, &str); 12] = [
+const ALIASES: [(&str, &str); 17] = [
     ("expire", "ttl"),
     ("expires", "ttl"),
     ("expiry", "ttl"),
@@ -100,6 +108,11 @@ const ALIASES: [(&str, &str); 12] = [
     ("prefix", "namespace"),
     ("name", "namespace"),
     ("args", "key_args"),
+    ("swr", "stale_while_revalidate"),
+    ("stale", "stale_while_revalidate"),
+    ("fail_safe", "stale_if_error"),
+    ("early_refresh", "refresh_ahead"),
+    ("xfetch", "refresh_ahead"),
 ];
 
 impl Options {
@@ -271,13 +284,32 @@ impl Options {
                 }
                 set_once(&mut self.cache_if, name, expr, errors);
             }
-            "none_ttl" => {
+            "none_ttl"
+            | "timeout"
+            | "stale_while_revalidate"
+            | "stale_if_error"
+            | "soft_timeout" => {
                 let lifetime = Lifetime::parse(option, ungroup(value(&name, input)?))?;
-                set_once(&mut self.none_ttl, name, lifetime, errors);
+                let slot = match option {
+                    "none_ttl" => &mut self.none_ttl,
+                    "timeout" => &mut self.timeout,
+                    "stale_while_revalidate" => &mut self.stale_while_revalidate,
+                    "stale_if_error" => &mut self.stale_if_error,
+                    _ => &mut self.soft_timeout,
+                };
+                set_once(slot, name, lifetime, errors);
             }
-            "timeout" => {
-                let lifetime = Lifetime::parse(option, ungroup(value(&name, input)?))?;
-                set_once(&mut self.timeout, name, lifetime, errors);
+            "jitter" => {
+                let share = jitter(&ungroup(value(&name, input)?))?;
+                set_once(&mut self.jitter, name, share, errors);
+            }
+            "refresh_ahead" => {
+                let when = refresh_ahead(&ungroup(value(&name, input)?))?;
+                set_once(&mut self.refresh_ahead, name, when, errors);
+            }
+            "coalesce" => {
+                let who = coalesce(&ungroup(value(&name, input)?))?;
+                set_once(&mut self.coalesce, name, who, errors);
             }
             "cache" => {
                 let expr = ungroup(value::<Expr>(&name, input)?);

@@ -25,8 +25,9 @@ pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> 
         .map(|(spec, names)| {
             let absent = quote!(::core::panic!("`#[redis_cached]` was refused"));
             let uncached = emit::uncached(item, spec, names, &quote!({ #absent }));
-            let entry = emit::entry(item, spec, names, &absent);
-            quote!(#[allow(unused)] #uncached #[allow(unused)] #entry)
+            let entry = names.entry.iter();
+            let entry = entry.map(|name| emit::entry_fn(item, spec, name, &absent));
+            quote!(#[allow(unused)] #uncached #(#[allow(unused)] #entry)*)
         });
     // Whether the attribute uses a parameter that the body does not is not known before it is right.
     quote! {

@@ -126,6 +126,21 @@ pub(crate) fn check_expressions(call: &Call<'_>, options: &Options, errors: &mut
             lifetime(&options.timeout),
             "use a constant, or a function",
         ),
+        (
+            "stale_while_revalidate",
+            lifetime(&options.stale_while_revalidate),
+            "use a constant, or a function",
+        ),
+        (
+            "stale_if_error",
+            lifetime(&options.stale_if_error),
+            "use a constant, or a function",
+        ),
+        (
+            "soft_timeout",
+            lifetime(&options.soft_timeout),
+            "use a constant, or a function",
+        ),
     ] {
         let Some(expr) = expr else { continue };
         check_flow(option, expr, errors);

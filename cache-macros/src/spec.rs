@@ -3,6 +3,7 @@
 use proc_macro2::Span;
 use quote::{ToTokens as _, format_ident};
 use syn::ext::IdentExt as _;
+use syn::spanned::Spanned as _;
 use syn::{
     Attribute, Expr, GenericParam, Generics, Ident, LitStr, Path, Receiver, Type, parse_quote,
 };
@@ -12,14 +13,17 @@ use crate::body::may_use;
 use crate::diag::{Errors, text};
 use crate::duration::Lifetime;
 use crate::expression::params_in;
+use crate::freshness::{behind, check_behind, check_shape, check_windows, in_trait};
 use crate::generics;
 use crate::item::Item;
-use crate::options::{Companions, Options, Ttl};
+use crate::options::{Coalesce, Companions, Options, Ttl};
+use crate::owned::{Passing, passing};
 use crate::rules::{
     Call, check_conflicts, check_expressions, check_generic_template, check_mutable, selected,
     skipped,
 };
 use crate::shape::Shape;
+use crate::share::RefreshAhead;
 use crate::signature::{Boxed, Facts, Param, same};
 use crate::template::{FieldPath, Piece};
 
@@ -47,14 +51,32 @@ pub(crate) struct Spec {
     pub(crate) cache_if: Option<Expr>,
     pub(crate) none_ttl: Option<Lifetime>,
     pub(crate) timeout: Option<Lifetime>,
+    pub(crate) jitter: Option<f64>,
+    pub(crate) stale_while_revalidate: Option<Lifetime>,
+    pub(crate) stale_if_error: Option<Lifetime>,
+    pub(crate) soft_timeout: Option<Lifetime>,
+    pub(crate) refresh_ahead: Option<RefreshAhead>,
+    pub(crate) coalesce: Option<Coalesce>,
+    /// `None`: the body never runs behind the call.
+    pub(crate) behind: Option<Vec<Behind>>,
     pub(crate) cache: Option<Expr>,
 }
 
 /// The names of the items beside the function.
 pub(crate) struct Names {
     pub(crate) uncached: Ident,
-    pub(crate) entry: Ident,
+    /// `None`: the user wants no companions, and `uncached` is hidden.
+    pub(crate) entry: Option<Ident>,
     pub(crate) site: Ident,
+}
+
+/// An argument, `self` too, as a run behind the call gets it.
+pub(crate) struct Behind {
+    /// What the run calls it.
+    pub(crate) name: Ident,
+    pub(crate) passing: Passing,
+    /// Its type's place.
+    pub(crate) at: Span,
 }
 
 /// What `_entry` takes.
@@ -90,6 +112,7 @@ impl Spec {
         errors: &mut Errors,
     ) -> Option<Self> {
         check_conflicts(&options, errors);
+        check_windows(&options, errors);
         let call = Call {
             function: item.sig.ident.to_string(),
             receiver: facts.receiver.as_ref(),
@@ -98,7 +121,15 @@ impl Spec {
         check_expressions(&call, &options, errors);
         let skipped = skipped(&call, &options, errors);
         let selected = selected(&call, &options, &skipped, errors);
-        check_mutable(&call, &options, &selected, errors);
+        match behind(&options) {
+            // A stricter rule than that for a `&mut` in the key.
+            Some(option) => check_behind(option, &call, &item.sig.generics, &options, errors),
+            None => check_mutable(&call, &options, &selected, errors),
+        }
+        let behind = behind(&options).is_some();
+        // Known of `#[async_trait]` too, where it matters.
+        let in_trait =
+            options.trait_impl.is_some() || behind && in_trait(&options, &item.sig.generics);
         let in_cache = options
             .cache
             .as_ref()
@@ -109,6 +140,7 @@ impl Spec {
         };
 
         let shape = facts.shape?;
+        check_shape(&call.function, &options, &shape, errors);
         if let Some(none_ttl) = options.none_ttl.as_ref().filter(|_| !shape.optional) {
             let message = format!(
                 "`none_ttl` needs an `Option`, but `{}` returns `{}`; remove it",
@@ -159,21 +191,33 @@ impl Spec {
         };
 
         let name = &item.sig.ident;
-        let companions = match options.companions.take().map(|companions| companions.value) {
-            _ if options.trait_impl.is_some() => None,
+        let stem = match options.companions.take().map(|companions| companions.value) {
+            _ if in_trait => None,
             Some(Companions::None) => None,
             Some(Companions::Named(stem)) => Some(stem.value()),
             None => Some(name.unraw().to_string()),
         };
-        let companions = companions.map(|stem| Names {
-            uncached: format_ident!("{stem}_uncached", span = name.span()),
-            entry: format_ident!("{stem}_entry", span = name.span()),
-            site: format_ident!(
-                "__redis_cached_{}_site",
+        let hidden = |what: &str| {
+            format_ident!(
+                "__redis_cached_{}_{what}",
                 name.unraw(),
                 span = Span::mixed_site()
-            ),
-        });
+            )
+        };
+        let companions = match stem {
+            Some(stem) => Some(Names {
+                uncached: format_ident!("{stem}_uncached", span = name.span()),
+                entry: Some(format_ident!("{stem}_entry", span = name.span())),
+                site: hidden("site"),
+            }),
+            // Nobody is to see it, but a run behind the call needs a function.
+            None if behind && !in_trait => Some(Names {
+                uncached: hidden("uncached"),
+                entry: None,
+                site: hidden("site"),
+            }),
+            None => None,
+        };
         let (function_attrs, companion_attrs) = match &companions {
             Some(_) => attributes::split(&item.attrs),
             None => (item.attrs.clone(), Vec::new()),
@@ -211,10 +255,43 @@ impl Spec {
             cache_if: options.cache_if.map(|cache_if| cache_if.value),
             none_ttl: options.none_ttl.map(|none_ttl| none_ttl.value),
             timeout: options.timeout.map(|timeout| timeout.value),
+            jitter: options.jitter.map(|jitter| jitter.value),
+            stale_while_revalidate: options.stale_while_revalidate.map(|window| window.value),
+            stale_if_error: options.stale_if_error.map(|window| window.value),
+            soft_timeout: options.soft_timeout.map(|timeout| timeout.value),
+            refresh_ahead: options.refresh_ahead.map(|when| when.value),
+            coalesce: options.coalesce.map(|who| who.value),
+            behind: behind.then(|| arguments_behind(facts.receiver.as_ref(), &facts.params)),
             cache: options.cache.map(|cache| cache.value),
             params: facts.params,
         })
     }
+}
+
+fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Behind> {
+    let mut arguments: Vec<Behind> = Vec::new();
+    if let Some(receiver) = receiver {
+        arguments.push(Behind {
+            name: Ident::new("__redis_cached_self", Span::mixed_site()),
+            passing: passing(&receiver.ty).unwrap_or(Passing::Moved),
+            at: receiver.span(),
+        });
+    }
+    for (index, param) in params.iter().enumerate() {
+        // A local of this macro's own, so that nobody is told that it shadows the parameter. There two names
+        // of one spelling could not be told apart.
+        let mut name = match param.key_name() {
+            Some(name) if arguments.iter().all(|earlier| earlier.name != *name) => name.clone(),
+            _ => format_ident!("__redis_cached_arg{index}"),
+        };
+        name.set_span(Span::mixed_site().located_at(name.span()));
+        arguments.push(Behind {
+            name,
+            passing: passing(&param.ty).unwrap_or(Passing::Moved),
+            at: param.ty.span(),
+        });
+    }
+    arguments
 }
 
 fn default_key(

@@ -6,8 +6,8 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprClosure, Ident, Lit, LitStr, Token, parenthesized, token};
 
-use crate::diag::text;
-use crate::options::{Companions, OPTIONS};
+use crate::diag::{nearest, text};
+use crate::options::{Coalesce, Companions, OPTIONS};
 
 pub(crate) fn example(name: &Ident) -> &'static str {
     let word = name.to_string();
@@ -121,6 +121,37 @@ pub(crate) fn companions(expr: Expr) -> syn::Result<Companions> {
             text(&expr)
         ),
     ))
+}
+
+pub(crate) fn coalesce(expr: &Expr) -> syn::Result<Coalesce> {
+    let refuse = |message: String| Err(syn::Error::new_spanned(expr, message));
+    match expr {
+        Expr::Lit(syn::ExprLit {
+            lit: Lit::Str(word),
+            ..
+        }) => match word.value().as_str() {
+            "process" => Ok(Coalesce::Process),
+            "cluster" => Ok(Coalesce::Cluster),
+            word => match nearest(&word.to_lowercase(), ["process", "cluster"]) {
+                Some(meant) => refuse(format!(
+                    "`coalesce` knows no `\"{word}\"`; did you mean `\"{meant}\"`?"
+                )),
+                None => refuse(format!(
+                    "`coalesce` knows no `\"{word}\"`; write `\"process\"` or `\"cluster\"`"
+                )),
+            },
+        },
+        Expr::Path(path) if path.path.is_ident("process") || path.path.is_ident("cluster") => {
+            let word = text(expr);
+            refuse(format!(
+                "`{word}` needs quotes; write `coalesce = \"{word}\"`"
+            ))
+        }
+        _ => refuse(format!(
+            "`coalesce` is a word in quotes, not `{}`; write `coalesce = \"process\"` or `coalesce = \"cluster\"`",
+            text(expr)
+        )),
+    }
 }
 
 pub(crate) fn check_namespace(literal: &LitStr) -> syn::Result<()> {

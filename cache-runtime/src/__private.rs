@@ -1,4 +1,8 @@
 //! All that an expansion of `#[redis_cached]` may name; not for anybody else, and not subject to
 //! semantic versioning.
 
-pub use crate::{probe::Probe, site::Site};
+pub use crate::{
+    own::{Own, OwnArgument, own},
+    probe::Probe,
+    site::Site,
+};

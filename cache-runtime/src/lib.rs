@@ -95,6 +95,7 @@ pub mod fuzzing;
 mod global;
 mod key;
 mod lookup;
+mod own;
 mod policy;
 mod probe;
 mod refresh;

@@ -1,0 +1,72 @@
+//! Arguments that outlive their call, for a body that runs in the background.
+//!
+//! The one rule: **what stands behind a reference is copied, and only when a run begins**; a hit, and a body
+//! that runs for its caller, copy nothing.
+
+use std::{borrow::Borrow, fmt, ops::Deref};
+
+/// What an argument points to, if it can be copied for a run that outlives the call.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be copied for a run in the background; derive `Clone` for it, or take it by value, such as in an `Arc`",
+    label = "goes on behind the call as a copy",
+    note = "a copy is `Clone + Send + Sync + 'static`, or what a `str` or a slice of such becomes"
+)]
+pub trait OwnArgument: Sync {
+    /// The copy.
+    type Copy: Borrow<Self> + Send + 'static;
+
+    /// Copies it.
+    fn copy(&self) -> Self::Copy;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: ?Sized + ToOwned + Sync> OwnArgument for T
+where
+    T::Owned: Send + 'static,
+{
+    type Copy = T::Owned;
+
+    fn copy(&self) -> T::Owned {
+        self.to_owned()
+    }
+}
+
+/// A copy of what an argument points to; it lends a `T` and nothing like one, so that the function is called as
+/// its caller called it.
+pub struct Own<T: ?Sized + OwnArgument>(T::Copy);
+
+/// Copies what `argument` points to; called by its full path, since `.to_owned()` may copy the reference.
+pub fn own<T: ?Sized + OwnArgument>(argument: &T) -> Own<T> {
+    Own(argument.copy())
+}
+
+impl<T: ?Sized + OwnArgument> Deref for Own<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.borrow()
+    }
+}
+
+impl<T: ?Sized + OwnArgument> fmt::Debug for Own<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Own").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{Own, own};
+
+    #[test]
+    fn a_copy_lends_what_the_argument_was() {
+        let text: Own<str> = own("a");
+        let list: Own<[u8]> = own(&[1, 2][..]);
+        let shared = Arc::new(5);
+        let copy: Own<Arc<u8>> = own(&shared);
+        assert_eq!((&*text, &*list), ("a", &[1, 2][..]));
+        assert!(Arc::ptr_eq(&copy, &shared));
+    }
+}
