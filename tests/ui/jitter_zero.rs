@@ -1,0 +1,8 @@
+use cache_runtime::redis_cached;
+
+#[redis_cached(ttl = 300, jitter = 0.0)]
+async fn get(id: u64) -> Result<u64, String> {
+    Ok(id)
+}
+
+fn main() {}
