@@ -134,7 +134,8 @@ fn write_text(tokens: TokenStream, text: &mut String) {
             }
             TokenTree::Ident(_) | TokenTree::Literal(_) => {
                 let word = token.to_string();
-                if text.ends_with(|last: char| last.is_alphanumeric() || last == '_') {
+                if text.ends_with(|last: char| last.is_alphanumeric() || matches!(last, '_' | '>'))
+                {
                     text.push(' ');
                 }
                 text.push_str(&word);
@@ -169,5 +170,6 @@ mod tests {
         );
         assert_eq!(text(quote!(fn(u8) -> (u8, u8))), "fn(u8) -> (u8, u8)");
         assert_eq!(text(quote!(&mut [u8; 4])), "&mut [u8; 4]");
+        assert_eq!(text(quote!(for<'a> A<'a>)), "for<'a> A<'a>");
     }
 }

@@ -15,7 +15,7 @@ use crate::options::{Coalesce, Ttl};
 use crate::owned::Passing;
 use crate::share::RefreshAhead;
 use crate::signature::{Param, Pattern, turbofish};
-use crate::spec::{Behind, Key, KeyType, Names, Spec};
+use crate::spec::{Argument, Behind, Key, KeyType, Names, Spec};
 use crate::template::{FieldPath, Piece};
 
 /// `quote!` with a mixed-site span.
@@ -72,39 +72,51 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
 /// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| { let pool = own(pool); async move { get_uncached(&*pool, id).await } }`
 fn behind(
     spec: &Spec,
-    behind: &[Behind],
+    behind: &Behind,
     uncached: &TokenStream,
     arguments: &[TokenStream],
 ) -> TokenStream {
-    let root = &spec.root;
-    let names: Vec<_> = behind.iter().map(|argument| &argument.name).collect();
-    let copied: Vec<_> = behind
+    // A body that cannot run there is reported at the option.
+    let at = at_option(behind);
+    let names: Vec<_> = behind.arguments.iter().map(|own| &own.name).collect();
+    let lent = behind
+        .arguments
         .iter()
-        .filter(|argument| argument.passing == Passing::Copied)
-        .collect();
-    let lent = behind.iter().map(|argument| {
-        let name = &argument.name;
-        match argument.passing {
-            Passing::Moved => mixed!(#name),
-            Passing::Copied => mixed!(&*#name),
-        }
-    });
-    let owned = match copied.as_slice() {
-        [] => mixed!(#uncached(#(#names),*)),
-        copied => {
-            // A type that cannot be copied is reported where it stands.
-            let copies = copied.iter().map(|Behind { name, at, .. }| {
-                let at = Span::mixed_site().located_at(*at);
-                let argument = located(name, at);
-                quote_spanned!(at=> let #name = #root::__private::own(#argument);)
-            });
-            mixed!({
-                #(#copies)*
-                async move { #uncached(#(#lent),*).await }
-            })
-        }
+        .map(|Argument { name, passing, .. }| match passing {
+            Passing::Moved => quote_spanned!(at=> #name),
+            Passing::Copied => quote_spanned!(at=> &*#name),
+        });
+    let copies = behind
+        .arguments
+        .iter()
+        .filter_map(|argument| copy(spec, argument));
+    let copies: Vec<_> = copies.collect();
+    let owned = if copies.is_empty() {
+        quote_spanned!(at=> #uncached(#(#names),*))
+    } else {
+        quote_spanned!(at=> {
+            #(#copies)*
+            async move { #uncached(#(#lent),*).await }
+        })
     };
-    mixed!((#(#arguments,)*), |(#(#names,)*)| #uncached(#(#names),*), |(#(#names,)*)| #owned)
+    quote_spanned! {at=>
+        (#(#arguments,)*),
+        |(#(#names,)*)| #uncached(#(#names),*),
+        |(#(#names,)*)| #owned
+    }
+}
+
+/// Spanned at the type, where one that cannot be copied is reported.
+fn copy(spec: &Spec, argument: &Argument) -> Option<TokenStream> {
+    let root = &spec.root;
+    let at = Span::mixed_site().located_at(argument.at);
+    let (name, place) = (&argument.name, located(&argument.name, at));
+    (argument.passing == Passing::Copied)
+        .then(|| quote_spanned!(at=> let #name = #root::__private::own(#place);))
+}
+
+fn at_option(behind: &Behind) -> Span {
+    Span::mixed_site().located_at(behind.at)
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
@@ -332,14 +344,19 @@ fn run(spec: &Spec, site: &TokenStream, bodies: &TokenStream) -> TokenStream {
         let (root, output) = (&spec.root, &spec.shape.output);
         mixed!(#root::__private::Probe::<#output>::new().error_share(),)
     });
+    let at = spec
+        .behind
+        .as_ref()
+        .map_or_else(Span::mixed_site, at_option);
     let run = match (&errors, &spec.behind) {
-        (None, None) => mixed!(run),
-        (None, Some(_)) => mixed!(run_behind),
-        (Some(_), None) => mixed!(run_result),
-        (Some(_), Some(_)) => mixed!(run_result_behind),
+        (None, None) => "run",
+        (None, Some(_)) => "run_behind",
+        (Some(_), None) => "run_result",
+        (Some(_), Some(_)) => "run_result_behind",
     };
-    let run = mixed!(.#run(#errors #bodies));
-    mixed! {
+    let run = Ident::new(run, at);
+    let run = quote_spanned!(at=> .#run(#errors #bodies));
+    quote_spanned! {at=>
         let __redis_cached_call = #call;
         __redis_cached_call #run.await
     }

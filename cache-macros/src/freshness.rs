@@ -1,14 +1,15 @@
-//! The rules of the options that decide when a value is recomputed. The rule of the rules: an option that could
-//! never have an effect is refused, and what only depends on the times is not.
+//! The rules of the options that decide when a value is recomputed. The rule of the rules: options that contradict
+//! each other are refused, and which of two times is the longer is nobody's business here.
 //!
 //! | pair | |
 //! |---|---|
 //! | `soft_timeout` without a stale window | refused: there is never a stale value to answer with |
 //! | `stale_if_error` without a `Result` | refused: nothing says that the body failed; fine beside `soft_timeout`, whose window it is |
 //! | a run behind the call and `trait_impl` | refused: the body has no function of its own that could be called later |
+//! | a run behind the call and a bound that names a lifetime of the call | refused: what is copied is lent for another |
 //! | a run behind the call and a parameter that borrows more than once | refused: see [`owned`](crate::owned) |
 //! | one stale window and the other | fine: both begin where the ttl ends, and the shorter lies in the longer |
-//! | `soft_timeout` and a stale window of any length | fine: a value is judged once, before the wait |
+//! | `soft_timeout` and a stale window of any length | fine: a value is judged once, before the wait; that it waits for nothing within `stale_while_revalidate` is for its documentation to say |
 //! | `refresh_ahead` and a stale window | fine: one begins before the end of the ttl, the other after it |
 //! | `jitter` and all else | fine: it shortens the ttl, which the others count from |
 //! | `coalesce` and all else | fine: it says who waits, and not for how long |
@@ -17,12 +18,12 @@
 //! | `timeout` and `soft_timeout` | fine: one is for the cache, the other for the body |
 //! | `in_impl`, `companions = none`, and all of these | fine: for a run behind the call the body gets a function even so |
 
-use quote::ToTokens;
-use syn::{Generics, Ident};
+use quote::{ToTokens, quote};
+use syn::{Generics, Ident, WherePredicate};
 
 use crate::diag::{Errors, text};
 use crate::options::Options;
-use crate::owned::passing;
+use crate::owned::{for_every, passing};
 use crate::rules::Call;
 use crate::shape::Shape;
 
@@ -90,23 +91,47 @@ pub(crate) fn check_behind(
         );
         return;
     }
-    let mut refuse = |written: &dyn ToTokens, instead: &str| {
-        errors.on(
-            written,
-            format!(
-                "`{}` cannot be copied for `{option}`, which goes on behind the call; write `{instead}`",
-                text(written)
-            ),
-        );
-    };
     if let Some(receiver) = call.receiver
         && passing(&receiver.ty).is_err()
     {
-        refuse(receiver, "&self");
+        refuse(option, receiver, &quote!(&self), errors);
     }
     for param in call.params {
         if let Err(instead) = passing(&param.ty) {
-            refuse(&param.ty, &text(instead));
+            refuse(option, &param.ty, &instead, errors);
         }
     }
+    let of_params = generics.type_params().flat_map(|param| &param.bounds);
+    let predicates = generics
+        .where_clause
+        .iter()
+        .flat_map(|clause| &clause.predicates);
+    let of_clause = predicates.filter_map(|predicate| match predicate {
+        WherePredicate::Type(predicate) if predicate.lifetimes.is_none() => Some(&predicate.bounds),
+        _ => None,
+    });
+    for bound in of_params.chain(of_clause.flatten()) {
+        if let Some(every) = for_every(bound) {
+            let message = format!(
+                "`{}` holds for one call, which `{option}` goes on behind; write `{}`",
+                text(bound),
+                text(every)
+            );
+            errors.on(bound, message);
+        }
+    }
+}
+
+fn refuse(option: &Ident, written: &dyn ToTokens, instead: &dyn ToTokens, errors: &mut Errors) {
+    let (written_text, instead) = (text(written), text(instead));
+    let instead = match instead == written_text {
+        true => "a type that owns what it holds".to_owned(),
+        false => format!("`{instead}`"),
+    };
+    errors.on(
+        written,
+        format!(
+            "`{written_text}` cannot be copied for `{option}`, which goes on behind the call; write {instead}"
+        ),
+    );
 }

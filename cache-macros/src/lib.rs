@@ -71,6 +71,20 @@ use proc_macro::TokenStream;
 ///
 /// In a trait impl there is no place for them; see [`trait_impl`](#trait_impl).
 ///
+/// # In the background
+///
+/// `stale_while_revalidate`, `refresh_ahead` and `soft_timeout` let the body go on when its caller is gone. Then its arguments are its own: what is taken by
+/// value is moved, and what stands behind one `&` is copied, and lent again (`&str`, `&[T]`, `&T` and `&self` where that is `Clone`). A call that is
+/// answered from the cache, or waits for its body, copies nothing. So with one of these options
+///
+/// - no parameter is `&mut`, and none borrows more than once: `&[String]` for `&[&str]`, `Option<String>` for `Option<&str>`;
+/// - arguments, value and future are `Send`, and the types of a generic function are `'static`;
+/// - a function that calls itself returns `Pin<Box<dyn Future<Output = …> + Send>>`;
+/// - the method of a trait impl calls a cached function instead of being one.
+///
+/// There is one such run for a key at a time, among all processes on the same Redis, and `CacheBuilder::background_runs` in a process. A panic there is logged, and
+/// `Cache::shutdown` ends them.
+///
 /// # Options
 ///
 /// A duration is whole seconds (`300`), a string of numbers and units (`"5m"`, `"1h 30m"`, `"250ms"`; units are `ms`, `s`,
@@ -261,6 +275,175 @@ use proc_macro::TokenStream;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # name(1).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `jitter`
+///
+/// Shortens each ttl by a random share of up to this, so that entries which were stored together do not end together; a number
+/// between 0 and 1. It never lengthens one. Default: none.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # use std::time::Duration;
+/// #[redis_cached(ttl = 3600, jitter = 0.1)]
+/// async fn name(id: u64) -> String {
+///     format!("user {id}")
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # name(1).await;
+/// let ttl = name_entry(1).ttl().await?;
+/// assert!(ttl.is_some_and(|ttl| ttl > Duration::from_secs(3200) && ttl <= Duration::from_secs(3600)));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `stale_while_revalidate`
+///
+/// For this long after the ttl, the old value is answered at once, and one run [in the background](#in-the-background) replaces it
+/// (RFC 5861, section 3). When that fails the old value stays, and the key is left alone for a while: `CacheBuilder::refresh_pause`.
+/// Default: no time; past its ttl a value is not answered.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # use std::{sync::atomic::{AtomicU64, Ordering::Relaxed}, time::Duration};
+/// use cache_runtime::{Cache, ManualClock};
+/// # static VISITS: AtomicU64 = AtomicU64::new(0);
+///
+/// #[redis_cached(ttl = "1m", stale_while_revalidate = "10m", cache = cache, skip(cache))]
+/// async fn visits(cache: &Cache) -> u64 {
+///     VISITS.fetch_add(1, Relaxed)
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache = Cache::builder().in_memory().clock(&clock).build()?;
+/// assert_eq!(visits(&cache).await, 0);
+///
+/// clock.advance(Duration::from_secs(90));
+/// assert_eq!(visits(&cache).await, 0); // at once
+/// while visits(&cache).await == 0 {
+///     tokio::task::yield_now().await; // the refresh is on its way
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `stale_if_error`
+///
+/// For this long after the ttl, the old value is answered where the body returns `Err` (RFC 5861, section 4), and while the key is left
+/// alone after that. It begins where the ttl ends, as `stale_while_revalidate` does, so it is of use where it is the longer of the two.
+/// Default: no time; the error is returned.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # use std::{sync::atomic::{AtomicBool, Ordering::Relaxed}, time::Duration};
+/// use cache_runtime::{Cache, ManualClock};
+/// # static IS_DOWN: AtomicBool = AtomicBool::new(false);
+///
+/// #[redis_cached(ttl = "1m", stale_if_error = "1d", cache = cache, skip(cache))]
+/// async fn name(cache: &Cache, id: u64) -> Result<String, &'static str> {
+///     if IS_DOWN.load(Relaxed) { Err("down") } else { Ok(format!("user {id}")) }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache = Cache::builder().in_memory().clock(&clock).build()?;
+/// name(&cache, 1).await?;
+///
+/// IS_DOWN.store(true, Relaxed);
+/// clock.advance(Duration::from_secs(3600));
+/// assert_eq!(name(&cache, 1).await?, "user 1");
+/// assert_eq!(name(&cache, 2).await, Err("down"));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `soft_timeout`
+///
+/// With an old value at hand that [`stale_if_error`](#stale_if_error) keeps, how long a call waits for the body before it is answered with
+/// that; the body goes on [in the background](#in-the-background), and its value is stored. Within `stale_while_revalidate` no call waits, so
+/// there it has nothing to do. Needs one of the two. Default: a call waits for as long as the body takes.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # use std::{sync::atomic::{AtomicBool, Ordering::Relaxed}, time::Duration};
+/// use cache_runtime::{Cache, ManualClock};
+/// # static IS_SLOW: AtomicBool = AtomicBool::new(false);
+///
+/// #[redis_cached(ttl = "1m", stale_if_error = "1d", soft_timeout = "50ms", cache = cache, skip(cache))]
+/// async fn name(cache: &Cache, id: u64) -> Result<String, &'static str> {
+///     if IS_SLOW.load(Relaxed) {
+///         tokio::time::sleep(Duration::from_secs(3600)).await;
+///     }
+///     Ok(format!("user {id}"))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache = Cache::builder().in_memory().clock(&clock).build()?;
+/// name(&cache, 1).await?;
+///
+/// IS_SLOW.store(true, Relaxed);
+/// clock.advance(Duration::from_secs(90));
+/// assert_eq!(name(&cache, 1).await?, "user 1"); // after 50 ms
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `refresh_ahead`
+///
+/// Recomputes a value [in the background](#in-the-background) while it is fresh, so that a key which is asked for often never ends. A number between 0 and 1
+/// is the share of the ttl after which the next call begins it. `"xfetch"` leaves that to chance, the likelier the longer the body takes and
+/// the nearer the end is, and never before half the ttl (Vattani et al., VLDB 2015). Default: a value is recomputed when it has ended.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// # use std::{sync::atomic::{AtomicU64, Ordering::Relaxed}, time::Duration};
+/// use cache_runtime::{Cache, ManualClock};
+/// # static VISITS: AtomicU64 = AtomicU64::new(0);
+///
+/// #[redis_cached(ttl = 60, refresh_ahead = 0.8, cache = cache, skip(cache))]
+/// async fn visits(cache: &Cache) -> u64 {
+///     VISITS.fetch_add(1, Relaxed)
+/// }
+///
+/// #[redis_cached(ttl = 60, refresh_ahead = "xfetch")]
+/// async fn by_chance(id: u64) -> u64 { id }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # by_chance(1).await;
+/// let clock = ManualClock::new();
+/// let cache = Cache::builder().in_memory().clock(&clock).build()?;
+/// assert_eq!(visits(&cache).await, 0);
+///
+/// clock.advance(Duration::from_secs(50));
+/// assert_eq!(visits(&cache).await, 0); // fresh
+/// while visits(&cache).await == 0 {
+///     tokio::task::yield_now().await; // the refresh is on its way
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `coalesce`
+///
+/// Who shares one run of the body: `"process"`, the callers in this process, or `"cluster"`, those of every process on the same Redis. There
+/// the others wait for the value of the one that computes it, or are answered with an old value where an option allows that. One that
+/// is killed meanwhile delays them by at most 2 seconds and a round trip; `CacheBuilder::cluster_wait` bounds the wait for one that lives. Costs
+/// nothing on a hit. Runs in the background are shared by the cluster in any case. Default: `"process"`.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 60, coalesce = "cluster")]
+/// async fn report(month: u32) -> Vec<u64> {
+///     vec![0; month as usize]
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # report(1).await;
 /// # Ok(())
 /// # }
 /// ```

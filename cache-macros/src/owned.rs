@@ -1,7 +1,8 @@
 //! How an argument outlives its call. The rule: it is moved, or it stands behind one reference and what that
 //! points to is copied; a borrow anywhere else is refused, with the type to write instead.
 
-use proc_macro2::Ident;
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::visit::{self, Visit};
 use syn::{
     GenericArgument, Lifetime, PathArguments, Type, TypeParamBound, TypeReference, parse_quote,
@@ -43,6 +44,7 @@ pub(crate) fn passing(ty: &Type) -> Result<Passing, Type> {
     }
 }
 
+#[derive(Default)]
 struct Borrows {
     any: bool,
     mutable: bool,
@@ -52,11 +54,7 @@ struct Borrows {
 
 /// What a type borrows, as far as it says so.
 fn borrows(ty: &Type) -> Borrows {
-    let mut borrows = Borrows {
-        any: false,
-        mutable: false,
-        bound: Vec::new(),
-    };
+    let mut borrows = Borrows::default();
     borrows.visit_type(ty);
     borrows
 }
@@ -164,22 +162,68 @@ fn without_borrows(ty: &Type) -> Type {
         }
         Type::TraitObject(object) => {
             let mut object = object.clone();
-            object.bounds.iter_mut().for_each(make_static);
+            object.bounds.iter_mut().for_each(lengthen);
             Type::TraitObject(object)
         }
         Type::ImplTrait(unnamed) => {
             let mut unnamed = unnamed.clone();
-            unnamed.bounds.iter_mut().for_each(make_static);
+            unnamed.bounds.iter_mut().for_each(lengthen);
             Type::ImplTrait(unnamed)
         }
         ty => ty.clone(),
     }
 }
 
-fn make_static(bound: &mut TypeParamBound) {
+/// Makes a bound hold behind the call.
+fn lengthen(bound: &mut TypeParamBound) {
     if let TypeParamBound::Lifetime(lifetime) = bound {
         *lifetime = parse_quote!('static);
+    } else if let Some(lengthened) = for_every(bound) {
+        *bound = lengthened;
     }
+}
+
+/// `for<'a> Reads<'a>`, if `bound` is a trait bound that holds for the lifetimes of one call alone, as `Reads<'a>` does.
+pub(crate) fn for_every(bound: &TypeParamBound) -> Option<TypeParamBound> {
+    let TypeParamBound::Trait(one) = bound else {
+        return None;
+    };
+    let mut borrows = Borrows::default();
+    borrows.visit_trait_bound(one);
+    let mut lifetimes = Vec::new();
+    let path = named(one.path.to_token_stream(), &mut lifetimes);
+    let every = lifetimes
+        .iter()
+        .map(|name| Lifetime::new(&format!("'{name}"), Span::call_site()));
+    let modifier = &one.modifier;
+    let is_simple = borrows.any && one.lifetimes.is_none() && !lifetimes.is_empty();
+    is_simple.then(|| parse_quote!(#modifier for<#(#every),*> #path))
+}
+
+/// `tokens` with a name for each lifetime but `'static`, and those names, each once.
+fn named(tokens: TokenStream, names: &mut Vec<Ident>) -> TokenStream {
+    let mut after_quote = false;
+    let tokens = tokens.into_iter().map(|token| match token {
+        TokenTree::Ident(ident) if after_quote => {
+            after_quote = false;
+            let name = match ident == "_" {
+                true => Ident::new("a", ident.span()),
+                false => ident,
+            };
+            if name != "static" && !names.contains(&name) {
+                names.push(name.clone());
+            }
+            name.into()
+        }
+        TokenTree::Group(group) => {
+            Group::new(group.delimiter(), named(group.stream(), names)).into()
+        }
+        token => {
+            after_quote = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+            token
+        }
+    });
+    tokens.collect()
 }
 
 #[cfg(test)]
@@ -248,6 +292,11 @@ mod tests {
             ("&'static [&str]", "&'static [&str]"),
             ("impl Display + '_", "impl Display + 'static"),
             ("Box<dyn Display + 'a>", "Box<dyn Display + 'static>"),
+            ("impl Reads<'_>", "impl for<'a> Reads<'a>"),
+            (
+                "Box<dyn Reads<'b> + Send>",
+                "Box<dyn for<'b> Reads<'b> + Send>",
+            ),
             ("Box<[&str]>", "Box<[String]>"),
             ("(Box<str>, &str)", "(Box<str>, String)"),
             ("&dyn Display", "Arc<dyn Display>"),

@@ -58,7 +58,7 @@ pub(crate) struct Spec {
     pub(crate) refresh_ahead: Option<RefreshAhead>,
     pub(crate) coalesce: Option<Coalesce>,
     /// `None`: the body never runs behind the call.
-    pub(crate) behind: Option<Vec<Behind>>,
+    pub(crate) behind: Option<Behind>,
     pub(crate) cache: Option<Expr>,
 }
 
@@ -70,12 +70,20 @@ pub(crate) struct Names {
     pub(crate) site: Ident,
 }
 
-/// An argument, `self` too, as a run behind the call gets it.
+/// A run behind the call.
 pub(crate) struct Behind {
+    /// The place of the option that lets it happen.
+    pub(crate) at: Span,
+    /// `self` too.
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// An argument, as a run behind the call gets it.
+pub(crate) struct Argument {
     /// What the run calls it.
     pub(crate) name: Ident,
     pub(crate) passing: Passing,
-    /// Its type's place.
+    /// The place of the type that is moved or copied.
     pub(crate) at: Span,
 }
 
@@ -126,10 +134,10 @@ impl Spec {
             Some(option) => check_behind(option, &call, &item.sig.generics, &options, errors),
             None => check_mutable(&call, &options, &selected, errors),
         }
-        let behind = behind(&options).is_some();
+        let behind = behind(&options).map(Ident::span);
         // Known of `#[async_trait]` too, where it matters.
-        let in_trait =
-            options.trait_impl.is_some() || behind && in_trait(&options, &item.sig.generics);
+        let in_trait = options.trait_impl.is_some()
+            || behind.is_some() && in_trait(&options, &item.sig.generics);
         let in_cache = options
             .cache
             .as_ref()
@@ -211,7 +219,7 @@ impl Spec {
                 site: hidden("site"),
             }),
             // Nobody is to see it, but a run behind the call needs a function.
-            None if behind && !in_trait => Some(Names {
+            None if behind.is_some() && !in_trait => Some(Names {
                 uncached: hidden("uncached"),
                 entry: None,
                 site: hidden("site"),
@@ -261,20 +269,26 @@ impl Spec {
             soft_timeout: options.soft_timeout.map(|timeout| timeout.value),
             refresh_ahead: options.refresh_ahead.map(|when| when.value),
             coalesce: options.coalesce.map(|who| who.value),
-            behind: behind.then(|| arguments_behind(facts.receiver.as_ref(), &facts.params)),
+            behind: behind.map(|at| Behind {
+                at,
+                arguments: arguments_behind(facts.receiver.as_ref(), &facts.params),
+            }),
             cache: options.cache.map(|cache| cache.value),
             params: facts.params,
         })
     }
 }
 
-fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Behind> {
-    let mut arguments: Vec<Behind> = Vec::new();
+fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Argument> {
+    let mut arguments: Vec<Argument> = Vec::new();
     if let Some(receiver) = receiver {
-        arguments.push(Behind {
+        arguments.push(Argument {
             name: Ident::new("__redis_cached_self", Span::mixed_site()),
             passing: passing(&receiver.ty).unwrap_or(Passing::Moved),
-            at: receiver.span(),
+            at: match receiver.colon_token {
+                Some(_) => target(&receiver.ty),
+                None => receiver.self_token.span(),
+            },
         });
     }
     for (index, param) in params.iter().enumerate() {
@@ -285,13 +299,21 @@ fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Behind
             _ => format_ident!("__redis_cached_arg{index}"),
         };
         name.set_span(Span::mixed_site().located_at(name.span()));
-        arguments.push(Behind {
+        arguments.push(Argument {
             name,
             passing: passing(&param.ty).unwrap_or(Passing::Moved),
-            at: param.ty.span(),
+            at: target(&param.ty),
         });
     }
     arguments
+}
+
+/// Where the type stands that a reference points to.
+fn target(ty: &Type) -> Span {
+    match ty {
+        Type::Reference(reference) => reference.elem.span(),
+        ty => ty.span(),
+    }
 }
 
 fn default_key(

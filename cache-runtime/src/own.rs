@@ -3,7 +3,7 @@
 //! The one rule: **what stands behind a reference is copied, and only when a run begins**; a hit, and a body
 //! that runs for its caller, copy nothing.
 
-use std::{borrow::Borrow, fmt, ops::Deref};
+use std::{borrow::Borrow, fmt, marker::PhantomData, ops::Deref};
 
 /// What an argument points to, if it can be copied for a run that outlives the call.
 #[diagnostic::on_unimplemented(
@@ -33,22 +33,30 @@ where
 
 /// A copy of what an argument points to; it lends a `T` and nothing like one, so that the function is called as
 /// its caller called it.
-pub struct Own<T: ?Sized + OwnArgument>(T::Copy);
-
-/// Copies what `argument` points to; called by its full path, since `.to_owned()` may copy the reference.
-pub fn own<T: ?Sized + OwnArgument>(argument: &T) -> Own<T> {
-    Own(argument.copy())
+///
+/// The type of the copy is a parameter: where there is none, the compiler says so once and not at each use.
+pub struct Own<T: ?Sized, C> {
+    copy: C,
+    lends: PhantomData<fn() -> Box<T>>,
 }
 
-impl<T: ?Sized + OwnArgument> Deref for Own<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        self.0.borrow()
+/// Copies what `argument` points to; called by its full path, since `.to_owned()` may copy the reference.
+pub fn own<T: ?Sized + OwnArgument>(argument: &T) -> Own<T, T::Copy> {
+    Own {
+        copy: argument.copy(),
+        lends: PhantomData,
     }
 }
 
-impl<T: ?Sized + OwnArgument> fmt::Debug for Own<T> {
+impl<T: ?Sized, C: Borrow<T>> Deref for Own<T, C> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.copy.borrow()
+    }
+}
+
+impl<T: ?Sized, C> fmt::Debug for Own<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Own").finish_non_exhaustive()
     }
@@ -62,10 +70,10 @@ mod tests {
 
     #[test]
     fn a_copy_lends_what_the_argument_was() {
-        let text: Own<str> = own("a");
-        let list: Own<[u8]> = own(&[1, 2][..]);
+        let text: Own<str, String> = own("a");
+        let list: Own<[u8], Vec<u8>> = own(&[1, 2][..]);
         let shared = Arc::new(5);
-        let copy: Own<Arc<u8>> = own(&shared);
+        let copy: Own<Arc<u8>, Arc<u8>> = own(&shared);
         assert_eq!((&*text, &*list), ("a", &[1, 2][..]));
         assert!(Arc::ptr_eq(&copy, &shared));
     }
