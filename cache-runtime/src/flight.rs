@@ -18,14 +18,12 @@
 //! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
 //! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    sharded::{Sharded, lock},
+    sync::{Mutex, MutexGuard, oneshot},
 };
-
-use tokio::sync::oneshot;
-
-use crate::sharded::{Sharded, lock};
 
 /// The flights of one cache, by key.
 #[derive(Debug)]

@@ -104,6 +104,7 @@ mod shared_read;
 mod site;
 mod stats;
 mod store;
+mod sync;
 mod token;
 mod unfinished;
 

@@ -5,8 +5,10 @@
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::BuildHasher,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
 };
+
+use crate::sync::{Mutex, MutexGuard};
 
 const SHARDS: usize = 64;
 

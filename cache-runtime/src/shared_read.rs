@@ -13,9 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::oneshot;
-
-use crate::{flight::push_seat, sharded::Sharded};
+use crate::{flight::push_seat, sharded::Sharded, sync::oneshot};
 
 const UNDER_WAY: u16 = 2;
 

@@ -1,0 +1,29 @@
+//! The runtime's flight and shared read, under every order in which threads can take turns.
+//!
+//! The one rule: **the files under test are the runtime's own**; what differs is `crate::sync`.
+
+// It has no unit tests; clippy builds them all the same, and would look for the runtime's.
+#![cfg(not(test))]
+
+// What the runtime calls and nothing here does is no mistake; and they are formatted over there,
+// where their tests are.
+#[allow(dead_code)]
+#[rustfmt::skip]
+#[path = "../../../cache-runtime/src/flight.rs"]
+mod flight;
+#[allow(dead_code)]
+#[rustfmt::skip]
+#[path = "../../../cache-runtime/src/shared_read.rs"]
+mod shared_read;
+#[rustfmt::skip]
+#[path = "../../../cache-runtime/src/sharded.rs"]
+mod sharded;
+mod sync;
+
+mod caller;
+mod readers;
+mod schedules;
+
+pub use caller::{Act, Body, Call, Step, Stop, Store, act};
+pub use readers::{Patience, Read, read};
+pub use schedules::Schedules;
