@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use shuttle::thread;
+use shuttle::thread::{self, JoinHandle};
 
 use crate::{
     flight::{Flights, Joined, Lead, Turn},
@@ -125,6 +125,11 @@ pub enum Act {
     Call(Call),
     /// It has the body run, whatever is stored or computed now.
     Refresh(Call),
+    /// It has the body run behind it, unless somebody computes already, and does not wait.
+    Ahead(Call),
+    /// It has the body run behind it, unless somebody computes already, and waits for that, or for a
+    /// while if the call gives up.
+    Behind(Call),
     /// It changes the source, then invalidates.
     Change,
     /// It changes the source, then stores what that holds now; one thread at a time.
@@ -145,10 +150,10 @@ pub fn act(store: Store, threads: &[&[Act]]) -> u64 {
     let cache = Arc::new(Cache::new(store));
     let start = |acts: &&[Act]| {
         let (cache, acts) = (Arc::clone(&cache), acts.to_vec());
-        thread::spawn(move || acts.into_iter().for_each(|act| cache.act(act)))
+        thread::spawn(move || acts.into_iter().for_each(|act| Cache::act(&cache, act)))
     };
-    let threads: Vec<_> = threads.iter().map(start).collect();
-    for thread in threads {
+    let mut threads: Vec<_> = threads.iter().map(start).collect();
+    while let Some(thread) = threads.pop().or_else(|| whole(&cache.behind).pop()) {
         thread.join().expect("a panic ends the schedule");
     }
     cache.end()
@@ -161,6 +166,8 @@ struct Cache {
     key: Arc<str>,
     store: Store,
     stored: Mutex<Stored>,
+    /// What runs behind its caller.
+    behind: Mutex<Vec<JoinHandle<()>>>,
     ledger: Mutex<Ledger>,
 }
 
@@ -233,14 +240,17 @@ impl Cache {
             key: "users:42".into(),
             store,
             stored: Mutex::default(),
+            behind: Mutex::default(),
             ledger: Mutex::default(),
         }
     }
 
-    fn act(&self, act: Act) {
+    fn act(self: &Arc<Self>, act: Act) {
         match act {
             Act::Call(call) => caught(|| self.look_up(call)),
             Act::Refresh(call) => caught(|| self.refresh(call)),
+            Act::Ahead(call) => self.ahead(call),
+            Act::Behind(call) => self.behind(call),
             Act::Change => self.change(),
             Act::Put => self.put(),
             Act::Look => self.look(),
@@ -256,6 +266,44 @@ impl Cache {
             }
         };
         self.take_over(lead, call, arrival);
+    }
+
+    fn ahead(self: &Arc<Self>, call: Call) {
+        let arrival = self.arrival();
+        if let Some(lead) = self.flights.lead(&self.key) {
+            self.begin(lead, call, arrival);
+        }
+    }
+
+    fn behind(self: &Arc<Self>, call: Call) {
+        let arrival = self.arrival();
+        let turn = match self.flights.join(&self.key) {
+            Joined::Wait(turn) => turn,
+            Joined::Lead(lead) => {
+                let turn = lead.wait_too();
+                self.begin(lead, call, arrival);
+                turn
+            }
+        };
+        if call.gives_up {
+            return;
+        }
+        match shuttle::future::block_on(turn) {
+            Ok(Turn::Answer(outcome)) => arrival.check(outcome),
+            // It has something stale to answer with: the lead goes to the next one who waits.
+            Ok(Turn::Lead(_) | Turn::Alone) => {}
+            Err(_) => panic!("a waiter was forgotten"),
+        }
+    }
+
+    fn begin(self: &Arc<Self>, lead: Lead<Outcome>, call: Call, arrival: Arrival) {
+        let cache = Arc::clone(self);
+        let run = thread::spawn(move || {
+            caught(|| {
+                cache.lead(lead, call, arrival);
+            });
+        });
+        whole(&self.behind).push(run);
     }
 
     fn change(&self) {

@@ -187,6 +187,47 @@ fn a_refresh_takes_the_key_over_from_whoever_has_it() {
 }
 
 #[test]
+fn bodies_that_run_behind_their_calls_are_waited_for_like_any_other() {
+    for store in STORES {
+        let behind = |call| Act::Behind(call);
+        for (name, first) in [
+            ("waits", behind(Call::PATIENT)),
+            ("gives up", behind(Call::GIVES_UP)),
+            ("goes on", Act::Ahead(Call::PATIENT)),
+        ] {
+            let acts = [first, PATIENT, behind(Call::PATIENT)];
+            side_by_side(ONE.and_random(200), name, store, &acts);
+            let change = [first, PATIENT, Act::Change];
+            side_by_side(
+                ONE.and_random(200),
+                &format!("{name}, change"),
+                store,
+                &change,
+            );
+        }
+    }
+}
+
+#[test]
+fn p6_p7_a_run_behind_its_call_that_ends_at_any_step_leaves_nobody_waiting() {
+    for (store, step) in steps() {
+        for stop in [Stop::Dropped, Stop::Panics] {
+            let call = Call::stopping(step, stop);
+            let name = format!("{stop:?} at {step:?}, behind");
+            let waits = [Act::Behind(call), PATIENT, Act::Behind(Call::GIVES_UP)];
+            side_by_side(ONE.and_random(50), &name, store, &waits);
+            let ahead = [Act::Ahead(call), GIVES_UP, PATIENT];
+            side_by_side(
+                ONE.and_random(50),
+                &format!("{name}, unwaited"),
+                store,
+                &ahead,
+            );
+        }
+    }
+}
+
+#[test]
 fn whoever_looks_at_the_counts_holds_up_nobody() {
     for store in STORES {
         side_by_side(
@@ -241,7 +282,8 @@ fn everything_at_once() {
                     &[GIVES_UP, stopping(Step::Answered, Stop::Panics)],
                     &[PATIENT, PATIENT],
                     &[Act::Change, PATIENT, Act::Change],
-                    &[Act::Refresh(Call::PATIENT), PATIENT],
+                    &[Act::Refresh(Call::PATIENT), Act::Behind(Call::GIVES_UP)],
+                    &[Act::Ahead(Call::PATIENT), Act::Behind(Call::PATIENT)],
                 ],
             );
         });
