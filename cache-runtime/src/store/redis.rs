@@ -420,20 +420,6 @@ impl RedisStore {
     }
 }
 
-impl RedisStore {
-    // SCAFFOLD until the watch connection lands
-    pub(crate) async fn changed(
-        self: &Arc<Self>,
-        _lock: &str,
-        _seen: &[u8],
-        attempt: u32,
-        until: Instant,
-    ) {
-        let pause = Duration::from_millis(25 << attempt.min(3));
-        tokio::time::sleep_until((Instant::now() + pause).min(until).into()).await;
-    }
-}
-
 impl Drop for RedisStore {
     fn drop(&mut self) {
         // A connection's task on a runtime that nobody drives keeps the connector.
