@@ -210,7 +210,9 @@ pub enum StoreStats {
         endpoint: String,
         /// Whether connections are TLS.
         tls: bool,
-        /// Connections that stand, one for each tokio runtime that uses the cache.
+        /// Connections that stand: for each tokio runtime that uses the cache one for the annotated
+        /// functions, one for every [`Connection`](crate::Connection), and one to hear of locks that other
+        /// processes hold, each made when it is first needed.
         connections: usize,
         /// Connections that were made or tried since the cache was built.
         connections_tried: u64,

@@ -6,6 +6,9 @@ pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod redis;
 pub(crate) mod request;
+#[cfg(test)]
+mod test_server;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 

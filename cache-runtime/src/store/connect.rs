@@ -32,6 +32,7 @@ use tokio::{
     sync::Notify,
 };
 
+use super::watch::Ear;
 use crate::{
     auth::{Authenticator, Pass},
     config::{Endpoint, Login},
@@ -152,7 +153,8 @@ impl Connector {
 
     /// Makes a connection that is logged in with `pass` and has its database selected, and the future that drives it.
     ///
-    /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own.
+    /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own. What the server
+    /// pushes goes to `ear`, which is dropped where the server has no RESP3.
     ///
     /// # Errors
     ///
@@ -166,14 +168,16 @@ impl Connector {
         &self,
         pass: &Pass,
         pulse: Arc<Pulse>,
+        ear: Option<Ear>,
     ) -> Result<(MultiplexedConnection, Driver), Error> {
         let stream = self.open(Arc::clone(&pulse)).await?;
         let info = self.info(pass.login(), ProtocolVersion::RESP3);
-        let connected = match set_up(&info, stream).await {
+        let connected = match set_up(&info, stream, ear).await {
             Err(error) if lacks_resp3(&error) => {
                 tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
                 let stream = self.open(pulse).await?;
-                set_up(&self.info(pass.login(), ProtocolVersion::RESP2), stream).await
+                let info = self.info(pass.login(), ProtocolVersion::RESP2);
+                set_up(&info, stream, None).await
             }
             connected => connected,
         };
@@ -358,10 +362,14 @@ pub(crate) fn system_authorities() -> Result<Arc<rustls::RootCertStore>, Error> 
 async fn set_up(
     info: &RedisConnectionInfo,
     stream: Stream,
+    ear: Option<Ear>,
 ) -> Result<(MultiplexedConnection, Driver), RedisError> {
-    let config = AsyncConnectionConfig::new()
+    let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None);
+    if let Some(ear) = ear {
+        config = config.set_push_sender(ear);
+    }
     let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
     Ok((connection, Box::pin(driver)))
 }

@@ -32,6 +32,7 @@ use tokio::{
 use super::{
     connect::{Connector, Driver, Pulse},
     redis::RedisStore,
+    watch::Pushes,
 };
 use crate::{
     auth::Pass,
@@ -46,10 +47,19 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// Between two attempts to find another server by a new connection.
 const BETWEEN_SERVERS: Duration = Duration::from_secs(1);
 
+/// What connections are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Commands,
+    /// What the server pushes. Calls do without, so the breaker hears of no failure.
+    Pushes,
+}
+
 /// The connection of one runtime.
 #[derive(Debug)]
 pub(crate) struct Link {
     runtime: Id,
+    purpose: Purpose,
     /// Why there can be no connection on this runtime.
     unusable: Option<Error>,
     state: Arc<watch::Sender<State>>,
@@ -87,6 +97,8 @@ pub(crate) struct Live {
     pub(crate) scripts: Arc<AtomicU8>,
     /// What it is logged in with.
     pub(crate) pass: Pass,
+    /// Who hears what the server pushes, where that is what the connection is for.
+    pub(crate) pushes: Option<Arc<Pushes>>,
     /// Whether another connection could not take its place: see [`Live::pin`].
     pinned: Arc<AtomicBool>,
 }
@@ -98,6 +110,7 @@ impl Live {
             driver,
             pulse,
             pass,
+            pushes,
         } = made;
         let live = Self {
             connection,
@@ -105,6 +118,7 @@ impl Live {
             number,
             scripts: Arc::default(),
             pass,
+            pushes,
             pinned: Arc::default(),
         };
         (live, driver)
@@ -127,13 +141,21 @@ struct Made {
     driver: Driver,
     pulse: Arc<Pulse>,
     pass: Pass,
+    pushes: Option<Arc<Pushes>>,
 }
 
 impl Made {
     /// Makes a connection that is logged in with `pass`.
-    async fn with(connector: &Connector, pass: Pass) -> Result<Self, Error> {
+    async fn with(connector: &Connector, purpose: Purpose, pass: Pass) -> Result<Self, Error> {
         let pulse = Arc::new(Pulse::new());
-        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse)));
+        let (pushes, ear) = match purpose {
+            Purpose::Commands => (None, None),
+            Purpose::Pushes => {
+                let (pushes, ear) = Pushes::new();
+                (Some(pushes), Some(ear))
+            }
+        };
+        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse), ear));
         let (connection, driver) = connecting.await.unwrap_or_else(|_| {
             Err(Error::new(
                 ErrorKind::Connect,
@@ -145,22 +167,23 @@ impl Made {
             driver,
             pulse,
             pass,
+            pushes,
         })
     }
 
     /// Makes a connection that is logged in with the pass of the day.
     ///
     /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
-    async fn new(connector: &Connector) -> Result<Self, Error> {
+    async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {
         let pass = connector.auth().pass().await?;
-        let error = match Self::with(connector, pass.clone()).await {
+        let error = match Self::with(connector, purpose, pass.clone()).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
         if error.is_auth() {
             let next = connector.auth().pass().await?;
             if next.is_other_than(&pass) {
-                return Self::with(connector, next).await;
+                return Self::with(connector, purpose, next).await;
             }
         }
         Err(error)
@@ -169,9 +192,10 @@ impl Made {
 
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    pub(crate) fn new(runtime: Id, patience: Duration) -> Self {
+    pub(crate) fn new(runtime: Id, purpose: Purpose, patience: Duration) -> Self {
         Self {
             runtime,
+            purpose,
             unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
@@ -283,6 +307,7 @@ impl Link {
         let driving = tokio::spawn(drive(
             Arc::downgrade(store),
             Arc::clone(store.connector()),
+            self.purpose,
             gone,
         ));
         if let Some(previous) = task.replace(driving.abort_handle()) {
@@ -357,22 +382,25 @@ impl Drop for Link {
 async fn drive(
     store: Weak<RedisStore>,
     connector: Arc<Connector>,
+    purpose: Purpose,
     // Dropped with the task, also where the runtime ends under it.
     mut gone: GoneOnDrop,
 ) {
     let number = gone.number;
-    match Made::new(&connector).await {
+    match Made::new(&connector, purpose).await {
         Ok(made) => {
             tracing::debug!(number, "connected to redis");
             let (live, driver) = Live::new(made, number);
             settle(&gone.state, number, State::Up(live.clone()));
-            renewal::drive(&store, &connector, live, driver, &mut gone).await;
+            renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
         }
         Err(error) => {
             tracing::debug!(%error, cause = error.cause(), "no connection to redis");
             settle(&gone.state, number, State::Failed(error.clone()));
-            if let Some(store) = store.upgrade() {
+            if purpose == Purpose::Commands
+                && let Some(store) = store.upgrade()
+            {
                 store.gate().connection_failed(&store, &error);
             }
         }
@@ -461,15 +489,17 @@ fn closed() -> Error {
 pub(crate) struct Links {
     links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
     closed: AtomicBool,
+    purpose: Purpose,
     /// How long a read may take; see [`SharedReads::new`].
     patience: Duration,
 }
 
 impl Links {
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(crate) fn new(purpose: Purpose, patience: Duration) -> Self {
         Self {
             links: arc_swap::ArcSwap::default(),
             closed: AtomicBool::new(false),
+            purpose,
             patience,
         }
     }
@@ -485,7 +515,7 @@ impl Links {
             .id();
         let link = match find(&self.links.load(), runtime) {
             Some(link) => link,
-            None => self.add(Arc::new(Link::new(runtime, self.patience))),
+            None => self.add(Arc::new(Link::new(runtime, self.purpose, self.patience))),
         };
         match &link.unusable {
             None => Ok(link),
@@ -563,7 +593,7 @@ mod tests {
                 .build()
                 .unwrap()
         };
-        let links = Links::new(Duration::from_secs(1));
+        let links = Links::new(Purpose::Commands, Duration::from_secs(1));
         let (one, other) = (runtime(), runtime());
         let present = |runtime: &tokio::runtime::Runtime| {
             runtime.block_on(async { links.present().unwrap() })
@@ -588,7 +618,11 @@ mod tests {
         };
         let connector = Connector::new(endpoint).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
-        let link = Link::new(Handle::current().id(), Duration::from_secs(1));
+        let link = Link::new(
+            Handle::current().id(),
+            Purpose::Commands,
+            Duration::from_secs(1),
+        );
         link.state.send_replace(State::Connecting(7));
         link.connect(&store, 7);
         // Nothing was awaited, so this runtime's only thread has not polled the task.

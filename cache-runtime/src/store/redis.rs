@@ -19,8 +19,9 @@ use redis::{Cmd, Pipeline, RedisError};
 use super::{
     connect::Connector,
     gate::{Gate, Pass as Admitted},
-    link::{Link, Links, Live, Reads},
+    link::{Link, Links, Live, Purpose, Reads},
     request::{Argument, Reply, Request, Script},
+    watch::Watches,
 };
 use crate::{
     clock::ServerTime,
@@ -41,6 +42,8 @@ pub(crate) struct RedisStore {
     links: Links,
     /// Connections for commands of the user's own, which may block or change what they run in.
     own_links: Links,
+    /// Connections that hear of locks which other processes hold.
+    watches: Watches,
     connections: AtomicU64,
     clock: ServerTime,
 }
@@ -69,8 +72,9 @@ impl RedisStore {
             connector: Arc::new(connector),
             timeout,
             gate: Gate::new(timeout),
-            links: Links::new(timeout),
-            own_links: Links::new(timeout),
+            links: Links::new(Purpose::Commands, timeout),
+            own_links: Links::new(Purpose::Commands, timeout),
+            watches: Watches::new(timeout),
             connections: AtomicU64::new(0),
             clock: ServerTime::default(),
         }
@@ -84,6 +88,14 @@ impl RedisStore {
         &self.connector
     }
 
+    pub(super) fn watches(&self) -> &Watches {
+        &self.watches
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
@@ -93,7 +105,7 @@ impl RedisStore {
     }
 
     pub(crate) fn connected(&self) -> usize {
-        self.links.connected() + self.own_links.connected()
+        self.links.connected() + self.own_links.connected() + self.watches.connected()
     }
 
     /// Ends every connection, for good.
@@ -101,6 +113,7 @@ impl RedisStore {
         self.connector.auth().close();
         self.links.close();
         self.own_links.close();
+        self.watches.close();
     }
 
     /// GET.
@@ -348,7 +361,7 @@ impl RedisStore {
 
     /// Whether nothing came for so long that this is not only an operation's own impatience: a
     /// shorter timeout, or a reply that is late among others that come.
-    fn is_stall(&self, silent_since: Option<Instant>) -> bool {
+    pub(super) fn is_stall(&self, silent_since: Option<Instant>) -> bool {
         // An operation that comes after another in its call has a little less than the timeout.
         let long = self.timeout.mul_f64(0.9);
         silent_since.is_some_and(|since| since.elapsed() >= long)
@@ -429,7 +442,7 @@ impl Drop for RedisStore {
 
 /// What a redis-rs error says about the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     /// The connection broke: it may have been executed or not.
     Broken,
     /// This server will not execute it; another connection may lead to one that does.
@@ -441,7 +454,7 @@ enum Failure {
 }
 
 impl Failure {
-    fn of(error: &RedisError) -> Self {
+    pub(super) fn of(error: &RedisError) -> Self {
         // Whatever the socket says (a TCP timeout too), the connection is of no more use.
         if error.kind() == redis::ErrorKind::Io || error.is_unrecoverable_error() {
             return Self::Broken;

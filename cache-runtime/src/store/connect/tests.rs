@@ -1,87 +1,25 @@
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{Ipv4Addr, TcpListener},
-    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use redis::aio::ConnectionLike;
 
 use super::*;
-use crate::config::{Auth, Secret};
+use crate::{
+    config::Auth,
+    store::test_server::{Server, endpoint, password},
+};
 
 const SECRET: &str = "hunter2-Zq/9";
-
-/// A real server on a port of its own, killed when dropped.
-struct Server {
-    child: Child,
-    port: u16,
-    /// Open as long as the server writes to it.
-    stdout: BufReader<ChildStdout>,
-}
-
-impl Server {
-    fn start(options: &[&str]) -> Self {
-        // Below the ports that systems give to clients; a server whose port is taken ends, and the
-        // next is tried.
-        for _ in 0..20 {
-            let port = fastrand::u16(10_000..32_000);
-            let mut child = Command::new("redis-server")
-                .args(["--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"])
-                .args(["--port", &port.to_string()])
-                .args(options)
-                .stdout(Stdio::piped())
-                .spawn()
-                .expect("redis-server is installed");
-            let stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-            let mut server = Self {
-                child,
-                port,
-                stdout,
-            };
-            let mut line = String::new();
-            while server.stdout.read_line(&mut line).expect("a log line") > 0 {
-                if line.contains("Ready to accept connections") {
-                    return server;
-                }
-                line.clear();
-            }
-        }
-        panic!("redis-server does not start with {options:?}");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended already, which is as good.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn endpoint(port: u16, auth: Auth) -> Endpoint {
-    Endpoint {
-        host: "127.0.0.1".to_owned(),
-        port,
-        #[cfg(feature = "tls")]
-        tls: None,
-        auth,
-        db: 0,
-    }
-}
-
-fn password(username: Option<&str>, password: &str) -> Auth {
-    Auth::Password(Login {
-        username: username.map(str::to_owned),
-        password: Secret::new(password),
-    })
-}
 
 async fn connect(endpoint: Endpoint) -> Result<MultiplexedConnection, Error> {
     // Spawned, as its users do: the future must be `Send`.
     let connector = Connector::new(endpoint)?;
     let connecting = tokio::spawn(async move {
         let pass = connector.auth().pass().await?;
-        connector.connect(&pass, Arc::new(Pulse::new())).await
+        let pulse = Arc::new(Pulse::new());
+        connector.connect(&pass, pulse, None).await
     });
     let (connection, driver) = connecting.await.expect("connecting does not panic")?;
     tokio::spawn(driver);
@@ -283,7 +221,7 @@ async fn every_byte_ends_the_silence() {
     pulse.asked();
     assert!(pulse.silent_since().is_some());
     let (mut connection, driver) = connector
-        .connect(&Pass::None, Arc::clone(&pulse))
+        .connect(&Pass::None, Arc::clone(&pulse), None)
         .await
         .unwrap();
     tokio::spawn(driver);

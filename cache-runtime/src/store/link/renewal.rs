@@ -18,7 +18,7 @@ use std::{sync::Weak, time::Duration};
 use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
-use super::{GoneOnDrop, Handover, LONGEST, Live, Made, State};
+use super::{GoneOnDrop, Handover, LONGEST, Live, Made, Purpose, State};
 use crate::{
     auth::Pass,
     store::{
@@ -35,6 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) async fn drive(
     store: &Weak<RedisStore>,
     connector: &Connector,
+    purpose: Purpose,
     mut live: Live,
     mut driver: Driver,
     gone: &mut GoneOnDrop,
@@ -44,7 +45,7 @@ pub(super) async fn drive(
             // First, so that a connection that is lost is not renewed.
             biased;
             () = &mut driver => return,
-            proved = prove(connector, &live.pass) => proved,
+            proved = prove(connector, purpose, &live.pass) => proved,
         };
         let Some(number) = store.upgrade().map(|store| store.next_connection()) else {
             return;
@@ -89,12 +90,12 @@ pub(super) async fn drive(
 }
 
 /// Waits for a newer pass, and proves it: a new connection, logged in with it.
-async fn prove(connector: &Connector, present: &Pass) -> Made {
+async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made {
     let mut pause = FIRST_PAUSE;
     loop {
         let pass = connector.auth().newer(present).await;
         let turn = connector.auth().turn(present).await;
-        match Made::with(connector, pass.clone()).await {
+        match Made::with(connector, purpose, pass.clone()).await {
             Ok(made) => return made,
             Err(error) => {
                 tracing::debug!(%error, cause = error.cause(), "no connection with the new login yet");
