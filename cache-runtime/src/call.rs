@@ -211,7 +211,11 @@ impl<V: 'static, R> Call<V, R> {
         self.answer(errors, work).await
     }
 
-    async fn answer<E, W: Work<R, E>>(self, errors: ErrorShare<E>, work: W) -> Result<R, E> {
+    async fn answer<W: Work<R>>(
+        self,
+        errors: ErrorShare<W::Error>,
+        work: W,
+    ) -> Result<R, W::Error> {
         let Self {
             site,
             key,

@@ -68,9 +68,9 @@ impl<R> Lookup<'_, R> {
     /// # Cancel safety
     ///
     /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn run<E, W>(self, errors: ErrorShare<E>, work: W) -> Result<R, E>
+    pub(crate) async fn run<W>(self, errors: ErrorShare<W::Error>, work: W) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         let control = Control::of_this_call();
         match control.directive() {
@@ -93,17 +93,26 @@ impl<R> Lookup<'_, R> {
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn refresh<E, W>(self, errors: ErrorShare<E>, work: W) -> Result<R, E>
+    pub(crate) async fn refresh<W>(
+        self,
+        errors: ErrorShare<W::Error>,
+        work: W,
+    ) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         let control = Control::of_this_call();
         self.renew(control, errors, work).await
     }
 
-    async fn renew<E, W>(self, control: Control, errors: ErrorShare<E>, work: W) -> Result<R, E>
+    async fn renew<W>(
+        self,
+        control: Control,
+        errors: ErrorShare<W::Error>,
+        work: W,
+    ) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         if control.is_only_if_cached() {
             match control.park().await {}
@@ -120,9 +129,9 @@ impl<R> Lookup<'_, R> {
     }
 
     /// Runs the body, without the cache.
-    async fn bypass<E, W>(self, control: Control, work: W) -> Result<R, E>
+    async fn bypass<W>(self, control: Control, work: W) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         if control.is_only_if_cached() {
             match control.park().await {}
@@ -177,13 +186,13 @@ struct Call<'a, R> {
 }
 
 impl<R> Call<'_, R> {
-    async fn run<E, W>(&mut self, errors: ErrorShare<E>, work: W) -> Result<R, E>
+    async fn run<W>(&mut self, errors: ErrorShare<W::Error>, work: W) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         let mut at_hand = None;
         if let Some(found) = self.read().await {
-            match self.judge::<E, W>(&found) {
+            match self.judge::<W>(&found) {
                 Judgement::Fresh => return Ok(self.hit(found)),
                 Judgement::RefreshAhead => {
                     self.refresh_behind(errors, work);
@@ -212,14 +221,14 @@ impl<R> Call<'_, R> {
     }
 
     /// The steps from "join" on. `at_hand`: a stale value that serves where the body fails.
-    async fn compute<E, W>(
+    async fn compute<W>(
         &mut self,
-        errors: ErrorShare<E>,
+        errors: ErrorShare<W::Error>,
         work: W,
         at_hand: Option<Found<R>>,
-    ) -> Result<R, E>
+    ) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         let turn = match self.cache.flights.join(&self.key) {
             Joined::Lead(lead) => Turn::Lead(lead),
@@ -269,7 +278,7 @@ impl<R> Call<'_, R> {
         }
     }
 
-    fn judge<E, W: Work<R, E>>(&self, found: &Found<R>) -> Judgement {
+    fn judge<W: Work<R>>(&self, found: &Found<R>) -> Judgement {
         let circumstances = Circumstances {
             at_rest: &|| self.cache.background.rests(&self.key),
             movable: &|| W::MOVABLE && self.cache.background.is_possible(),

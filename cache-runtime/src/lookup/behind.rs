@@ -27,9 +27,14 @@ use crate::{
 };
 
 /// A body and its arguments; it runs once at most.
-pub(crate) trait Work<R, E>: Sized {
+///
+/// The error is the body's own: as a parameter, its lifetimes would be anybody's guess where the compiler
+/// asks whether a call's future is `Send`.
+pub(crate) trait Work<R>: Sized {
+    type Error;
+
     /// The body, running.
-    type Body: Future<Output = Result<R, E>>;
+    type Body: Future<Output = Result<R, Self::Error>>;
 
     /// Whether the body can run without its caller.
     const MOVABLE: bool;
@@ -38,17 +43,23 @@ pub(crate) trait Work<R, E>: Sized {
     fn here(self) -> Self::Body;
 
     /// Runs the body without its caller, if it can.
-    fn behind(self, run: Behind, rules: &(dyn Rules<R> + Send + Sync), errors: ErrorShare<E>);
+    fn behind(
+        self,
+        run: Behind,
+        rules: &(dyn Rules<R> + Send + Sync),
+        errors: ErrorShare<Self::Error>,
+    );
 }
 
 /// A body that its caller waits for: it may borrow.
 pub(crate) struct Here<B>(pub(crate) B);
 
-impl<R, E, B, F> Work<R, E> for Here<B>
+impl<R, E, B, F> Work<R> for Here<B>
 where
     B: FnOnce() -> F,
     F: Future<Output = Result<R, E>>,
 {
+    type Error = E;
     type Body = F;
     const MOVABLE: bool = false;
 
@@ -66,7 +77,7 @@ pub(crate) struct Movable<A, H, B> {
     pub(crate) own: B,
 }
 
-impl<R, E, A, H, F, B, G> Work<R, E> for Movable<A, H, B>
+impl<R, E, A, H, F, B, G> Work<R> for Movable<A, H, B>
 where
     R: Send + 'static,
     E: 'static,
@@ -75,6 +86,7 @@ where
     B: FnOnce(A) -> G,
     G: Future<Output = Result<R, E>> + Send + 'static,
 {
+    type Error = E;
     type Body = F;
     const MOVABLE: bool = true;
 
@@ -134,7 +146,7 @@ enum Reason {
 
 impl<R> Call<'_, R> {
     /// Begins a refresh, unless somebody computes the key already or too many are under way.
-    pub(super) fn refresh_behind<E, W: Work<R, E>>(&self, errors: ErrorShare<E>, work: W) {
+    pub(super) fn refresh_behind<W: Work<R>>(&self, errors: ErrorShare<W::Error>, work: W) {
         if self.control.is_only_if_cached() {
             return;
         }
@@ -149,10 +161,10 @@ impl<R> Call<'_, R> {
 
     /// Runs the body behind, and waits for it, or for whoever runs it already, for `limit`: `None` where
     /// that gave nothing.
-    pub(super) async fn run_behind<E, W: Work<R, E>>(
+    pub(super) async fn run_behind<W: Work<R>>(
         &mut self,
         limit: Duration,
-        errors: ErrorShare<E>,
+        errors: ErrorShare<W::Error>,
         work: W,
     ) -> Option<R> {
         if self.control.is_only_if_cached() {

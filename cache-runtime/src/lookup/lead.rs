@@ -71,15 +71,15 @@ pub(super) enum Acquisition<R> {
 impl<R> Call<'_, R> {
     /// The steps "acquire", "body" and "store", for all who wait. `at_hand`: a stale value that serves
     /// where the body fails, or another process is at it.
-    pub(super) async fn lead<E, W>(
+    pub(super) async fn lead<W>(
         &mut self,
         mut lead: Lead<Answer>,
-        errors: ErrorShare<E>,
+        errors: ErrorShare<W::Error>,
         work: W,
         at_hand: Option<Found<R>>,
-    ) -> Result<R, E>
+    ) -> Result<R, W::Error>
     where
-        W: Work<R, E>,
+        W: Work<R>,
     {
         if lead.unanswered() {
             self.budget.end();

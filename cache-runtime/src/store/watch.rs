@@ -109,10 +109,6 @@ impl RedisStore {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind but the connection.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "called by the misses that wait for a lock")
-    )]
     pub(crate) async fn changed(
         self: &Arc<Self>,
         lock: &str,
