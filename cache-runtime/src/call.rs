@@ -8,7 +8,7 @@ use crate::{
     cache::Cache,
     codec::Codec,
     entry::Entry,
-    lookup::{Here, Lookup, Movable, Work},
+    lookup::{Behind, Lookup, Work, here},
     policy::{Policy, RefreshAhead, Ttl},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
@@ -145,14 +145,14 @@ impl<V, R> Call<V, R> {
     }
 }
 
-impl<V: 'static, R> Call<V, R> {
+impl<V: 'static, R: 'static> Call<V, R> {
     /// Answers from the cache, else from `body`.
     pub async fn run<F>(self, body: impl FnOnce() -> F) -> R
     where
         F: Future<Output = R>,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        infallible(self.answer(errors, Here(|| sure(body()))).await)
+        infallible(self.answer(errors, here(|()| sure(body()))).await)
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
@@ -164,7 +164,7 @@ impl<V: 'static, R> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.answer(errors, Here(body)).await
+        self.answer(errors, here(|()| body())).await
     }
 
     /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
@@ -181,10 +181,11 @@ impl<V: 'static, R> Call<V, R> {
         G: Future<Output = R> + Send + 'static,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        let work = Movable {
+        let own = |arguments| sure(own(arguments));
+        let work = Work {
             arguments,
             here: |arguments| sure(here(arguments)),
-            own: |arguments| sure(own(arguments)),
+            behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
         };
         infallible(self.answer(errors, work).await)
     }
@@ -203,19 +204,20 @@ impl<V: 'static, R> Call<V, R> {
         F: Future<Output = Result<R, E>>,
         G: Future<Output = Result<R, E>> + Send + 'static,
     {
-        let work = Movable {
+        let work = Work {
             arguments,
             here,
-            own,
+            behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
         };
         self.answer(errors, work).await
     }
 
-    async fn answer<W: Work<R>>(
-        self,
-        errors: ErrorShare<W::Error>,
-        work: W,
-    ) -> Result<R, W::Error> {
+    async fn answer<A, E, F, H, B>(self, errors: ErrorShare<E>, work: Work<A, H, B>) -> Result<R, E>
+    where
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
+    {
         let Self {
             site,
             key,

@@ -20,7 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     global,
     lookup::{
-        Granted, Here, Lookup, Written, draw, kept_in_process, renewing, report, servers_time,
+        Granted, Lookup, Written, draw, here, kept_in_process, renewing, report, servers_time,
         written,
     },
     policy::{Lifetime, Policy, Rules, not_decoded},
@@ -403,7 +403,7 @@ impl<R> Entry<R> {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
-            .run(errors, Here(|| async move { body().await.into_result() }))
+            .run(errors, here(|()| async move { body().await.into_result() }))
             .await;
         Returns::from_result(outcome)
     }
@@ -422,7 +422,7 @@ impl<R> Entry<R> {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let outcome = self
             .lookup()
-            .refresh(errors, Here(|| async move { body.await.into_result() }))
+            .refresh(errors, here(|()| async move { body.await.into_result() }))
             .await;
         Returns::from_result(outcome)
     }

@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use behind::{Here, Movable, Work};
+pub(crate) use behind::{Behind, Work, here};
 pub(crate) use lead::{Granted, Written, kept_in_process, renewing, written};
 pub(crate) use read::servers_time;
 use read::{Found, Seen};
@@ -68,9 +68,15 @@ impl<R> Lookup<'_, R> {
     /// # Cancel safety
     ///
     /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn run<W>(self, errors: ErrorShare<W::Error>, work: W) -> Result<R, W::Error>
+    pub(crate) async fn run<A, E, F, H, B>(
+        self,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         let control = Control::of_this_call();
         match control.directive() {
@@ -93,26 +99,30 @@ impl<R> Lookup<'_, R> {
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn refresh<W>(
+    pub(crate) async fn refresh<A, E, F, H, B>(
         self,
-        errors: ErrorShare<W::Error>,
-        work: W,
-    ) -> Result<R, W::Error>
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         let control = Control::of_this_call();
         self.renew(control, errors, work).await
     }
 
-    async fn renew<W>(
+    async fn renew<A, E, F, H, B>(
         self,
         control: Control,
-        errors: ErrorShare<W::Error>,
-        work: W,
-    ) -> Result<R, W::Error>
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         if control.is_only_if_cached() {
             match control.park().await {}
@@ -129,9 +139,11 @@ impl<R> Lookup<'_, R> {
     }
 
     /// Runs the body, without the cache.
-    async fn bypass<W>(self, control: Control, work: W) -> Result<R, W::Error>
+    async fn bypass<A, E, F, H, B>(self, control: Control, work: Work<A, H, B>) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         if control.is_only_if_cached() {
             match control.park().await {}
@@ -186,13 +198,19 @@ struct Call<'a, R> {
 }
 
 impl<R> Call<'_, R> {
-    async fn run<W>(&mut self, errors: ErrorShare<W::Error>, work: W) -> Result<R, W::Error>
+    async fn run<A, E, F, H, B>(
+        &mut self,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         let mut at_hand = None;
         if let Some(found) = self.read().await {
-            match self.judge::<W>(&found) {
+            match self.judge(&found, work.behind.is_some()) {
                 Judgement::Fresh => return Ok(self.hit(found)),
                 Judgement::RefreshAhead => {
                     self.refresh_behind(errors, work);
@@ -221,14 +239,16 @@ impl<R> Call<'_, R> {
     }
 
     /// The steps from "join" on. `at_hand`: a stale value that serves where the body fails.
-    async fn compute<W>(
+    async fn compute<A, E, F, H, B>(
         &mut self,
-        errors: ErrorShare<W::Error>,
-        work: W,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
         at_hand: Option<Found<R>>,
-    ) -> Result<R, W::Error>
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         let turn = match self.cache.flights.join(&self.key) {
             Joined::Lead(lead) => Turn::Lead(lead),
@@ -278,10 +298,10 @@ impl<R> Call<'_, R> {
         }
     }
 
-    fn judge<W: Work<R>>(&self, found: &Found<R>) -> Judgement {
+    fn judge(&self, found: &Found<R>, movable: bool) -> Judgement {
         let circumstances = Circumstances {
             at_rest: &|| self.cache.background.rests(&self.key),
-            movable: &|| W::MOVABLE && self.cache.background.is_possible(),
+            movable: &|| movable && self.cache.background.is_possible(),
             draw: &draw,
         };
         self.rules.freshness().judge(found.aged, &circumstances)

@@ -328,12 +328,10 @@ pub(crate) trait Rules<R> {
     fn take(&self, shared: Option<&SharedValue>) -> Option<R>;
 
     /// The same rules, for a run that its caller does not wait for.
-    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>
-    where
-        R: 'static;
+    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>;
 }
 
-impl<V: 'static, R> Rules<R> for Policy<V, R> {
+impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
     fn freshness(&self) -> &Freshness {
         &self.freshness
     }
@@ -419,10 +417,7 @@ impl<V: 'static, R> Rules<R> for Policy<V, R> {
         }
     }
 
-    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>
-    where
-        R: 'static,
-    {
+    fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync> {
         Arc::new(*self)
     }
 }

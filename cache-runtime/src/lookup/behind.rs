@@ -26,102 +26,47 @@ use crate::{
     token::Wish,
 };
 
-/// A body and its arguments; it runs once at most.
+/// A body and its arguments; it runs once at most, in one of two ways.
 ///
-/// The error is the body's own: as a parameter, its lifetimes would be anybody's guess where the compiler
-/// asks whether a call's future is `Send`.
-pub(crate) trait Work<R>: Sized {
-    type Error;
-
-    /// The body, running.
-    type Body: Future<Output = Result<R, Self::Error>>;
-
-    /// Whether the body can run without its caller.
-    const MOVABLE: bool;
-
-    /// Runs the body for its caller.
-    fn here(self) -> Self::Body;
-
-    /// Runs the body without its caller, if it can.
-    fn behind(
-        self,
-        run: Behind,
-        rules: &(dyn Rules<R> + Send + Sync),
-        errors: ErrorShare<Self::Error>,
-    );
-}
-
-/// A body that its caller waits for: it may borrow.
-pub(crate) struct Here<B>(pub(crate) B);
-
-impl<R, E, B, F> Work<R> for Here<B>
-where
-    B: FnOnce() -> F,
-    F: Future<Output = Result<R, E>>,
-{
-    type Error = E;
-    type Body = F;
-    const MOVABLE: bool = false;
-
-    fn here(self) -> F {
-        (self.0)()
-    }
-
-    fn behind(self, _: Behind, _: &(dyn Rules<R> + Send + Sync), _: ErrorShare<E>) {}
-}
-
-/// A body that can run without its caller: `own` makes owned copies of what the arguments lend.
-pub(crate) struct Movable<A, H, B> {
+/// The two are closures of this very type and no implementations of a trait: whether a call's future is
+/// `Send` would depend on the lifetimes that such a trait is implemented for, and the compiler forgets them
+/// before it asks.
+pub(crate) struct Work<A, H, B> {
     pub(crate) arguments: A,
+    /// Runs the body for its caller: it may borrow.
     pub(crate) here: H,
-    pub(crate) own: B,
+    /// Runs the body without its caller, if it can.
+    pub(crate) behind: Option<B>,
 }
 
-impl<R, E, A, H, F, B, G> Work<R> for Movable<A, H, B>
-where
-    R: Send + 'static,
-    E: 'static,
-    H: FnOnce(A) -> F,
-    F: Future<Output = Result<R, E>>,
-    B: FnOnce(A) -> G,
-    G: Future<Output = Result<R, E>> + Send + 'static,
-{
-    type Error = E;
-    type Body = F;
-    const MOVABLE: bool = true;
+/// The type of a [`Work::behind`] that is not there.
+type Nowhere<R, E> = fn((), Behind<R>, ErrorShare<E>);
 
-    fn here(self) -> F {
-        (self.here)(self.arguments)
+/// A body that only its caller can wait for.
+pub(crate) fn here<R, E, H>(here: H) -> Work<(), H, Nowhere<R, E>> {
+    Work {
+        arguments: (),
+        here,
+        behind: None,
     }
+}
 
-    fn behind(self, run: Behind, rules: &(dyn Rules<R> + Send + Sync), errors: ErrorShare<E>) {
-        let Self { arguments, own, .. } = self;
-        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
-        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
-        let Ok(body) = catch_unwind(AssertUnwindSafe(|| own(arguments))) else {
-            tracing::error!(
-                "an argument's `Clone` panicked, so a body does not run in the background"
-            );
-            return;
-        };
-        let body = Box::pin(body);
-        let rules = rules.kept();
-        let Behind {
-            permit,
-            lead,
-            origin,
-        } = run;
-        let cache = Arc::clone(&origin.cache);
-        let run = origin.run(rules, lead, errors, body);
-        cache.background.begin(permit, run);
+impl<A, H, B> Work<A, H, B> {
+    /// Runs the body for its caller.
+    pub(super) fn here<F>(self) -> F
+    where
+        H: FnOnce(A) -> F,
+    {
+        (self.here)(self.arguments)
     }
 }
 
 /// A run that is about to begin behind a call.
-pub(crate) struct Behind {
+pub(crate) struct Behind<R> {
     permit: Permit,
     lead: Lead<Answer>,
     origin: Origin,
+    rules: Arc<dyn Rules<R> + Send + Sync>,
 }
 
 /// What a run takes with it of the call that began it.
@@ -144,9 +89,47 @@ enum Reason {
     SoftTimeout,
 }
 
+impl<R> Behind<R> {
+    /// Begins the body that `own` makes of the arguments, with owned copies of what they lend.
+    pub(crate) fn begin<E, A, G>(
+        self,
+        own: impl FnOnce(A) -> G,
+        arguments: A,
+        errors: ErrorShare<E>,
+    ) where
+        R: Send + 'static,
+        E: 'static,
+        G: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
+        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
+        let Ok(body) = catch_unwind(AssertUnwindSafe(|| own(arguments))) else {
+            tracing::error!(
+                "an argument's `Clone` panicked, so a body does not run in the background"
+            );
+            return;
+        };
+        let Self {
+            permit,
+            lead,
+            origin,
+            rules,
+        } = self;
+        let cache = Arc::clone(&origin.cache);
+        let run = origin.run(rules, lead, errors, Box::pin(body));
+        cache.background.begin(permit, run);
+    }
+}
+
 impl<R> Call<'_, R> {
     /// Begins a refresh, unless somebody computes the key already or too many are under way.
-    pub(super) fn refresh_behind<W: Work<R>>(&self, errors: ErrorShare<W::Error>, work: W) {
+    pub(super) fn refresh_behind<A, E, H, B>(&self, errors: ErrorShare<E>, work: Work<A, H, B>)
+    where
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
+    {
+        let Some(behind) = work.behind else {
+            return;
+        };
         if self.control.is_only_if_cached() {
             return;
         }
@@ -155,18 +138,21 @@ impl<R> Call<'_, R> {
         };
         if let Some(lead) = self.cache.flights.lead(&self.key) {
             let run = self.behind(permit, lead, Reason::Refresh);
-            work.behind(run, self.rules, errors);
+            behind(work.arguments, run, errors);
         }
     }
 
     /// Runs the body behind, and waits for it, or for whoever runs it already, for `limit`: `None` where
     /// that gave nothing.
-    pub(super) async fn run_behind<W: Work<R>>(
+    pub(super) async fn run_behind<A, E, H, B>(
         &mut self,
         limit: Duration,
-        errors: ErrorShare<W::Error>,
-        work: W,
-    ) -> Option<R> {
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Option<R>
+    where
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
+    {
         if self.control.is_only_if_cached() {
             match self.control.park().await {}
         }
@@ -176,7 +162,7 @@ impl<R> Call<'_, R> {
                 let permit = self.cache.background.permit()?;
                 let turn = lead.wait_too();
                 let run = self.behind(permit, lead, Reason::SoftTimeout);
-                work.behind(run, self.rules, errors);
+                (work.behind?)(work.arguments, run, errors);
                 turn
             }
         };
@@ -189,7 +175,7 @@ impl<R> Call<'_, R> {
         Some(value)
     }
 
-    fn behind(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Behind {
+    fn behind(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Behind<R> {
         Behind {
             permit,
             lead,
@@ -202,6 +188,7 @@ impl<R> Call<'_, R> {
                 seen: self.seen.clone(),
                 reason,
             },
+            rules: self.rules.kept(),
         }
     }
 }

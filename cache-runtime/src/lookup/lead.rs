@@ -12,7 +12,13 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::{Call, behind::Work, draw, read::Found, report, timed};
+use super::{
+    Call,
+    behind::{Behind, Work},
+    draw,
+    read::Found,
+    report, timed,
+};
 use crate::{
     answer::Answer,
     budget::is_out_of_reach,
@@ -71,15 +77,17 @@ pub(super) enum Acquisition<R> {
 impl<R> Call<'_, R> {
     /// The steps "acquire", "body" and "store", for all who wait. `at_hand`: a stale value that serves
     /// where the body fails, or another process is at it.
-    pub(super) async fn lead<W>(
+    pub(super) async fn lead<A, E, F, H, B>(
         &mut self,
         mut lead: Lead<Answer>,
-        errors: ErrorShare<W::Error>,
-        work: W,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
         at_hand: Option<Found<R>>,
-    ) -> Result<R, W::Error>
+    ) -> Result<R, E>
     where
-        W: Work<R>,
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
         if lead.unanswered() {
             self.budget.end();
