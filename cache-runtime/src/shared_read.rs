@@ -122,12 +122,14 @@ impl<T> Drop for Runner<T> {
         }
         let mut batch = std::mem::take(&mut self.batch);
         loop {
-            if batch.is_empty() {
+            {
                 let mut shard = self.reads.queues.lock(&self.key);
                 let Some(queue) = shard.get_mut(&*self.key) else {
                     return;
                 };
-                batch = std::mem::take(&mut queue.next);
+                if batch.is_empty() {
+                    batch = std::mem::take(&mut queue.next);
+                }
                 if batch.is_empty() {
                     queue.under_way -= 1;
                     if queue.under_way == 0 {
@@ -135,6 +137,7 @@ impl<T> Drop for Runner<T> {
                     }
                     return;
                 }
+                queue.since = Instant::now();
             }
             let Some(heir) = batch.pop() else { continue };
             let runner = Self {

@@ -72,6 +72,22 @@ fn reads_that_nobody_polls_hold_up_those_only_who_wait_for_them() {
 }
 
 #[test]
+fn a_read_that_follows_another_is_not_taken_for_one_that_takes_too_long() {
+    let (reads, key) = reads();
+    let [one, _two] = [run(&reads, &key), run(&reads, &key)];
+    let [mut there, mut then] = [wait(&reads, &key), wait(&reads, &key)];
+    let since = || reads.queues.lock(&key)[&key].since;
+    let replied = Instant::now();
+    one.reply(&1);
+    assert!(since() >= replied, "the next batch is read now");
+    let heir = told_to_run(&mut then);
+    let given_up = Instant::now();
+    drop(heir);
+    assert!(since() >= given_up, "and now again");
+    told_to_run(&mut there).reply(&2);
+}
+
+#[test]
 fn a_reply_does_not_go_to_those_who_came_after_its_read_was_sent() {
     let (reads, key) = reads();
     let one = run(&reads, &key);
