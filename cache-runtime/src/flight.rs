@@ -328,7 +328,8 @@ impl<T: Clone> Lead<T> {
 impl<T> Drop for Lead<T> {
     fn drop(&mut self) {
         if !self.over {
-            self.pass_on(false);
+            // Who never began made no attempt; the one before it is still the latest.
+            self.pass_on(self.unanswered && self.began == 0);
         }
     }
 }

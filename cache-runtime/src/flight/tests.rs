@@ -125,6 +125,25 @@ fn without_proof_a_late_caller_leads_and_the_rest_have_joined_before_its_body() 
 }
 
 #[test]
+fn an_heir_that_goes_away_does_not_make_the_next_one_ask_a_store_that_did_not_answer() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let gone = wait(&flights, &key);
+    let mut there = wait(&flights, &key);
+    first.start_over(true);
+    drop(gone); // with the lead, at which it never looked
+    let second = told(&mut there).lead();
+    assert!(second.unanswered());
+    // Who began, and goes away then, is an attempt that did not ask.
+    let mut late = wait(&flights, &key);
+    let mut second = second;
+    second.body_begun();
+    drop(second);
+    assert!(!told(&mut late).lead().unanswered());
+}
+
+#[test]
 fn a_value_that_was_stored_meanwhile_goes_to_those_who_came_before_the_question() {
     let (flights, key) = flights();
     let mut lead = lead(&flights, &key);
