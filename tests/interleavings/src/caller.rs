@@ -10,7 +10,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use shuttle::thread::{self, JoinHandle};
+use shuttle::{
+    sync::Barrier,
+    thread::{self, JoinHandle},
+};
 
 use crate::{
     flight::{Flights, Joined, Lead, Turn},
@@ -83,6 +86,7 @@ pub struct Call {
     body: Body,
     stop: Option<(Step, Stop)>,
     gives_up: bool,
+    meets: bool,
 }
 
 impl Call {
@@ -91,6 +95,7 @@ impl Call {
         body: Body::Returns,
         stop: None,
         gives_up: false,
+        meets: false,
     };
 
     /// Goes away instead of waiting; computes if nobody else does.
@@ -159,6 +164,44 @@ pub fn act(store: Store, threads: &[&[Act]]) -> u64 {
     cache.end()
 }
 
+/// The same, with one call for each thread, and a first one that they all wait for when it stops.
+///
+/// # Panics
+///
+/// If it is not so.
+pub fn follow(store: Store, step: Step, stop: Stop, calls: &[Call]) -> u64 {
+    let mut cache = Cache::new(store);
+    cache.meeting = Some(Meeting {
+        leads: Barrier::new(2),
+        all: Barrier::new(calls.len() + 1),
+    });
+    let cache = Arc::new(cache);
+    let start = |call| {
+        let cache = Arc::clone(&cache);
+        thread::spawn(move || Cache::act(&cache, Act::Call(call)))
+    };
+    let first = start(Call {
+        meets: true,
+        ..Call::stopping(step, stop)
+    });
+    if let Some(meeting) = &cache.meeting {
+        meeting.leads.wait();
+    }
+    let mut threads: Vec<_> = calls.iter().copied().map(start).collect();
+    threads.push(first);
+    for thread in threads {
+        thread.join().expect("a panic ends the schedule");
+    }
+    cache.end()
+}
+
+/// Where a leader that stops, and those who wait for it, wait for each other.
+#[derive(Debug)]
+struct Meeting {
+    leads: Barrier,
+    all: Barrier,
+}
+
 /// The flights of one key, with a store and a source.
 #[derive(Debug)]
 struct Cache {
@@ -168,6 +211,7 @@ struct Cache {
     stored: Mutex<Stored>,
     /// What runs behind its caller.
     behind: Mutex<Vec<JoinHandle<()>>>,
+    meeting: Option<Meeting>,
     ledger: Mutex<Ledger>,
 }
 
@@ -241,6 +285,7 @@ impl Cache {
             store,
             stored: Mutex::default(),
             behind: Mutex::default(),
+            meeting: None,
             ledger: Mutex::default(),
         }
     }
@@ -371,9 +416,14 @@ impl Cache {
                 self.lead(lead, call, arrival);
                 return;
             }
-            Joined::Wait(turn) if call.gives_up => return drop(turn),
             Joined::Wait(turn) => turn,
         };
+        if let Some(meeting) = &self.meeting {
+            meeting.all.wait();
+        }
+        if call.gives_up {
+            return;
+        }
         let ended = self.bodies_ended();
         match shuttle::future::block_on(turn) {
             Ok(Turn::Lead(lead)) => {
@@ -392,7 +442,7 @@ impl Cache {
 
     fn lead(&self, mut lead: Lead<Outcome>, call: Call, arrival: Arrival) -> Option<()> {
         let leads = self.leads();
-        Self::stops(call, Step::Lead)?;
+        self.stops(call, Step::Lead)?;
         let right = match self.acquire(&mut lead, call)? {
             (_, Acquired::Granted(right)) => Some(right),
             (_, Acquired::Silence) => None,
@@ -416,7 +466,7 @@ impl Cache {
 
     fn take_over(&self, mut lead: Lead<Outcome>, call: Call, arrival: Arrival) -> Option<()> {
         let leads = self.leads();
-        Self::stops(call, Step::Lead)?;
+        self.stops(call, Step::Lead)?;
         let right = match self.store {
             Store::InProcess => Some(Right::InProcess),
             Store::Tokens => {
@@ -438,7 +488,7 @@ impl Cache {
         }
         lead.acquire_sent();
         let asked = self.tick();
-        Self::stops(call, Step::Acquire)?;
+        self.stops(call, Step::Acquire)?;
         let acquired = match self.store {
             Store::InProcess => match self.get() {
                 Some(version) => Acquired::Found(version),
@@ -466,10 +516,10 @@ impl Cache {
     ) -> Option<()> {
         lead.body_begun();
         let began = self.tick();
-        Self::stops(call, Step::Body)?;
+        self.stops(call, Step::Body)?;
         let version = self.body();
         arrival.check_version(version);
-        Self::stops(call, Step::Body)?;
+        self.stops(call, Step::Body)?;
         if call.body == Body::FailsAlone {
             drop(leads);
             lead.everybody_alone();
@@ -491,7 +541,7 @@ impl Cache {
         if self.store == Store::InProcess || lead.has_waiters() {
             lead.answer_early(&outcome);
         }
-        Self::stops(call, Step::Answered)?;
+        self.stops(call, Step::Answered)?;
         drop(leads);
         match right {
             None => {
@@ -515,9 +565,9 @@ impl Cache {
                 self.ledger(|ledger| ledger.taken += 1);
                 lead.close();
                 let closed = self.tick();
-                Self::stops(call, Step::Closed)?;
+                self.stops(call, Step::Closed)?;
                 let stood = self.stored(|stored| stored.settle(token, kept));
-                Self::stops(call, Step::Stored)?;
+                self.stops(call, Step::Stored)?;
                 if !stood {
                     lead.start_over(false);
                     return None;
@@ -532,7 +582,14 @@ impl Cache {
     }
 
     /// `None`: the caller is gone.
-    fn stops(call: Call, step: Step) -> Option<()> {
+    fn stops(&self, call: Call, step: Step) -> Option<()> {
+        if let Some(meeting) = &self.meeting
+            && call.meets
+            && call.stop.is_some_and(|(at, _)| at == step)
+        {
+            meeting.leads.wait();
+            meeting.all.wait();
+        }
         match call.stop {
             Some((at, Stop::Dropped)) if at == step => None,
             // Like a panic of a body, but not reported as one.

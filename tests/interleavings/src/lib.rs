@@ -24,6 +24,6 @@ mod caller;
 mod readers;
 mod schedules;
 
-pub use caller::{Act, Body, Call, Step, Stop, Store, act};
+pub use caller::{Act, Body, Call, Step, Stop, Store, act, follow};
 pub use readers::{Patience, Read, read};
 pub use schedules::Schedules;

@@ -1,6 +1,6 @@
 //! The flight: callers, changes and looks side by side. What is checked at each step is in the crate.
 
-use cache_interleavings::{Act, Body, Call, Schedules, Step, Stop, Store, act};
+use cache_interleavings::{Act, Body, Call, Schedules, Step, Stop, Store, act, follow};
 
 const STORES: [Store; 3] = [Store::InProcess, Store::Tokens, Store::Silent];
 const ONE: Schedules = Schedules::preempting(1);
@@ -82,20 +82,30 @@ fn p7_a_leader_that_panics_at_any_step_leaves_nobody_waiting() {
 
 #[test]
 fn p6_heirs_that_go_away_with_the_lead_in_their_hands_pass_it_on() {
-    for (store, step) in [
-        (Store::InProcess, Step::Body),
-        (Store::Tokens, Step::Closed),
+    const GONE: Call = Call::GIVES_UP;
+    const THERE: Call = Call::PATIENT;
+    const STOPS: Call = Call::stopping(Step::Lead, Stop::Dropped);
+    for (store, step, stop) in [
+        (Store::InProcess, Step::Lead, Stop::Dropped),
+        (Store::InProcess, Step::Body, Stop::Panics),
+        (Store::Tokens, Step::Answered, Stop::Dropped),
     ] {
-        for stop in [Stop::Dropped, Stop::Panics] {
-            let first = stopping(step, stop);
-            let name = format!("{stop:?} at {step:?}, then");
-            let heirs = [first, GIVES_UP, GIVES_UP, PATIENT];
-            side_by_side(ONE.and_random(200), &format!("{name} heirs"), store, &heirs);
-            let heir = [first, GIVES_UP, PATIENT];
-            side_by_side(FEW, &format!("{name} an heir"), store, &heir);
-            let nobody = [first, GIVES_UP, stopping(Step::Lead, stop)];
-            side_by_side(FEW, &format!("{name} nobody"), store, &nobody);
-        }
+        let heirs = |schedules: Schedules, name: &str, calls: &'static [Call]| {
+            schedules.run(
+                &format!("{store:?}: {stop:?} at {step:?}, then {name}"),
+                move || {
+                    follow(store, step, stop, calls);
+                },
+            );
+        };
+        heirs(ONE.and_random(300), "one of three", &[GONE, THERE, THERE]);
+        heirs(ONE.and_random(300), "two of three", &[GONE, GONE, THERE]);
+        heirs(FEW.and_random(300), "nobody", &[GONE, GONE]);
+        heirs(
+            ONE.and_random(300),
+            "one who leads no further",
+            &[GONE, STOPS, THERE],
+        );
     }
 }
 
