@@ -344,8 +344,8 @@ use proc_macro::TokenStream;
 /// # static IS_DOWN: AtomicBool = AtomicBool::new(false);
 ///
 /// #[redis_cached(ttl = "1m", stale_if_error = "1d", cache = cache, skip(cache))]
-/// async fn name(cache: &Cache, id: u64) -> Result<String, &'static str> {
-///     if IS_DOWN.load(Relaxed) { Err("down") } else { Ok(format!("user {id}")) }
+/// async fn name(cache: &Cache, id: u64) -> Result<String, String> {
+///     if IS_DOWN.load(Relaxed) { Err("down".to_owned()) } else { Ok(format!("user {id}")) }
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -356,7 +356,7 @@ use proc_macro::TokenStream;
 /// IS_DOWN.store(true, Relaxed);
 /// clock.advance(Duration::from_secs(3600));
 /// assert_eq!(name(&cache, 1).await?, "user 1");
-/// assert_eq!(name(&cache, 2).await, Err("down"));
+/// assert_eq!(name(&cache, 2).await, Err("down".to_owned()));
 /// # Ok(())
 /// # }
 /// ```
@@ -374,7 +374,7 @@ use proc_macro::TokenStream;
 /// # static IS_SLOW: AtomicBool = AtomicBool::new(false);
 ///
 /// #[redis_cached(ttl = "1m", stale_if_error = "1d", soft_timeout = "50ms", cache = cache, skip(cache))]
-/// async fn name(cache: &Cache, id: u64) -> Result<String, &'static str> {
+/// async fn name(cache: &Cache, id: u64) -> Result<String, String> {
 ///     if IS_SLOW.load(Relaxed) {
 ///         tokio::time::sleep(Duration::from_secs(3600)).await;
 ///     }

@@ -108,14 +108,14 @@ impl Facts {
         }
         let mut receiver = None;
         let mut params = Vec::new();
-        for (index, input) in sig.inputs.iter().enumerate() {
+        for input in &sig.inputs {
             let attrs = match input {
                 FnArg::Receiver(found) => {
                     receiver = Some(found.clone());
                     &found.attrs
                 }
                 FnArg::Typed(typed) => {
-                    params.push(param(index, typed));
+                    params.push(param(params.len(), typed));
                     &typed.attrs
                 }
             };

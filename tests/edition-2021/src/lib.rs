@@ -29,6 +29,8 @@ use std::time::Duration;
 use renamed::{redis_cached, Cache};
 use serde::{Deserialize, Serialize};
 
+pub mod freshness;
+
 /// Where the crate is.
 pub mod deps {
     pub use renamed as cache_runtime;

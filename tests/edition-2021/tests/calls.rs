@@ -1,5 +1,8 @@
 //! What the library caches is found again.
 
+use std::sync::Arc;
+
+use cache_tests_edition_2021::freshness::{alone, number, Reports};
 use cache_tests_edition_2021::{
     find, find_entry, get_user, get_user_entry, Native, Pool, Repository, Service,
 };
@@ -29,4 +32,20 @@ async fn a_renamed_crate_in_edition_2021_caches() {
     assert_eq!(Native::get(&service, 1).await, Some(2));
     assert_eq!(Repository::get(&service, 1).await.unwrap(), 2);
     assert_eq!(cache_tests_edition_2021::echo().await, 5);
+}
+
+#[tokio::test]
+async fn a_body_that_can_run_behind_its_call_is_called_like_any_other() {
+    let pool = Arc::new(Pool);
+    for _ in 0..2 {
+        let found = number(&pool, "1", (2, 3), "", &[4]).await.unwrap();
+        assert_eq!(found, 7);
+    }
+    let user = get_user(&Pool, 1).await.unwrap();
+    assert_eq!(alone(user).await, "1");
+    let reports = Reports::new("a");
+    let lines = ["b".to_owned()];
+    assert_eq!(reports.report::<0>(&lines).await.as_deref(), Some("a b"));
+    assert_eq!(reports.report::<1>(&lines).await, None);
+    assert_eq!(Arc::new(reports).shared(1).await, "a 1");
 }

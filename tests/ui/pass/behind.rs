@@ -123,6 +123,11 @@ impl<T: Serialize + Clone + Display + Send + Sync + 'static> Repo<T> {
         format!("{}{id}", self.0)
     }
 
+    #[redis_cached(ttl = 60, refresh_ahead = 0.1, skip(self))]
+    async fn patterns(&self, id: u64, (a, b): (u64, u64), _: &Pool, _: &Arc<Shared>) -> u64 {
+        id + a + b
+    }
+
     #[redis_cached(ttl = 60, refresh_ahead = 0.1, in_impl)]
     async fn associated(id: u64) -> u64 {
         id
@@ -173,6 +178,7 @@ fn main() {
     is_send(Arc::new(repo.clone()).shared(1));
     is_send(Arc::new(repo.clone()).lent(1));
     is_send(Repo::<u8>::associated(1));
+    is_send(repo.patterns(1, (2, 3), &pool, &Arc::new(Shared)));
     is_send(repo.alone(1));
     is_send(pool.report(&[], None));
 }
