@@ -19,28 +19,28 @@ pub(crate) enum Passing {
 }
 
 /// How a parameter of this type outlives its call; else the type that would.
-pub(crate) fn passing(ty: &Type) -> Result<Passing, Type> {
+pub(crate) fn passing(ty: &Type) -> Result<Passing, Box<Type>> {
     let borrows = borrows(ty);
     if borrows.mutable {
-        return Err(owned(ty));
+        return Err(owned(ty).into());
     }
     if !borrows.any {
         return Ok(Passing::Moved);
     }
     match ungroup(ty) {
         Type::Reference(reference) if !is_static(reference) => match ungroup(&reference.elem) {
-            Type::TraitObject(_) => Err(owned(ty)),
+            Type::TraitObject(_) => Err(owned(ty).into()),
             inner if self::borrows(inner).any => {
                 let inner = match inner {
                     // `&&str` needs one of its references.
                     Type::Reference(reference) => without_borrows(&reference.elem),
                     inner => without_borrows(inner),
                 };
-                Err(parse_quote!(&#inner))
+                Err(Box::new(parse_quote!(&#inner)))
             }
             _ => Ok(Passing::Copied),
         },
-        ty => Err(owned(ty)),
+        ty => Err(owned(ty).into()),
     }
 }
 
