@@ -4,16 +4,17 @@
 //! because whoever waits asks again anyway, but no change of the lock is missed.
 //!
 //! So it is in the list of waiters before it reads the lock, on a connection that tells the server to
-//! push the next change of just this key (`CLIENT TRACKING ON OPTIN`, `CLIENT CACHING YES`). A holder that
-//! renews its lock is pushed as well; the waiter then reads again, and waits on. It also does when the lock's
-//! life is over, since the server may take its time to notice an expiry, and a connection to die.
+//! push the next change of just this key (`CLIENT TRACKING ON OPTIN`, `CLIENT CACHING YES`).
 //!
 //! | what happens | then |
 //! |---|---|
 //! | the lock holds something else, or is gone | back at once |
-//! | it is pushed, its life ends, or all keys are flushed | reads it again |
+//! | a push: it was written, renewed or deleted, it expired, all keys were flushed | reads it again |
 //! | the connection is lost, or replaced by one with a newer login | back at once |
 //! | no RESP3, no right to `CLIENT`, no connection | back after a pause: the caller polls |
+//!
+//! A server may take its time to notice that a key expired, and a client that its connection is dead. So
+//! nobody relies on a push alone: whoever waits says until when the lock lives.
 //!
 //! The connection is made at the first wait. Calls can do without it, so the breaker hears nothing of it.
 
@@ -39,8 +40,6 @@ use crate::sharded::lock;
 /// Between two polls; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// The lock is read again after this long, whatever its life and however silent the server.
-const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 /// So many reads may follow each other at once, and one more in each such time: a server whose table of
 /// tracked keys is too small pushes what did not change.
 const BURST: u32 = 16;
@@ -73,8 +72,7 @@ enum Told {
 /// What was read of a lock.
 enum Look {
     Changed,
-    /// It will be as it is for no longer than this.
-    Same(Duration),
+    Same,
     /// It was not read, or its next change will not be pushed.
     Blind,
 }
@@ -101,7 +99,8 @@ impl Watches {
 }
 
 impl RedisStore {
-    /// Waits until the key `lock` no longer holds `seen`, or may not, and at the latest until `until`.
+    /// Waits until the key `lock` no longer holds `seen`, or may not, and at the latest until `until`, which
+    /// is when the lock ends unless it is renewed.
     ///
     /// `attempt`: how often the caller has waited already; where the server pushes nothing, the pause
     /// before it is to ask again grows with it.
@@ -152,12 +151,10 @@ impl RedisStore {
                 Look::Changed if looks == 0 => return Told::AtFirst,
                 Look::Changed => return Told::Later,
                 Look::Blind => return Told::Nothing,
-                Look::Same(at_most) => {
-                    let again = Instant::now() + at_most;
-                    if let Ok(false) = timeout_at(again.into(), waiter.woken()).await {
-                        return Told::Later;
-                    }
-                }
+                Look::Same => {}
+            }
+            if !waiter.woken().await {
+                return Told::Later;
             }
             looks = looks.saturating_add(1);
             let next = since + PACE * looks.saturating_sub(BURST);
@@ -189,7 +186,7 @@ impl RedisStore {
         let Some(pushes) = &live.pushes else {
             return Look::Blind;
         };
-        let mut commands = Pipeline::with_capacity(4);
+        let mut commands = Pipeline::with_capacity(3);
         if !pushes.is_tracking() {
             // Several may ask before the first answer, which is as good.
             commands
@@ -200,7 +197,7 @@ impl RedisStore {
         }
         // For the next command only, which must be the read.
         commands.cmd("CLIENT").arg("CACHING").arg("YES");
-        commands.cmd("GET").arg(lock).cmd("PTTL").arg(lock);
+        commands.cmd("GET").arg(lock);
         live.pulse.asked();
         let sent = live
             .connection
@@ -214,7 +211,7 @@ impl RedisStore {
         let Ok(answers) = answers else {
             return Look::Blind;
         };
-        let [set_up @ .., content, life] = &*answers else {
+        let [set_up @ .., content] = &*answers else {
             return Look::Blind;
         };
         if let Some(error) = set_up.iter().find_map(refusal) {
@@ -223,7 +220,7 @@ impl RedisStore {
         }
         pushes.track();
         match content {
-            Value::BulkString(content) if content == seen => Look::Same(at_most(life)),
+            Value::BulkString(content) if content == seen => Look::Same,
             Value::BulkString(_) | Value::Nil => Look::Changed,
             _ => Look::Blind,
         }
@@ -257,17 +254,6 @@ fn refusal(answer: &Value) -> Option<RedisError> {
     match answer {
         Value::ServerError(error) => Some(error.clone().into()),
         _ => None,
-    }
-}
-
-/// How long a lock can be left alone whose remaining life is as the server says.
-fn at_most(life: &Value) -> Duration {
-    match life {
-        // One more, since Redis keeps a key through its last millisecond. Below 0 there is none, or no end.
-        Value::Int(left) => u64::try_from(*left).map_or(LONGEST_SILENCE, |left| {
-            LONGEST_SILENCE.min(Duration::from_millis(left + 1))
-        }),
-        _ => LONGEST_SILENCE,
     }
 }
 
