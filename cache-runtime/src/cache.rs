@@ -346,7 +346,12 @@ impl Inner {
     /// Takes the value, and the right to store, away in the in-process store.
     pub(crate) fn remove_in_process(&self, key: &str) {
         if let Store::Memory(memory) = &self.store {
-            dropping_values_later(|| self.flights.detach(key, || memory.remove(key)));
+            dropping_values_later(|| {
+                self.flights.detach(key, || {
+                    memory.end_write(key);
+                    memory.remove(key);
+                });
+            });
         }
     }
 
@@ -380,7 +385,8 @@ impl Inner {
     }
 }
 
-/// Remembers an invalidation when it is dropped, unless that was done.
+/// Remembers an invalidation when it is dropped, unless that was done; and takes the flight from new callers,
+/// whose body may have begun while the source was being written.
 pub(crate) struct Unless<'a> {
     done: bool,
     cache: &'a Arc<Inner>,
@@ -405,6 +411,7 @@ impl Drop for Unless<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.cache.unfinished.add(self.cache, self.keys);
+            self.cache.flights.detach(&self.keys.value, || ());
         }
     }
 }

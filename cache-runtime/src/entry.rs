@@ -249,36 +249,24 @@ impl<R> Entry<R> {
         };
         let inner = cache.inner();
         inner.background.recovered(&key);
-        inner.flights.detach(&key, || ());
         let (written, stored) = match &inner.store {
-            Store::Memory(_) => {
-                // Not known to be unchanged before it says so.
+            Store::Memory(memory) => {
                 let mut changed = Changed {
                     cache: inner,
                     key: &key,
+                    write: inner.flights.detach(&key, || memory.begin_write(&key)),
                     known: false,
                 };
                 let written = write.await.into_result();
-                changed.known = true;
-                let stored = written
+                let prepared = written
                     .as_ref()
                     .ok()
-                    .map(|value| self.prepare(&cache, value))
-                    .transpose();
-                let stored = match stored {
-                    Ok(Some(Prepared::Memory(kept))) => {
-                        kept.insert(inner, &key);
-                        Ok(())
+                    .map(|value| self.prepare(&cache, value));
+                let stored = prepared.transpose().map(|prepared| {
+                    if let Some(Prepared::Memory(kept)) = prepared {
+                        changed.known = kept.insert_of(inner, &key, changed.write);
                     }
-                    Ok(_) => {
-                        changed.known = false;
-                        Ok(())
-                    }
-                    Err(error) => {
-                        changed.known = false;
-                        Err(error)
-                    }
-                };
+                });
                 (written, stored)
             }
             Store::Redis(redis) => self.put_in_redis(&cache, redis, &key, write).await,
@@ -300,8 +288,11 @@ impl<R> Entry<R> {
         F: Future<Output: Returns<R>>,
     {
         let inner = cache.inner();
+        inner.flights.detach(key, || ());
         let keys = Keys::new(&inner.prefix, key);
         let mut unless = Unless::done(inner, &keys);
+        // What fails to be invalidated while the source is written is not made up for by this.
+        let began = Instant::now();
         let token = token::seize(redis, &keys, self.deadline(inner)).await;
         let granted = token.map(|token| Granted {
             redis: Arc::clone(redis),
@@ -317,7 +308,6 @@ impl<R> Entry<R> {
             .transpose();
         let stored = match (granted, prepared) {
             (Ok(granted), Ok(Some(Prepared::Redis(redis, value)))) => {
-                let began = Instant::now();
                 let deadline = self.deadline(inner);
                 let Granted { keys, token, .. } = &granted;
                 let put = token::put(&redis, keys, token, value.content(), deadline).await;
@@ -485,9 +475,28 @@ impl Kept {
         } = self;
         dropping_values_later(|| {
             cache.flights.detach(key, || {
+                memory.end_write(key);
                 memory.insert(key, &answer, lifetime, Duration::ZERO);
             });
         });
+    }
+
+    /// Inserts what `write` returned, unless somebody has changed the key since it began.
+    fn insert_of(self, cache: &Inner, key: &Arc<str>, write: u64) -> bool {
+        let Self {
+            memory,
+            answer,
+            lifetime,
+        } = self;
+        dropping_values_later(|| {
+            cache.flights.detach(key, || {
+                let stands = memory.end_write(key) == Some(write);
+                if stands {
+                    memory.insert(key, &answer, lifetime, Duration::ZERO);
+                }
+                stands
+            })
+        })
     }
 }
 
@@ -495,6 +504,7 @@ impl Kept {
 struct Changed<'a> {
     cache: &'a Inner,
     key: &'a Arc<str>,
+    write: u64,
     known: bool,
 }
 

@@ -6,7 +6,8 @@
 
 use std::{
     cell::RefCell,
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,7 @@ use crate::{
     answer::{Answer, SharedValue},
     clock::Clock,
     policy::{Aged, Lifetime},
+    sharded::lock,
 };
 
 /// Values of this process, by key.
@@ -21,6 +23,15 @@ use crate::{
 pub(crate) struct MemoryStore {
     entries: moka::sync::Cache<Arc<str>, Entry>,
     clock: Clock,
+    writes: Mutex<Writes>,
+}
+
+/// The writes to sources that are under way, each with the right to store what it returns.
+#[derive(Debug, Default)]
+struct Writes {
+    begun: u64,
+    /// By key, that of the write which began last, if nothing has changed the key since.
+    rights: HashMap<Arc<str>, u64>,
 }
 
 /// A stored outcome; `None` stands for a body's `None`.
@@ -106,7 +117,25 @@ impl MemoryStore {
                 .expire_after(AtItsOwnTime)
                 .build(),
             clock,
+            writes: Mutex::default(),
         }
+    }
+
+    /// Gives the right to store what a write is going to return, and takes that of any other one.
+    ///
+    /// This and [`end_write`](Self::end_write), which follows whatever becomes of the write, are to be
+    /// called under the lock of the key's flight.
+    pub(crate) fn begin_write(&self, key: &Arc<str>) -> u64 {
+        let mut writes = lock(&self.writes);
+        writes.begun += 1;
+        let right = writes.begun;
+        writes.rights.insert(Arc::clone(key), right);
+        right
+    }
+
+    /// Takes that right, whoever has it: the key is changed.
+    pub(crate) fn end_write(&self, key: &str) -> Option<u64> {
+        lock(&self.writes).rights.remove(key)
     }
 
     /// The outcome under `key`, how old it is, and when it was stored.
