@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use cache_tests::eventually;
 
-use crate::scene::{
-    Scene, Source, call, impatient, key, look_entry, process, settle, store, token,
-};
+use crate::scene::{Scene, Source, call, impatient, key, look_entry, process, put, settle, token};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -39,7 +37,7 @@ async fn p4_rule9_a_second_step_that_lands_late_brings_no_value_back() {
         let hasty = impatient(scene.proxy.url(), Duration::from_millis(200));
         hasty.ping().await.unwrap();
         let version = source.change();
-        let step = scene.proxy.hold(store(1));
+        let step = scene.proxy.hold(put(1));
         let put = look_entry(&hasty, 1).put(&version).await;
         assert!(put.unwrap_err().is_timeout());
         assert!(step.has_arrived());
@@ -63,7 +61,7 @@ async fn p4_rule9_a_second_step_that_lands_late_brings_no_value_back() {
 async fn p4_rule9_a_copy_of_the_second_step_that_lands_late_brings_no_value_back() {
     let (scene, source) = (Scene::new().await, Source::new());
     let version = source.change();
-    let copy = scene.proxy.hold(store(1));
+    let copy = scene.proxy.hold(put(1));
     let entry = look_entry(&scene.here, 1);
     let put = tokio::spawn(async move { entry.put(&version).await });
     copy.arrived().await;

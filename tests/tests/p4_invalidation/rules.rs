@@ -211,7 +211,10 @@ async fn p4_rule5_a_copy_of_acquire_that_executes_late_revives_no_token() {
     let sent = scene.proxy.commands();
     let nonces: Vec<_> = sent
         .iter()
-        .filter(|args| args[0].starts_with("EVAL") && args.len() == 7)
+        .filter(|args| {
+            let args: Vec<_> = args.iter().map(|arg| arg.clone().into_bytes()).collect();
+            acquire(1)(&args)
+        })
         .map(|args| args[5].as_bytes())
         .collect();
     assert_eq!(nonces.len(), 2);

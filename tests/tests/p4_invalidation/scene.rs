@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cache_runtime::{Cache, redis_cached};
 use cache_tests::body::Failed;
-use cache_tests::proxy::{self, Matcher};
+use cache_tests::proxy::Matcher;
 use cache_tests::{Body, Proxy, RedisServer};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -82,6 +82,11 @@ pub(crate) fn token(id: u64) -> String {
     format!("%t:{{look:{id}}}")
 }
 
+/// The key of the lock beside it.
+pub(crate) fn lock(id: u64) -> String {
+    format!("%l:{{look:{id}}}")
+}
+
 /// A Redis that knows the scripts already, so that each script is one command on the wire.
 pub(crate) async fn server() -> RedisServer {
     let server = RedisServer::start().await;
@@ -141,29 +146,59 @@ impl Scene {
     }
 }
 
-/// Matches a script by its keys and by how many arguments it has.
-fn script(keys: Vec<String>, arguments: usize) -> impl Matcher {
+/// Matches a script by its keys, the last of which it may go without, and by its arguments.
+fn script<const N: usize>(
+    keys: [String; N],
+    is_it: impl Fn(&[&[u8]]) -> bool + Send + Sync + 'static,
+) -> impl Matcher {
     move |args: &[Vec<u8>]| {
-        args.len() == 3 + keys.len() + arguments
-            && proxy::script()(args)
-            && args[2] == keys.len().to_string().as_bytes()
-            && keys.iter().zip(&args[3..]).all(|(k, a)| k.as_bytes() == a)
+        let args: Vec<_> = args.iter().map(Vec::as_slice).collect();
+        let [name, _, count, rest @ ..] = args.as_slice() else {
+            return false;
+        };
+        let of_that_name = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let count = std::str::from_utf8(count)
+            .ok()
+            .and_then(|count| count.parse().ok());
+        (of_that_name("EVAL") || of_that_name("EVALSHA"))
+            && count.is_some_and(|count: usize| {
+                (N - 1..=N).contains(&count)
+                    && rest.len() >= count
+                    && keys
+                        .iter()
+                        .zip(&rest[..count])
+                        .all(|(k, a)| k.as_bytes() == *a)
+                    && is_it(&rest[count..])
+            })
     }
 }
 
-/// The question for the right to store: a nonce and a life.
+/// The question for the right to store: a nonce and the token's life, a holder and the lock's.
 pub(crate) fn acquire(id: u64) -> impl Matcher {
-    script(vec![key(id), token(id)], 2)
+    script([key(id), token(id), lock(id)], |args| {
+        matches!(args, [_, b"30000", _, b"2000", ..])
+    })
 }
 
-/// A store under the right to: token, value, ttl. The second step of a `put` looks the same.
+/// A store under the right to: token, value, ttl, whether to stamp it, holder.
 pub(crate) fn store(id: u64) -> impl Matcher {
-    script(vec![key(id), token(id)], 3)
+    script([key(id), token(id), lock(id)], |args| {
+        matches!(args, [_, _, _, b"0" | b"1", _])
+    })
+}
+
+/// The second step of a `put`: token, value, ttl, whether to stamp it.
+pub(crate) fn put(id: u64) -> impl Matcher {
+    script([key(id), token(id), lock(id)], |args| {
+        matches!(args, [_, _, _, b"0" | b"1"])
+    })
 }
 
 /// The end of the right to store, without a store.
 pub(crate) fn release(id: u64) -> impl Matcher {
-    script(vec![token(id)], 2)
+    script([token(id), lock(id)], |args| {
+        matches!(args, [_, b"0" | b"1", _, b"1000"])
+    })
 }
 
 /// Lets the tasks of this runtime run as far as they get without Redis.

@@ -267,7 +267,7 @@ async fn p4_a_refused_deletion_does_not_hold_up_the_others() {
     }
     assert_eq!(unfinished(&here), 20);
     // Now all but the first one may go.
-    allow(&["resetkeys", "~look:[1-9]*", "~%t:{look:[1-9]*", "+del"]);
+    allow(&["resetkeys", "~look:[1-9]*", "~%[tl]:{look:[1-9]*", "+del"]);
     eventually("the others are deleted", SOON, async || {
         unfinished(&here) == 1
     })
