@@ -8,6 +8,7 @@ mod connection;
 mod fault;
 mod ledger;
 mod replies;
+mod rewrite;
 mod sessions;
 mod shared;
 mod wire;
@@ -270,6 +271,24 @@ impl Proxy {
         let hold = Arc::new(Hold::new(Box::new(command), false));
         self.shared.faults().replies.push(hold.clone());
         Held::new(hold)
+    }
+
+    /// Gives the server `new` in the place of `old`, wherever clients send that from now on: in a script's text, say.
+    ///
+    /// A script whose text was rewritten has another hash than its client thinks, so it is never sent by its hash
+    /// for long: the server does not know that one.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `old` is empty.
+    pub fn rewrite(&self, old: &str, new: &str) {
+        self.shared.rewrites().add(old, new);
+    }
+
+    /// How often [`rewrite`](Self::rewrite) has found its text.
+    #[must_use]
+    pub fn rewritten(&self) -> u64 {
+        self.shared.rewrites().done()
     }
 
     /// How many connections it has accepted.

@@ -26,6 +26,17 @@ pub(crate) fn command(buffer: &[u8]) -> Frame<Vec<Vec<u8>>> {
     }
 }
 
+/// A command's bytes.
+pub(crate) fn encode(args: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", args.len()).into_bytes();
+    for arg in args {
+        bytes.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+        bytes.extend_from_slice(arg);
+        bytes.extend_from_slice(b"\r\n");
+    }
+    bytes
+}
+
 fn array(buffer: &[u8]) -> Frame<Vec<Vec<u8>>> {
     let (count, mut at) = match line(buffer, 0) {
         Frame::Whole(line, next) => match number(&line[1..]) {

@@ -225,6 +225,7 @@ impl Connection {
             return;
         }
         let plan = self.shared.meet(&args);
+        let bytes = self.shared.rewrites().apply(&args).unwrap_or(bytes);
         let login = self.shared.sessions().login(self.id, &args);
         if self.loses() {
             return;

@@ -9,6 +9,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::fault::{Faults, Plan};
 use super::ledger::Ledger;
+use super::rewrite::Rewrites;
 use super::sessions::Sessions;
 
 /// What holds for every connection, at every moment.
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     settings: Mutex<Settings>,
     faults: Mutex<Faults>,
     ledger: Mutex<Ledger>,
+    rewrites: Mutex<Rewrites>,
     /// Changes with every command.
     news: watch::Sender<()>,
     sessions: Mutex<Sessions>,
@@ -50,6 +52,7 @@ impl Shared {
             }),
             faults: Mutex::default(),
             ledger: Mutex::default(),
+            rewrites: Mutex::default(),
             news: watch::Sender::new(()),
             sessions: Mutex::default(),
             tls,
@@ -66,6 +69,10 @@ impl Shared {
 
     pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
         lock(&self.ledger)
+    }
+
+    pub(super) fn rewrites(&self) -> MutexGuard<'_, Rewrites> {
+        lock(&self.rewrites)
     }
 
     pub(super) fn sessions(&self) -> MutexGuard<'_, Sessions> {

@@ -58,7 +58,10 @@ pub(crate) async fn attack() {
     let life = Duration::from_secs(of(SECONDS).parse().unwrap());
     // A task ends only by a panic.
     if let Ok(Some(ended)) = tokio::time::timeout(life, tasks.join_next()).await {
-        attacker.source.accuse(&format!("a task ended: {ended:?}")).await;
+        attacker
+            .source
+            .accuse(&format!("a task ended: {ended:?}"))
+            .await;
     }
 }
 
@@ -69,7 +72,7 @@ impl Attacker {
 
     async fn read(self) {
         loop {
-            idle(4).await;
+            idle(3).await;
             let (reader, id) = (fastrand::u64(0..READERS), fastrand::u64(0..KEYS));
             let floor = self.source.floor(id).await;
             let got = read(&self.cache, &self.source, reader, id);
@@ -89,7 +92,8 @@ impl Attacker {
             let (Ok(version) | Err(Failed { version })) = got;
             self.count("reads");
             if version < floor {
-                let what = format!("reader {reader} of key {id} got {got:?} after {floor} was final");
+                let what =
+                    format!("reader {reader} of key {id} got {got:?} after {floor} was final");
                 self.source.accuse(&what).await;
                 self.count("accusations");
             }
@@ -100,7 +104,8 @@ impl Attacker {
     async fn change(self) {
         loop {
             idle(50).await;
-            let id = fastrand::u64(0..SHARED);
+            // Some are left alone for longer, so that their values get old.
+            let id = fastrand::u64(0..if chance(8) { SHARED } else { SHARED / 2 });
             let seen = AtomicU64::new(0);
             let change = async {
                 let version = self.source.change(id).await;
@@ -118,13 +123,17 @@ impl Attacker {
                     pause().await;
                     let version = change.await;
                     pause().await;
-                    if chance(6) { Err(Failed { version }) } else { Ok(version) }
+                    if chance(6) {
+                        Err(Failed { version })
+                    } else {
+                        Ok(version)
+                    }
                 };
                 // The function whose entry it is decides on the stamp.
                 let entry = match fastrand::u32(0..3) {
-                    0 => plain_entry(&self.cache, id),
-                    1 => revalidating_entry(&self.cache, id),
-                    _ => everything_entry(&self.cache, id),
+                    0 => plain_entry(self.cache.clone(), id),
+                    1 => revalidating_entry(self.cache.clone(), id),
+                    _ => everything_entry(self.cache.clone(), id),
                 };
                 let put = async { entry.put_with(write).await.1 };
                 ("put_withs", self.unless_dropped(put).await)
@@ -161,13 +170,13 @@ impl Attacker {
         let id = SHARED + self.slot;
         assert!(self.slot < PROCESSES);
         loop {
-            idle(60).await;
+            idle(500).await;
             let version = self.source.change(id).await;
             pause().await;
             let put = if chance(2) {
-                plain_entry(&self.cache, id).put(&version).await
+                plain_entry(self.cache.clone(), id).put(&version).await
             } else {
-                everything_entry(&self.cache, id).put(&version).await
+                everything_entry(self.cache.clone(), id).put(&version).await
             };
             if put.is_ok() {
                 self.source.is_final(id, version).await;

@@ -18,7 +18,7 @@ use redis::{AsyncConnectionConfig, FromRedisValue};
 use crate::pause::{chance, pause};
 
 /// The keys that anybody may change, and behind them those that one process each may `put`.
-pub(crate) const SHARED: u64 = 5;
+pub(crate) const SHARED: u64 = 8;
 pub(crate) const PROCESSES: u64 = 4;
 pub(crate) const KEYS: u64 = SHARED + PROCESSES;
 
@@ -81,7 +81,11 @@ impl Source {
                 redis.call('SET', KEYS[1], ARGV[1])
             end";
         let mut raise = redis::cmd("EVAL");
-        raise.arg(RAISE).arg(1).arg(format!("floor:{id}")).arg(version);
+        raise
+            .arg(RAISE)
+            .arg(1)
+            .arg(format!("floor:{id}"))
+            .arg(version);
         self.ask::<()>(&raise).await;
     }
 
@@ -107,7 +111,11 @@ impl Source {
     }
 
     pub(crate) async fn accusations(&self) -> Vec<String> {
-        let list = redis::cmd("LRANGE").arg("accusations").arg(0).arg(-1).clone();
+        let list = redis::cmd("LRANGE")
+            .arg("accusations")
+            .arg(0)
+            .arg(-1)
+            .clone();
         self.ask(&list).await
     }
 
@@ -152,7 +160,11 @@ impl Figures {
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let figures: Vec<_> = self.0.iter().map(|(name, n)| format!("{n} {name}")).collect();
+        let figures: Vec<_> = self
+            .0
+            .iter()
+            .map(|(name, n)| format!("{n} {name}"))
+            .collect();
         f.write_str(&figures.join(", "))
     }
 }
@@ -167,6 +179,7 @@ pub(crate) async fn read(
     reader: u64,
     id: u64,
 ) -> Result<u64, Failed> {
+    let (cache, source) = (cache.clone(), source.clone());
     match reader {
         0 => plain(cache, source, id).await,
         1 => revalidating(cache, source, id).await,
@@ -176,60 +189,63 @@ pub(crate) async fn read(
         5 => impatient(cache, source, id).await,
         6 => cluster(cache, source, id).await,
         7 => everything(cache, source, id).await,
-        _ => plain_entry(cache, id).get_or_compute(|| source.read(id)).await,
+        _ => {
+            let entry = plain_entry(cache, id);
+            entry.get_or_compute(|| source.read(id)).await
+        }
     }
 }
 
 pub(crate) fn invalidate(cache: &Cache, id: u64) -> impl Future<Output = Result<(), Error>> {
-    let entry = plain_entry(cache, id);
+    let entry = plain_entry(cache.clone(), id);
     async move { entry.invalidate().await }
 }
 
-#[redis_cached(ttl = "500ms", key = "item:{id}", skip(cache, source), cache = cache)]
-pub(crate) async fn plain(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+#[redis_cached(ttl = "500ms", key = "item:{id}", skip(cache, source), cache = &cache)]
+pub(crate) async fn plain(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
-#[redis_cached(ttl = "50ms", key = "item:{id}", skip(cache, source), cache = cache, stale_while_revalidate = "3s")]
-pub(crate) async fn revalidating(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+#[redis_cached(ttl = "50ms", key = "item:{id}", skip(cache, source), cache = &cache, stale_while_revalidate = "3s")]
+pub(crate) async fn revalidating(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
-#[redis_cached(ttl = "50ms", key = "item:{id}", skip(cache, source), cache = cache, stale_if_error = "3s")]
-async fn on_error(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+#[redis_cached(ttl = "50ms", key = "item:{id}", skip(cache, source), cache = &cache, stale_if_error = "3s")]
+async fn on_error(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
-#[redis_cached(ttl = "300ms", key = "item:{id}", skip(cache, source), cache = cache, refresh_ahead = 0.2)]
-async fn ahead(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+#[redis_cached(ttl = "300ms", key = "item:{id}", skip(cache, source), cache = &cache, refresh_ahead = 0.2)]
+async fn ahead(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
 #[redis_cached(
-    ttl = "300ms", key = "item:{id}", skip(cache, source), cache = cache, refresh_ahead = "xfetch", jitter = 0.5
+    ttl = "300ms", key = "item:{id}", skip(cache, source), cache = &cache, refresh_ahead = "xfetch", jitter = 0.5
 )]
-async fn ahead_at_random(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+async fn ahead_at_random(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
 #[redis_cached(
-    ttl = "50ms", key = "item:{id}", skip(cache, source), cache = cache,
+    ttl = "50ms", key = "item:{id}", skip(cache, source), cache = &cache,
     stale_if_error = "3s", soft_timeout = "4ms"
 )]
-async fn impatient(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+async fn impatient(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
-#[redis_cached(ttl = "200ms", key = "item:{id}", skip(cache, source), cache = cache, coalesce = "cluster")]
-async fn cluster(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+#[redis_cached(ttl = "200ms", key = "item:{id}", skip(cache, source), cache = &cache, coalesce = "cluster")]
+async fn cluster(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }
 
 #[redis_cached(
-    ttl = "100ms", key = "item:{id}", skip(cache, source), cache = cache,
+    ttl = "100ms", key = "item:{id}", skip(cache, source), cache = &cache,
     stale_while_revalidate = "200ms", stale_if_error = "3s", refresh_ahead = 0.5,
     soft_timeout = "4ms", jitter = 0.3, coalesce = "cluster"
 )]
-pub(crate) async fn everything(cache: &Cache, source: &Source, id: u64) -> Result<u64, Failed> {
+pub(crate) async fn everything(cache: Cache, source: Source, id: u64) -> Result<u64, Failed> {
     source.read(id).await
 }

@@ -69,7 +69,12 @@ struct Outcome {
 }
 
 impl Attack {
-    async fn begin(test: &'static str, limit: Duration, through: Option<&Proxy>, redis: RedisServer) -> Self {
+    async fn begin(
+        test: &'static str,
+        limit: Duration,
+        through: Option<&Proxy>,
+        redis: RedisServer,
+    ) -> Self {
         let truth = RedisServer::start().await;
         let mut attack = Self {
             test,
@@ -154,7 +159,13 @@ impl Attack {
 
 impl Outcome {
     fn print(&self, what: &str) {
-        let Self { accusations, figures, kills, freezes, took } = self;
+        let Self {
+            accusations,
+            figures,
+            kills,
+            freezes,
+            took,
+        } = self;
         eprintln!(
             "{what}: {took:.1?}, {kills} kills, {freezes} freezes, {figures}; {} old values seen",
             accusations.len()
@@ -203,8 +214,15 @@ async fn bites(test: &'static str, comparison: &str, always: &str) {
     let outcome = attack.run().await;
     outcome.print(test);
     assert!(proxy.rewritten() > 0, "no script has this text any more");
-    let found = outcome.accusations.iter().any(|what| what.contains("was final"));
-    assert!(found, "{BITES_WITHIN:?} of it found nothing: {:?}", outcome.accusations);
+    let found = outcome
+        .accusations
+        .iter()
+        .any(|what| what.contains("was final"));
+    assert!(
+        found,
+        "{BITES_WITHIN:?} of it found nothing: {:?}",
+        outcome.accusations
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
