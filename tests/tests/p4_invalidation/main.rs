@@ -9,6 +9,7 @@
 //! | `behind` | for bodies that run behind their calls |
 //! | `put` | for a `put` whose commands arrive late |
 //! | `put_with` | for the write to the source that a `put_with` is about |
+//! | `put_with_fails` | where that does not end well |
 //! | `slow_body` | for a body that a change overtakes |
 //! | `unconfirmed` | as far as it goes for an invalidation that Redis did not confirm |
 //! | `crowd` | for 10,000 callers, who still cost one body run |
@@ -21,6 +22,7 @@ mod options;
 mod phases;
 mod put;
 mod put_with;
+mod put_with_fails;
 mod rules;
 mod scene;
 mod slow_body;

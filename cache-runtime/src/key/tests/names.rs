@@ -295,34 +295,40 @@ fn slots_are_those_of_redis_cluster() {
 }
 
 #[test]
-fn a_token_lies_in_its_keys_slot_and_is_no_values_key() {
+fn a_token_and_a_lock_lie_in_their_keys_slot_and_are_no_values_key() {
     let mut seen = HashSet::new();
     for prefix in ["", "shop", "{shop}", "a{shop}b"] {
         for rest in [
             "app.f:42", "app.f", "{u}:1", "a{u}b:1", "", "}", "{", "{}", "a{}b", "a}b{c", "{}{x}",
-            "x{{y}}z", "é",
+            "x{{y}}z", "é", "{é}", "a{b}c{d}", "}{x}", "100%", "%", "%t", "%l", "a b",
         ] {
             let key = if prefix.is_empty() {
                 rest.to_owned()
             } else {
                 format!("{prefix}:{rest}")
             };
-            let token = token_key(prefix, &key);
-            assert_eq!(redis_slot(&token), redis_slot(&key), "{token} for {key}");
-            assert!(token.starts_with(prefix), "{token} without {prefix}");
-            assert!(
-                check_key(&token).is_err(),
-                "{token} looks like a value's key"
-            );
-            assert!(seen.insert(token.clone()), "{token} twice");
+            assert!(seen.insert(key.clone()), "{key} twice");
+            for beside in [token_key(prefix, &key), lock_key(prefix, &key)] {
+                assert_eq!(redis_slot(&beside), redis_slot(&key), "{beside} for {key}");
+                assert!(beside.starts_with(prefix), "{beside} without {prefix}");
+                assert!(
+                    check_key(&beside).is_err(),
+                    "{beside} looks like a value's key"
+                );
+                assert!(seen.insert(beside.clone()), "{beside} twice");
+            }
         }
     }
+    let both = |prefix, key| [token_key(prefix, key), lock_key(prefix, key)];
     assert_eq!(
-        token_key("shop", "shop:app.f:42"),
-        "shop:%t:{shop:app.f:42}"
+        both("shop", "shop:app.f:42"),
+        ["shop:%t:{shop:app.f:42}", "shop:%l:{shop:app.f:42}"]
     );
-    assert_eq!(token_key("", "app.f:42"), "%t:{app.f:42}");
-    assert_eq!(token_key("{shop}", "{shop}:app.f:42"), "{shop}:app.f:42%t");
+    assert_eq!(both("", "app.f:42"), ["%t:{app.f:42}", "%l:{app.f:42}"]);
+    assert_eq!(
+        both("{shop}", "{shop}:app.f:42"),
+        ["{shop}:app.f:42%t", "{shop}:app.f:42%l"]
+    );
 }
 
 #[test]
