@@ -1,0 +1,219 @@
+//! Redis: three keys, and the commands that the protocol sends.
+//!
+//! The one rule: **a command is executed whole, at one instant, whoever sent it and whether or not
+//! the sender still lives**; only the deletes of INVALIDATE, which are a pipeline, are executed one
+//! by one.
+
+use crate::setup::{Rule, Setup};
+
+/// What tells one send of a command from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Nonce(pub(crate) u8);
+
+/// A set of changes. Of a value: those that it takes into account. Of a caller: those that were
+/// confirmed before it came, so that what it sees must take them into account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Changes(pub(crate) u8);
+
+impl Changes {
+    #[must_use]
+    pub(crate) fn with(self, change: u8) -> Self {
+        Self(self.0 | 1 << change)
+    }
+
+    pub(crate) fn contains(self, others: Self) -> bool {
+        others.0 & !self.0 == 0
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Value {
+    pub(crate) knows: Changes,
+    /// Past its ttl.
+    pub(crate) old: bool,
+}
+
+/// K, T and L.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Redis {
+    pub(crate) value: Option<Value>,
+    pub(crate) token: Option<Nonce>,
+    pub(crate) lock: Option<Nonce>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Command {
+    Get,
+    Acquire {
+        lock: bool,
+        nonce: Nonce,
+    },
+    Store {
+        knows: Changes,
+        token: Nonce,
+    },
+    Release {
+        /// Nobody else had the token when it was asked for.
+        mine: bool,
+        token: Nonce,
+        lock: Option<Nonce>,
+    },
+    /// The first step of `put`: T = nonce.
+    Seize {
+        nonce: Nonce,
+    },
+    /// Its second step.
+    Put {
+        knows: Changes,
+        token: Nonce,
+    },
+    /// A `put` in one step; only where a rule is left out.
+    Set {
+        knows: Changes,
+    },
+    Invalidate {
+        /// How many of its deletes have been executed.
+        done: u8,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Answer {
+    Nothing,
+    Value(Value),
+    Token {
+        own: bool,
+        lock: Lock,
+        nonce: Nonce,
+    },
+    /// Whether the token stood.
+    Stood(bool),
+    Done,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Lock {
+    NotAsked,
+    HeldElsewhere,
+    Taken(Nonce),
+}
+
+impl Redis {
+    /// Executes `command`, or the next part of it; `None`: there is more of it to come.
+    pub(crate) fn execute(&mut self, setup: &Setup, command: &mut Command) -> Option<Answer> {
+        Some(match *command {
+            Command::Get => match self.value {
+                Some(value) => Answer::Value(value),
+                None => Answer::Nothing,
+            },
+            Command::Acquire { nonce, lock } => self.acquire(nonce, lock),
+            Command::Store { token, knows } => {
+                let stands = self.token == Some(token);
+                if stands {
+                    self.set(knows);
+                    self.token = None;
+                    self.lock = None;
+                }
+                Answer::Stood(stands)
+            }
+            Command::Release { token, mine, lock } => {
+                let stands = self.token == Some(token);
+                if stands && mine {
+                    self.token = None;
+                }
+                if stands && lock.is_some() && self.lock == lock {
+                    self.lock = None;
+                }
+                Answer::Stood(stands)
+            }
+            Command::Seize { nonce } => {
+                self.token = Some(nonce);
+                Answer::Done
+            }
+            Command::Put { token, knows } => {
+                if self.token == Some(token) {
+                    self.set(knows);
+                } else {
+                    self.value = None;
+                }
+                self.token = None;
+                self.lock = None;
+                Answer::Done
+            }
+            Command::Set { knows } => {
+                self.set(knows);
+                self.token = None;
+                self.lock = None;
+                Answer::Done
+            }
+            Command::Invalidate { ref mut done } => {
+                let order: &[Delete] = if setup.keeps(Rule::TokenFirst) {
+                    &[Delete::Token, Delete::Lock, Delete::Value]
+                } else {
+                    &[Delete::Value, Delete::Token, Delete::Lock]
+                };
+                match order[usize::from(*done)] {
+                    Delete::Token => self.token = None,
+                    Delete::Lock => self.lock = None,
+                    Delete::Value => self.value = None,
+                }
+                *done += 1;
+                // A lock that nobody ever takes is no step of its own.
+                if order.get(usize::from(*done)) == Some(&Delete::Lock) && !setup.uses_lock() {
+                    *done += 1;
+                }
+                if usize::from(*done) < order.len() {
+                    return None;
+                }
+                Answer::Done
+            }
+        })
+    }
+
+    /// STORE on a server without room: the SET is refused, the rest happens.
+    pub(crate) fn store_without_room(&mut self, token: Nonce) -> Answer {
+        let stands = self.token == Some(token);
+        if stands {
+            self.token = None;
+            self.lock = None;
+        }
+        Answer::Stood(stands)
+    }
+
+    /// Looks at K again, else shares or sets T, and takes L if it is asked for and free.
+    ///
+    /// An old value is what the caller has seen already, or would look past.
+    fn acquire(&mut self, nonce: Nonce, lock: bool) -> Answer {
+        if let Some(value) = self.value
+            && !value.old
+        {
+            return Answer::Value(value);
+        }
+        let own = self.token.is_none();
+        let token = *self.token.get_or_insert(nonce);
+        let lock = match (lock, self.lock) {
+            (false, _) => Lock::NotAsked,
+            (true, Some(_)) => Lock::HeldElsewhere,
+            (true, None) => {
+                self.lock = Some(nonce);
+                Lock::Taken(nonce)
+            }
+        };
+        Answer::Token {
+            own,
+            lock,
+            nonce: token,
+        }
+    }
+
+    fn set(&mut self, knows: Changes) {
+        self.value = Some(Value { knows, old: false });
+    }
+}
+
+#[derive(PartialEq)]
+enum Delete {
+    Token,
+    Lock,
+    Value,
+}
