@@ -207,6 +207,9 @@ impl Protocol {
             Action::BeginChange(p) => world.begin_change(setup, p),
             Action::Execute(place) => {
                 let mut call = world.call_mut(place).clone();
+                if is_redis(setup) {
+                    world.put_side_by_side(&mut call.command);
+                }
                 call.answer = world.redis.execute(setup, &mut call.command);
                 *world.call_mut(place) = call;
             }

@@ -13,7 +13,7 @@ use crate::{
     model::{Protocol, State},
     redis::Answer,
     setup::{OldValues, Setup},
-    world::{Stage, World},
+    world::{Flight, Stage, World},
 };
 
 /// What is asked of every state.
@@ -22,7 +22,8 @@ pub enum Property {
     /// A call that begins after a change was confirmed sees no value, and no `Err`, whose body began
     /// before that change was called; of `put_with`, before its future was done.
     NothingTooOld,
-    /// A process runs one body at a time, except for flights that a change has taken from the map.
+    /// A process runs one body at a time; each change, and each thing that goes wrong, may cost one
+    /// more.
     OneBodyAtATime,
     /// Under the lock one body is run in all processes, if nothing goes wrong, nothing is changed and
     /// nobody loses patience.
@@ -73,7 +74,9 @@ impl Property {
         let words = self.words();
         match self {
             Self::NothingTooOld => Checked::always(words, |_: &Protocol, State(world)| !world.saw_too_old),
-            Self::OneBodyAtATime => Checked::always(words, |_: &Protocol, State(world)| world.one_at_a_time()),
+            Self::OneBodyAtATime => Checked::always(words, |model: &Protocol, State(world)| {
+                world.one_at_a_time(&model.setup)
+            }),
             Self::OneBodyAnywhere => Checked::always(words, |model: &Protocol, State(world)| {
                 world.only_bodies < 2 || world.is_excused(&model.setup)
             }),
@@ -114,7 +117,7 @@ impl Property {
 }
 
 fn nobody_is_stuck(model: &Protocol, state: &State) -> bool {
-    if !state.0.somebody_waits() || state.0.saw_too_old {
+    if !state.0.somebody_waits() || state.0.is_over() || state.0.saw_too_old {
         return true;
     }
     let mut actions = Vec::new();
@@ -144,17 +147,17 @@ impl World {
         self.some_flight(|it| it.lead.is_some() || !it.waiters.is_empty())
     }
 
-    fn some_flight(&self, is: impl Fn(&crate::world::Flight) -> bool) -> bool {
+    fn some_flight(&self, is: impl Fn(&Flight) -> bool) -> bool {
         let mut flights = self.processes.iter().flat_map(|process| &process.flights);
         flights.any(is)
     }
 
-    fn one_at_a_time(&self) -> bool {
+    /// Each change and each fault may cost one body more.
+    fn one_at_a_time(&self, setup: &Setup) -> bool {
+        let excuses = self.changes_begun + setup.faults - self.faults_left;
         self.processes.iter().all(|process| {
-            let runs = |it: &&crate::world::Flight| {
-                !it.detached && matches!(it.stage, Stage::Body { .. })
-            };
-            process.flights.iter().filter(runs).count() <= 1
+            let runs = |it: &&Flight| matches!(it.stage, Stage::Body { .. });
+            process.flights.iter().filter(runs).count() <= usize::from(1 + excuses)
         })
     }
 

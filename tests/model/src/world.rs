@@ -13,7 +13,7 @@ use crate::{
 
 pub(crate) const PROCESSES: usize = 3;
 pub(crate) const CALLERS: usize = 4;
-const READS: usize = 2;
+const READS: usize = CALLERS;
 const FLIGHTS: usize = 4;
 const CHANGES: usize = 3;
 const LATE: usize = 8;
@@ -229,7 +229,17 @@ impl World {
     /// A call that nobody waits for any more: what was sent may still be executed.
     pub(crate) fn give_up(&mut self, call: &Call) {
         if call.answer.is_none() && call.command != Command::Get {
-            self.late.push(call.command.clone());
+            let mut command = call.command.clone();
+            self.put_side_by_side(&mut command);
+            self.late.push(command);
+        }
+    }
+
+    /// A plain `put` is not ordered with what is called before it is over: so a `put` in one step
+    /// takes that into account, like one in two.
+    pub(crate) fn put_side_by_side(&self, command: &mut Command) {
+        if let Command::Set { knows } = command {
+            *knows = self.passed;
         }
     }
 
