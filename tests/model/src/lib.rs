@@ -11,6 +11,7 @@ mod model;
 mod properties;
 mod redis;
 mod setup;
+pub mod sizes;
 mod trace;
 mod world;
 mod writer;

@@ -237,6 +237,13 @@ impl Protocol {
 
     fn go_wrong(&self, world: &mut World, fault: Fault) {
         let setup = &self.setup;
+        world.proof_lost |= match fault {
+            Fault::TimeOut(place) | Fault::SendAgain(place) | Fault::Drop(place) => {
+                world.waits_for_proof(place)
+            }
+            Fault::TokenExpires => true,
+            _ => false,
+        };
         match fault {
             Fault::TimeOut(place) => {
                 let call = world.call_mut(place).clone();
