@@ -121,7 +121,7 @@ impl World {
                     nonce,
                     lock: taken,
                 };
-                if lock != Lock::HeldElsewhere {
+                if lock != Lock::HeldElsewhere || !setup.keeps(Rule::LoserWaits) {
                     self.begin_body(setup, process, flight, Some(token));
                 } else if it.background {
                     // The loser does nothing.
@@ -264,9 +264,7 @@ impl World {
         if let Some(call) = stage.call() {
             self.give_up(call);
         }
-        let inherited = (!setup.keeps(Rule::AcquireAnew))
-            .then(|| asked_for(stage))
-            .flatten();
+        let inherited = inherited(setup, stage);
         let heirs = !self.processes[process].flights[flight].waiters.is_empty();
         self.start_over(setup, process, flight, false);
         if heirs && inherited.is_some() {
@@ -298,6 +296,13 @@ impl World {
             return;
         }
         let none_open = here.open_flight().is_none();
+        if setup.follow && !here.flights[flight].open && !none_open {
+            let left = here.flights.remove(flight);
+            for waiter in left.waiters {
+                self.join(setup, process, waiter.caller);
+            }
+            return;
+        }
         let it = &mut here.flights[flight];
         // New callers may join what follows, unless another flight took this one's place.
         if none_open {
@@ -409,8 +414,13 @@ impl Flight {
     }
 }
 
-/// The token that a leader has asked for, answered or not; only where a rule is left out.
-fn asked_for(stage: Stage) -> Option<Token> {
+/// What a takeover could use instead of asking anew; only where a rule is left out.
+fn inherited(setup: &Setup, stage: Stage) -> Option<Token> {
+    let answered = !matches!(&stage, Stage::Acquire(call) if call.answer.is_none());
+    let rule = if answered { Rule::OwnToken } else { Rule::OwnNonce };
+    if setup.keeps(rule) {
+        return None;
+    }
     let only = |nonce| Token {
         own: true,
         nonce,

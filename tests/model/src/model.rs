@@ -153,7 +153,8 @@ impl Protocol {
             }
         }
         actions.extend((0..world.late.len()).map(Action::ExecuteLate));
-        if world.redis.lock.is_some() && !world.lock_is_renewed() {
+        let abandoned = world.redis.lock.is_some() && !world.lock_is_renewed();
+        if abandoned && setup.keeps(Rule::LockExpires) {
             actions.push(Action::LockExpires);
         }
     }
@@ -237,13 +238,6 @@ impl Protocol {
 
     fn go_wrong(&self, world: &mut World, fault: Fault) {
         let setup = &self.setup;
-        world.proof_lost |= match fault {
-            Fault::TimeOut(place) | Fault::SendAgain(place) | Fault::Drop(place) => {
-                world.waits_for_proof(place)
-            }
-            Fault::TokenExpires => true,
-            _ => false,
-        };
         match fault {
             Fault::TimeOut(place) => {
                 let call = world.call_mut(place).clone();

@@ -22,9 +22,11 @@ pub enum Property {
     /// A call that begins after a change was confirmed sees no value, and no `Err`, whose body began
     /// before that change was called; of `put_with`, before its future was done.
     NothingTooOld,
-    /// A process runs one body at a time, if nothing is changed and no proof is lost: whatever else
-    /// goes wrong, and whoever goes away before the body is done.
+    /// A process runs one body at a time, if nothing goes wrong and nothing is changed.
     OneBodyAtATime,
+    /// The same, whatever happens, but for flights that a change has taken from the map. It takes
+    /// [`Setup::follow`].
+    OneBodyWhateverHappens,
     /// Under the lock one body is run in all processes, if nothing goes wrong, nothing is changed and
     /// nobody loses patience.
     OneBodyAnywhere,
@@ -45,6 +47,15 @@ pub enum Property {
 }
 
 impl Property {
+    /// What must happen in some setup: that it never does must be refuted.
+    pub const REFUTED: &'static [Self] = &[
+        Self::NoLateCaller,
+        Self::NoRefusal,
+        Self::NoLockHeld,
+        Self::NoOldValue,
+        Self::NoGoodEnd,
+    ];
+
     /// All that must hold.
     pub const ALL: &'static [Self] = &[
         Self::NothingTooOld,
@@ -59,6 +70,7 @@ impl Property {
         match self {
             Self::NothingTooOld => "nobody sees a value from before a confirmed change",
             Self::OneBodyAtATime => "a process runs one body at a time",
+            Self::OneBodyWhateverHappens => "a process runs one body at a time, whatever happens",
             Self::OneBodyAnywhere => "one body is run in all processes",
             Self::NobodyWaitsForEver => "nobody waits for ever",
             Self::WarmKeysKeepNobody => "a key that has a value keeps nobody waiting",
@@ -74,8 +86,11 @@ impl Property {
         let words = self.words();
         match self {
             Self::NothingTooOld => Checked::always(words, |_: &Protocol, State(world)| !world.saw_too_old),
-            Self::OneBodyAtATime => Checked::always(words, |_: &Protocol, State(world)| {
-                world.one_at_a_time() || world.proof_lost || world.changes_begun > 0
+            Self::OneBodyAtATime => Checked::always(words, |model: &Protocol, State(world)| {
+                world.one_body_at_a_time() || world.is_excused(&model.setup)
+            }),
+            Self::OneBodyWhateverHappens => Checked::always(words, |_: &Protocol, State(world)| {
+                world.one_body_at_a_time()
             }),
             Self::OneBodyAnywhere => Checked::always(words, |model: &Protocol, State(world)| {
                 world.only_bodies < 2 || world.is_excused(&model.setup)
@@ -152,9 +167,9 @@ impl World {
         flights.any(is)
     }
 
-    fn one_at_a_time(&self) -> bool {
+    fn one_body_at_a_time(&self) -> bool {
         self.processes.iter().all(|process| {
-            let runs = |it: &&Flight| matches!(it.stage, Stage::Body { .. });
+            let runs = |it: &&Flight| !it.detached && matches!(it.stage, Stage::Body { .. });
             process.flights.iter().filter(runs).count() <= 1
         })
     }

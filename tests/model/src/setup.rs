@@ -22,6 +22,9 @@ pub struct Setup {
     pub cluster: bool,
     /// Whether one that waits for another process may lose patience, and compute.
     pub impatient: bool,
+    /// Whether those who start over, and find that another flight took the place of theirs, join that
+    /// one; else one of them leads an attempt beside it.
+    pub follow: bool,
     /// What an old value is good for.
     pub old_values: OldValues,
     /// What lies in the store at first.
@@ -74,7 +77,7 @@ pub enum AtFirst {
     Old,
 }
 
-/// A rule of the protocol, by its number there, that a search can leave out.
+/// A rule of the protocol that a search can leave out; by its number there, if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rule {
     /// 1: a GET's answer belongs to the callers that came before it was sent.
@@ -89,8 +92,10 @@ pub enum Rule {
     FreshNonce,
     /// 5: only a token whose answer came before the body began may be used.
     AnsweredToken,
-    /// 6: a takeover acquires anew, and never uses what its predecessor asked for.
-    AcquireAnew,
+    /// 6: a takeover acquires anew, and never uses a nonce that its predecessor only asked with.
+    OwnNonce,
+    /// 6: nor a token that its predecessor was given.
+    OwnToken,
     /// 7: a change detaches its process's flight.
     Detach,
     /// 8: a stale value serves only a caller that came before the GET that brought it was sent.
@@ -101,8 +106,12 @@ pub enum Rule {
     TokenBeforeWrite,
     /// 10: in-process, value and flight change under one lock.
     OneLock,
-    /// Not numbered: an invalidation deletes the token before the value.
+    /// An invalidation deletes the token before the value.
     TokenFirst,
+    /// Who does not get the lock does not compute.
+    LoserWaits,
+    /// A lock that nobody renews expires.
+    LockExpires,
 }
 
 impl Setup {
@@ -118,6 +127,7 @@ impl Setup {
             reads: 1,
             cluster: false,
             impatient: false,
+            follow: false,
             old_values: OldValues::Gone,
             at_first: &[AtFirst::Nothing, AtFirst::Fresh],
             without: None,

@@ -36,8 +36,6 @@ pub(crate) struct World {
     pub(crate) saw_too_old: bool,
     /// One that waited for another process has lost patience.
     pub(crate) lost_patience: bool,
-    /// The token expired, or a body was done, and the proof that its token stood did not come.
-    pub(crate) proof_lost: bool,
     /// Bodies begun that should have been the only one, up to 2.
     pub(crate) only_bodies: u8,
 }
@@ -193,7 +191,6 @@ impl World {
             confirmed: Changes::default(),
             saw_too_old: false,
             lost_patience: false,
-            proof_lost: false,
             only_bodies: 0,
         }
     }
@@ -217,14 +214,6 @@ impl World {
             }
         };
         call.expect("only a place that has sent a command is asked for it")
-    }
-
-    pub(crate) fn waits_for_proof(&self, place: Place) -> bool {
-        let Place::Flight(process, flight) = place else {
-            return false;
-        };
-        let stage = &self.processes[process].flights[flight].stage;
-        matches!(stage, Stage::Store { .. })
     }
 
     /// Every place that waits for an answer, or could.

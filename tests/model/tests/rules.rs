@@ -1,36 +1,211 @@
-//! Each rule of the protocol, taken out alone.
+//! Each rule of the protocol, left out alone: the search must find what it is there for.
+//!
+//! `cargo test -p protocol-model --test rules -- --nocapture` shows the shortest way to each.
 
 use protocol_model::{
-    AtFirst, Change, OldValues, Property, Property::*, Report, Rule, Setup, shortest,
+    AtFirst, Change, OldValues,
+    Property::{
+        self, NobodyWaitsForEver, NothingTooOld, OneBodyAnywhere, OneBodyAtATime,
+        WarmKeysKeepNobody,
+    },
+    Rule, Setup, explore, shortest,
 };
 
-fn without(rule: Rule, setup: Setup, property: Property) -> Report {
-    let with_rule = shortest(&setup, property);
-    assert!(with_rule.violations.is_empty(), "{rule:?}: {with_rule:#?}");
-    let report = shortest(&Setup { without: Some(rule), ..setup }, property);
-    println!("{rule:?}: states {} (all {}) {:?}", report.states, with_rule.states, with_rule.took);
-    for violation in &report.violations {
-        println!("{} steps", violation.steps.len());
-        for step in &violation.steps { println!("   {step}"); }
-    }
-    report
-}
-const S: Setup = Setup::small();
-const M: Setup = Setup::in_process();
+/// Two callers, two processes, an invalidation.
+const REDIS: Setup = Setup {
+    callers: 2,
+    ..Setup::small()
+};
+const ONE_PROCESS: Setup = Setup {
+    processes: 1,
+    ..REDIS
+};
+const IN_PROCESS: Setup = Setup {
+    callers: 2,
+    ..Setup::in_process()
+};
 
-#[test] fn r1() { without(Rule::OwnRead, Setup { callers: 2, processes: 1, ..S }, NothingTooOld); }
-#[test] fn r2() { without(Rule::OwnMiss, Setup { callers: 2, processes: 1, changes: &[], old_values: OldValues::WhileRevalidate, at_first: &[AtFirst::Old], ..S }, WarmKeysKeepNobody); }
-#[test] fn r2p4() { without(Rule::OwnMiss, Setup { callers: 3, faults: 1, ..S }, NothingTooOld); }
-#[test] fn r3() { without(Rule::Proof, Setup { callers: 2, ..S }, NothingTooOld); }
-#[test] fn r4() { without(Rule::CloseFirst, Setup { callers: 2, ..S }, NothingTooOld); }
-#[test] fn r5a() { without(Rule::FreshNonce, Setup { callers: 2, faults: 1, ..S }, NothingTooOld); }
-#[test] fn r5b() { without(Rule::AnsweredToken, Setup { callers: 2, ..S }, NothingTooOld); }
-#[test] fn r6() { without(Rule::AcquireAnew, Setup { callers: 3, faults: 1, ..S }, NothingTooOld); }
-#[test] fn r7() { without(Rule::Detach, Setup { callers: 2, ..M }, NothingTooOld); }
-#[test] fn r7redis() { without(Rule::Detach, Setup { callers: 3, faults: 1, ..S }, NothingTooOld); }
-#[test] fn r8() { without(Rule::OwnStale, Setup { callers: 2, faults: 1, old_values: OldValues::IfError, at_first: &[AtFirst::Old], ..S }, NothingTooOld); }
-#[test] fn r8soft() { without(Rule::OwnStale, Setup { callers: 2, old_values: OldValues::SoftTimeout, at_first: &[AtFirst::Old], ..S }, NothingTooOld); }
-#[test] fn r9() { without(Rule::TwoSteps, Setup { callers: 1, processes: 1, faults: 1, changes: &[Change::Put, Change::Invalidate], ..S }, NothingTooOld); }
-#[test] fn r9b() { without(Rule::TokenBeforeWrite, Setup { callers: 1, processes: 1, changes: &[Change::PutWith, Change::Invalidate], ..S }, NothingTooOld); }
-#[test] fn r10() { without(Rule::OneLock, Setup { callers: 2, ..M }, NothingTooOld); }
-#[test] fn r11() { without(Rule::TokenFirst, Setup { callers: 2, ..S }, NothingTooOld); }
+/// With the rule `property` holds; without it, it breaks in this many steps.
+#[track_caller]
+fn breaks(rule: Rule, setup: Setup, property: Property, steps: usize) {
+    let held = explore(&setup, &[property], 2);
+    assert!(held.violations.is_empty(), "{:#?}", held.violations);
+    let without = Setup {
+        without: Some(rule),
+        ..setup
+    };
+    let report = shortest(&without, property);
+    let [violation] = &*report.violations else {
+        panic!("without {rule:?} {}, too", property.words());
+    };
+    let way = violation.steps.join("\n    ");
+    println!("without {rule:?}, not so: {}\n    {way}", property.words());
+    assert_eq!(violation.steps.len(), steps, "{way}");
+}
+
+/// Nothing is found without the rule, at this size.
+#[track_caller]
+fn holds_without(rule: Rule, setup: Setup) {
+    let without = Setup {
+        without: Some(rule),
+        ..setup
+    };
+    let report = explore(&without, Property::ALL, 2);
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}
+
+#[test]
+fn rule_1_a_gets_answer_belongs_to_those_who_came_before_it_was_sent() {
+    breaks(Rule::OwnRead, ONE_PROCESS, NothingTooOld, 8);
+}
+
+/// It keeps nobody from an old value, as the other rules do that without it; it keeps those whose
+/// value is there from waiting for somebody who refreshes it.
+#[test]
+fn rule_2_callers_join_a_flight_only_after_their_own_miss() {
+    let warm = Setup {
+        changes: &[],
+        old_values: OldValues::WhileRevalidate,
+        at_first: &[AtFirst::Old],
+        ..ONE_PROCESS
+    };
+    breaks(Rule::OwnMiss, warm, WarmKeysKeepNobody, 4);
+    holds_without(Rule::OwnMiss, Setup::small());
+    let faults = 1;
+    holds_without(Rule::OwnMiss, Setup { faults, ..REDIS });
+    holds_without(Rule::OwnMiss, Setup { faults, ..IN_PROCESS });
+}
+
+#[test]
+fn rule_3_later_callers_have_an_outcome_only_with_the_proof() {
+    breaks(Rule::Proof, REDIS, NothingTooOld, 13);
+}
+
+#[test]
+fn rule_4_the_flight_closes_before_store_is_sent() {
+    breaks(Rule::CloseFirst, REDIS, NothingTooOld, 15);
+}
+
+#[test]
+fn rule_5_every_send_of_acquire_has_a_fresh_nonce() {
+    let setup = Setup { faults: 1, ..REDIS };
+    breaks(Rule::FreshNonce, setup, NothingTooOld, 16);
+}
+
+#[test]
+fn rule_5_only_a_token_that_was_answered_before_the_body_began_is_used() {
+    breaks(Rule::AnsweredToken, REDIS, NothingTooOld, 13);
+}
+
+/// A token that the predecessor was given could be used: an invalidation would have taken it from
+/// the heir, too. But nobody can tell it from one that was not given yet, which a late command brings.
+#[test]
+fn rule_6_a_takeover_acquires_anew() {
+    let setup = Setup {
+        callers: 3,
+        faults: 1,
+        ..ONE_PROCESS
+    };
+    breaks(Rule::OwnNonce, setup.clone(), NothingTooOld, 17);
+    holds_without(Rule::OwnToken, setup);
+}
+
+/// On Redis the deleted token does the same; in-process, being in the map is the token.
+#[test]
+fn rule_7_a_change_detaches_the_flight() {
+    breaks(Rule::Detach, IN_PROCESS, NothingTooOld, 10);
+    holds_without(Rule::Detach, Setup::small());
+    holds_without(Rule::Detach, Setup { faults: 1, ..REDIS });
+}
+
+#[test]
+fn rule_8_an_old_value_serves_only_those_who_came_before_its_get_was_sent() {
+    let soft_timeout = Setup {
+        old_values: OldValues::SoftTimeout,
+        at_first: &[AtFirst::Old],
+        ..REDIS
+    };
+    breaks(Rule::OwnStale, soft_timeout.clone(), NothingTooOld, 11);
+    let if_error = Setup {
+        old_values: OldValues::IfError,
+        faults: 1,
+        ..soft_timeout
+    };
+    breaks(Rule::OwnStale, if_error, NothingTooOld, 13);
+}
+
+#[test]
+fn rule_9_put_is_two_steps() {
+    let setup = Setup {
+        callers: 1,
+        changes: &[Change::Put, Change::Invalidate],
+        faults: 1,
+        ..ONE_PROCESS
+    };
+    breaks(Rule::TwoSteps, setup, NothingTooOld, 10);
+}
+
+#[test]
+fn rule_9_put_with_takes_its_token_before_the_source_is_written() {
+    let setup = Setup {
+        callers: 1,
+        changes: &[Change::PutWith, Change::Invalidate],
+        ..ONE_PROCESS
+    };
+    breaks(Rule::TokenBeforeWrite, setup, NothingTooOld, 12);
+}
+
+#[test]
+fn rule_10_in_process_value_and_flight_change_under_one_lock() {
+    breaks(Rule::OneLock, IN_PROCESS, NothingTooOld, 14);
+}
+
+#[test]
+fn an_invalidation_deletes_the_token_before_the_value() {
+    breaks(Rule::TokenFirst, REDIS, NothingTooOld, 14);
+}
+
+#[test]
+fn who_does_not_get_the_lock_does_not_compute() {
+    let setup = Setup {
+        cluster: true,
+        changes: &[],
+        ..REDIS
+    };
+    breaks(Rule::LoserWaits, setup, OneBodyAnywhere, 10);
+}
+
+/// A killed holder's, and one that was taken by a command which was sent again: the second one finds
+/// it held.
+#[test]
+fn a_lock_that_nobody_renews_expires() {
+    let setup = Setup {
+        cluster: true,
+        changes: &[],
+        faults: 1,
+        ..REDIS
+    };
+    breaks(Rule::LockExpires, setup, NobodyWaitsForEver, 7);
+}
+
+/// Whose STORE is refused or not answered starts over, beside the flight that took its place; unless
+/// it joins that one.
+#[test]
+fn a_second_body_runs_beside_the_first_only_if_something_goes_wrong() {
+    let setup = Setup {
+        callers: 3,
+        changes: &[],
+        ..ONE_PROCESS
+    };
+    let nothing_wrong = explore(&setup, &[OneBodyAtATime], 2);
+    assert!(nothing_wrong.violations.is_empty());
+    for follow in [false, true] {
+        let setup = Setup {
+            faults: 2,
+            follow,
+            ..setup.clone()
+        };
+        let wrong = shortest(&setup, Property::OneBodyWhateverHappens);
+        assert_eq!(wrong.violations.is_empty(), follow);
+    }
+}

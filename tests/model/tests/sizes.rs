@@ -1,28 +1,45 @@
-use protocol_model::*;
-use protocol_model::Property::*;
-fn all(name: &str, setup: Setup) {
-    let report = explore(&setup, Property::ALL, 2);
-    println!("{name}: states {} depth {} {:?}", report.states, report.depth, report.took);
-    for violation in &report.violations {
-        let short = shortest(&setup, violation.property);
-        println!("!! {} {} steps", violation.property.words(), short.violations[0].steps.len());
-        for step in &short.violations[0].steps { println!("   {step}"); }
+//! Everything that can happen, up to the small sizes.
+
+use protocol_model::{Property, Setup, explore, has_circle, shortest, sizes};
+
+#[test]
+fn all_holds_up_to_the_small_sizes() {
+    for (name, setup) in sizes::small() {
+        for follow in [false, true] {
+            let setup = Setup {
+                follow,
+                ..setup.clone()
+            };
+            let report = explore(&setup, Property::ALL, 2);
+            let (states, took) = (report.states, report.took);
+            println!("{name}: {states} states, {took:.1?}");
+            assert!(report.violations.is_empty(), "{:#?}", report.violations);
+        }
     }
 }
-const S: Setup = Setup::small();
-const M: Setup = Setup::in_process();
+
+/// So that "nobody waits while nothing can happen" means "everybody is answered".
 #[test]
-fn a() {
-    all("small", S);
-    all("memory", Setup { faults: 2, changes: &[Change::Invalidate, Change::Put], ..M });
-    all("put", Setup { changes: &[Change::Put], ..S });
-    all("putwith", Setup { changes: &[Change::PutWith], ..S });
-    all("cluster", Setup { cluster: true, changes: &[], ..S });
-    all("cluster f1", Setup { cluster: true, changes: &[], faults: 1, ..S });
-    all("cluster inv", Setup { cluster: true, callers: 2,faults: 1, ..S });
-    all("swr", Setup { old_values: OldValues::WhileRevalidate, at_first: &[AtFirst::Old],  callers: 2, faults: 1,..S });
-    all("swr3", Setup { old_values: OldValues::WhileRevalidate, at_first: &[AtFirst::Old],  callers: 3, ..S });
-    all("sie", Setup { old_values: OldValues::IfError, at_first: &[AtFirst::Old],  callers: 2, faults: 1,..S });
-    all("soft", Setup { old_values: OldValues::SoftTimeout, at_first: &[AtFirst::Old],  callers: 2, faults: 1,..S });
-    all("small f1 ", Setup { faults: 1, ..S });
+fn no_state_is_reached_twice() {
+    let without_many_states = |setup: &Setup| Setup {
+        callers: 2,
+        faults: setup.faults.min(1),
+        changes: &setup.changes[..setup.changes.len().min(1)],
+        ..setup.clone()
+    };
+    for (name, setup) in sizes::small() {
+        assert!(!has_circle(&without_many_states(&setup)), "{name}");
+    }
+}
+
+/// What the properties speak of does happen.
+#[test]
+fn the_model_gets_everywhere() {
+    for property in Property::REFUTED {
+        let found = |(_, setup): &sizes::Named| {
+            let report = shortest(setup, *property);
+            !report.violations.is_empty()
+        };
+        assert!(sizes::small().iter().any(found), "{}", property.words());
+    }
 }
