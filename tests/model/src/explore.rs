@@ -57,10 +57,7 @@ pub fn explore(setup: &Setup, properties: &[Property], threads: usize) -> Report
 pub fn shortest(setup: &Setup, property: Property) -> Report {
     let began = Instant::now();
     // One thread, so that shorter ways are seen first.
-    let checker = protocol(setup, &[property])
-        .checker()
-        .spawn_bfs()
-        .join();
+    let checker = protocol(setup, &[property]).checker().spawn_bfs().join();
     report(setup, &[property], began, &checker)
 }
 

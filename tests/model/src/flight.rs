@@ -417,7 +417,11 @@ impl Flight {
 /// What a takeover could use instead of asking anew; only where a rule is left out.
 fn inherited(setup: &Setup, stage: Stage) -> Option<Token> {
     let answered = !matches!(&stage, Stage::Acquire(call) if call.answer.is_none());
-    let rule = if answered { Rule::OwnToken } else { Rule::OwnNonce };
+    let rule = if answered {
+        Rule::OwnToken
+    } else {
+        Rule::OwnNonce
+    };
     if setup.keeps(rule) {
         return None;
     }

@@ -41,7 +41,7 @@ fn main() -> io::Result<ExitCode> {
             "{} states, up to {} steps, {took:.1} s",
             report.states, report.depth
         )?;
-        for violation in &report.violations {
+        if let Some(violation) = report.violations.first() {
             writeln!(out, "not so: {}", violation.property.words())?;
             for step in &violation.steps {
                 writeln!(out, "    {step}")?;

@@ -47,15 +47,6 @@ pub enum Property {
 }
 
 impl Property {
-    /// What must happen in some setup: that it never does must be refuted.
-    pub const REFUTED: &'static [Self] = &[
-        Self::NoLateCaller,
-        Self::NoRefusal,
-        Self::NoLockHeld,
-        Self::NoOldValue,
-        Self::NoGoodEnd,
-    ];
-
     /// All that must hold.
     pub const ALL: &'static [Self] = &[
         Self::NothingTooOld,
@@ -85,7 +76,9 @@ impl Property {
     pub(crate) fn checked(self) -> Checked<Protocol> {
         let words = self.words();
         match self {
-            Self::NothingTooOld => Checked::always(words, |_: &Protocol, State(world)| !world.saw_too_old),
+            Self::NothingTooOld => {
+                Checked::always(words, |_: &Protocol, State(world)| !world.saw_too_old)
+            }
             Self::OneBodyAtATime => Checked::always(words, |model: &Protocol, State(world)| {
                 world.one_body_at_a_time() || world.is_excused(&model.setup)
             }),

@@ -126,6 +126,15 @@ pub fn small() -> Vec<Named> {
             },
         ),
         (
+            "who starts over joins the flight that took the place of theirs; one thing goes wrong",
+            Setup {
+                processes: 1,
+                faults: 1,
+                follow: true,
+                ..SMALL
+            },
+        ),
+        (
             "in-process, a put and an invalidation, and two things go wrong",
             Setup {
                 changes: &[Put, Invalidate],

@@ -21,14 +21,18 @@ pub(crate) fn line(setup: &Setup, before: &World, action: Action, after: &World)
         Action::BeginChange(p) => {
             let change = before.changes_begun;
             let kind = setup.changes[usize::from(change)];
-            format!("change {}, {kind:?}, is called in {}", change + 1, process(p))
+            format!(
+                "change {}, {kind:?}, is called in {}",
+                change + 1,
+                process(p)
+            )
         }
         Action::Execute(place) => {
             let call = before.call(place);
             let command = call.map(|call| words(&call.command)).unwrap_or_default();
             let answer = match after.call(place).and_then(|call| call.answer.as_ref()) {
                 Some(answer) => reply(answer),
-                None => "half of it".to_owned(),
+                None => "a part of it".to_owned(),
             };
             format!("executed for {}: {command}: {answer}", who(before, place))
         }
@@ -73,13 +77,10 @@ pub(crate) fn line(setup: &Setup, before: &World, action: Action, after: &World)
 
 fn who(world: &World, place: Place) -> String {
     match place {
-        Place::Read(p, r) => format!(
-            "caller {}",
-            world.processes[p].reads[r].callers[0].name + 1
-        ),
+        Place::Read(p, r) => format!("caller {}", world.processes[p].reads[r].callers[0].name + 1),
         Place::Flight(p, f) => match &world.processes[p].flights[f].lead {
             Some(lead) => format!("caller {}", lead.name + 1),
-            None => format!("a run behind, in process {},", world.processes[p].name + 1),
+            None => format!("a run behind in process {}", world.processes[p].name + 1),
         },
         Place::Writer(p, w) => {
             let writer = &world.processes[p].changes[w];

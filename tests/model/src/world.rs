@@ -278,7 +278,8 @@ impl World {
         Nonce(used.trailing_ones() as u8)
     }
 
-    /// Forgets late commands that compare with a token which cannot come back.
+    /// Forgets late commands that compare with a token which is gone, and which no command that was
+    /// not executed yet would bring back: they can do nothing, whenever they are executed.
     pub(crate) fn forget_void(&mut self) {
         let mut late = std::mem::take(&mut self.late);
         late.retain(|command| match *command {
@@ -287,8 +288,6 @@ impl World {
             }
             _ => true,
         });
-        // Only an ACQUIRE or a SET of the token that was not executed can bring one, and a STORE is
-        // sent after its answer: one that is left out here was left out for good.
         self.late = late;
     }
 

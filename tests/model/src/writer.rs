@@ -15,7 +15,7 @@
 use crate::{
     redis::{Changes, Command},
     setup::{Change, Rule, Setup},
-    world::{Call, Writer, WriterStep, World, is_redis},
+    world::{Call, World, Writer, WriterStep, is_redis},
 };
 
 impl World {
@@ -40,9 +40,9 @@ impl World {
                     knows: self.passed,
                     token: None,
                 },
-                Change::Put if !setup.keeps(Rule::TwoSteps) => WriterStep::last(Command::Set {
-                    knows: self.passed,
-                }),
+                Change::Put if !setup.keeps(Rule::TwoSteps) => {
+                    WriterStep::last(Command::Set { knows: self.passed })
+                }
                 Change::Put | Change::PutWith => self.seize(None),
             }
         } else {

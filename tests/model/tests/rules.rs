@@ -2,6 +2,8 @@
 //!
 //! `cargo test -p protocol-model --test rules -- --nocapture` shows the shortest way to each.
 
+#![allow(clippy::print_stdout)] // the ways
+
 use protocol_model::{
     AtFirst, Change, OldValues,
     Property::{
@@ -73,7 +75,13 @@ fn rule_2_callers_join_a_flight_only_after_their_own_miss() {
     holds_without(Rule::OwnMiss, Setup::small());
     let faults = 1;
     holds_without(Rule::OwnMiss, Setup { faults, ..REDIS });
-    holds_without(Rule::OwnMiss, Setup { faults, ..IN_PROCESS });
+    holds_without(
+        Rule::OwnMiss,
+        Setup {
+            faults,
+            ..IN_PROCESS
+        },
+    );
 }
 
 #[test]
