@@ -70,7 +70,11 @@ impl World {
             _ => {
                 for mut caller in callers {
                     caller.old = value.map(|value| value.knows);
-                    self.join(setup, process, caller);
+                    if caller.old.is_some() && setup.old_values == OldValues::SoftTimeout {
+                        self.join_for_a_while(setup, process, caller);
+                    } else {
+                        self.join(setup, process, caller);
+                    }
                 }
             }
         }

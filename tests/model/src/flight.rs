@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | Acquire | a value came back | to those who joined before; the rest start over |
 //! | Acquire | token / no answer | body with the token / body without one |
-//! | Acquire | lock held elsewhere | background: over. Else the old value, if allowed; else wait |
-//! | LockHeld | the lock goes, or a value comes / patience is lost | ACQUIRE again / body |
+//! | Acquire | lock held elsewhere | behind: over. Else the old value, if allowed; else wait |
+//! | Locked | the lock changes / patience is lost | ACQUIRE again / the same without the lock |
 //! | Body | done, or failed | early ones answered. Then close; STORE or RELEASE |
 //! | Body | the same, no token | leader and early ones answered; late ones start over |
 //! | Store | it stood / it did not, or no answer | late ones answered / start over |
@@ -20,9 +20,9 @@
 use arrayvec::ArrayVec;
 
 use crate::{
-    redis::{Answer, Changes, Command, Lock, Value},
+    redis::{Answer, Changes, Command, Value, Wish},
     setup::{OldValues, Rule, Setup},
-    world::{Call, Caller, Flight, Stage, Token, Waiter, World, is_redis},
+    world::{Behind, Call, Caller, Flight, Stage, Token, Waiter, World, is_redis},
 };
 
 impl World {
@@ -37,35 +37,65 @@ impl World {
         }
     }
 
+    /// A caller with an old value in hand, which waits for a body, but not for ever.
+    pub(crate) fn join_for_a_while(&mut self, setup: &Setup, process: usize, caller: Caller) {
+        if self.processes[process].open_flight().is_none() {
+            let flight = self.new_flight(process, Some(Behind::SoftTimeout));
+            let early = false;
+            flight.waiters.push(Waiter { early, caller });
+            let flight = self.processes[process].flights.len() - 1;
+            self.begin_attempt(setup, process, flight);
+        } else {
+            self.join(setup, process, caller);
+        }
+    }
+
     /// Refreshes an old value, unless somebody here computes it.
     pub(crate) fn run_behind(&mut self, setup: &Setup, process: usize) {
         if self.processes[process].open_flight().is_none() {
-            self.start_flight(setup, process, None);
+            self.new_flight(process, Some(Behind::Refresh));
+            let flight = self.processes[process].flights.len() - 1;
+            self.begin_attempt(setup, process, flight);
         }
     }
 
     fn start_flight(&mut self, setup: &Setup, process: usize, lead: Option<Caller>) {
+        self.new_flight(process, None).lead = lead;
+        let flight = self.processes[process].flights.len() - 1;
+        self.begin_attempt(setup, process, flight);
+    }
+
+    fn new_flight(&mut self, process: usize, behind: Option<Behind>) -> &mut Flight {
         let flights = &mut self.processes[process].flights;
         flights.push(Flight {
             open: true,
             detached: false,
-            background: lead.is_none(),
+            behind,
             unanswered: false,
-            lead,
+            lead: None,
             waiters: ArrayVec::new(),
+            wish: None,
             shared_old: None,
             stage: Stage::Handed,
         });
-        let flight = flights.len() - 1;
-        self.begin_attempt(setup, process, flight);
+        flights.last_mut().expect("it has just been pushed")
     }
 
     /// The lead goes on.
     pub(crate) fn begin_attempt(&mut self, setup: &Setup, process: usize, flight: usize) {
         let it = &mut self.processes[process].flights[flight];
         if !setup.keeps(Rule::OwnStale) {
-            it.shared_old = it.lead.as_ref().and_then(|lead| lead.old);
+            let first = it.waiters.first().map(|waiter| &waiter.caller);
+            it.shared_old = it.lead.as_ref().or(first).and_then(|caller| caller.old);
         }
+        let refresh = it.behind == Some(Behind::Refresh);
+        let wants = is_redis(setup) && (setup.cluster || refresh);
+        let wish = wants.then(|| Wish {
+            holder: self.fresh_nonce(),
+            waited: false,
+        });
+        let it = &mut self.processes[process].flights[flight];
+        it.wish = wish;
         if it.unanswered || it.lead.as_ref().is_some_and(|lead| lead.spent) {
             self.begin_body(setup, process, flight, None);
         } else {
@@ -78,8 +108,8 @@ impl World {
         let it = &mut self.processes[process].flights[flight];
         it.advance();
         let command = if is_redis(setup) {
-            let lock = setup.cluster || it.background;
-            Command::Acquire { nonce, lock }
+            let wish = it.wish;
+            Command::Acquire { nonce, wish }
         } else {
             Command::Get
         };
@@ -111,26 +141,21 @@ impl World {
                 self.answer_lead(process, flight, knows);
                 self.start_over(setup, process, flight, false);
             }
-            Answer::Token { own, lock, nonce } => {
-                let taken = match lock {
-                    Lock::Taken(lock) => Some(lock),
-                    Lock::NotAsked | Lock::HeldElsewhere => None,
-                };
-                let token = Token {
-                    own,
-                    nonce,
-                    lock: taken,
-                };
-                if lock != Lock::HeldElsewhere || !setup.keeps(Rule::LoserWaits) {
-                    self.begin_body(setup, process, flight, Some(token));
-                } else if it.background {
-                    // The loser does nothing.
-                    self.start_over(setup, process, flight, false);
-                } else if let Some(old) = it.lead.as_ref().and_then(|lead| lead.old) {
+            Answer::Token { own, locked, nonce } => {
+                let wish = it.wish.filter(|_| locked);
+                let lock = wish.map(|wish| wish.holder);
+                let token = Token { own, nonce, lock };
+                self.begin_body(setup, process, flight, Some(token));
+            }
+            Answer::Locked(holder) => {
+                if let Some(old) = it.lead.as_ref().and_then(|lead| lead.old) {
                     self.answer_lead(process, flight, old);
                     self.start_over(setup, process, flight, false);
+                } else if it.behind.is_some() {
+                    // The loser does nothing.
+                    self.start_over(setup, process, flight, false);
                 } else {
-                    it.stage = Stage::LockHeld(token);
+                    it.stage = Stage::Locked(holder);
                 }
             }
             // In-process: nothing there, or nothing fresh.
@@ -138,20 +163,31 @@ impl World {
         }
     }
 
-    /// Whether one that waits for the lock is woken: the lock has gone, or a value has come.
-    pub(crate) fn wakes(&self) -> bool {
-        self.redis.lock.is_none() || self.redis.value.is_some_and(|value| !value.old)
+    /// ACQUIRE was not answered.
+    pub(crate) fn acquire_unanswered(&mut self, setup: &Setup, process: usize, flight: usize) {
+        let it = &self.processes[process].flights[flight];
+        if it.behind == Some(Behind::Refresh) {
+            // Nobody needs it now.
+            self.start_over(setup, process, flight, false);
+        } else {
+            self.begin_body(setup, process, flight, None);
+        }
     }
 
-    /// Past the wait bound: computes, and may store under the shared token.
-    pub(crate) fn lose_patience(&mut self, setup: &Setup, process: usize, flight: usize) {
+    /// One that waited for the lock asks again: what the lock holds has changed.
+    pub(crate) fn wake(&mut self, setup: &Setup, process: usize, flight: usize) {
         let it = &mut self.processes[process].flights[flight];
-        let Stage::LockHeld(token) = &it.stage else {
-            unreachable!("only one that waits for the lock can lose patience");
-        };
-        let token = token.clone();
+        if let Some(wish) = &mut it.wish {
+            wish.waited = true;
+        }
+        self.acquire(setup, process, flight);
+    }
+
+    /// Past the wait bound: asks again, and without the lock.
+    pub(crate) fn lose_patience(&mut self, setup: &Setup, process: usize, flight: usize) {
+        self.processes[process].flights[flight].wish = None;
         self.lost_patience = true;
-        self.begin_body(setup, process, flight, Some(token));
+        self.acquire(setup, process, flight);
     }
 
     pub(crate) fn begin_body(
@@ -162,7 +198,7 @@ impl World {
         token: Option<Token>,
     ) {
         let it = &mut self.processes[process].flights[flight];
-        if setup.uses_lock() && (setup.cluster || it.background) {
+        if setup.cluster || it.behind == Some(Behind::Refresh) {
             self.only_bodies = 2.min(self.only_bodies + 1);
         }
         it.advance();
@@ -196,12 +232,12 @@ impl World {
                 Command::Store {
                     knows,
                     token: token.nonce,
+                    lock: token.lock,
                 }
             });
             it.stage = Stage::Store {
                 failed,
                 knows,
-                lock: token.lock,
                 call,
             };
             if failed {
@@ -230,7 +266,6 @@ impl World {
             it.stage = Stage::Store {
                 failed,
                 knows,
-                lock: None,
                 call,
             };
         }
@@ -272,14 +307,7 @@ impl World {
         }
     }
 
-    /// With a stale value at hand, and a body that takes long.
-    pub(crate) fn lead_answers_old(&mut self, process: usize, flight: usize) {
-        let it = &self.processes[process].flights[flight];
-        if let Some(old) = it.lead.as_ref().and_then(|lead| lead.old) {
-            self.answer_lead(process, flight, old);
-        }
-    }
-
+    /// With an old value in hand, and a body that takes long.
     pub(crate) fn waiter_answers_old(&mut self, process: usize, flight: usize, waiter: usize) {
         let it = &mut self.processes[process].flights[flight];
         let caller = it.waiters.remove(waiter).caller;
@@ -290,6 +318,15 @@ impl World {
 
     /// Ends an attempt for those who still wait: one of them leads the next.
     fn start_over(&mut self, setup: &Setup, process: usize, flight: usize, unanswered: bool) {
+        if setup.old_values == OldValues::SoftTimeout {
+            // Who waits for a while only is answered now, instead of leading.
+            while let Some(waiter) = self.processes[process].flights[flight].waiters.first()
+                && let Some(old) = waiter.caller.old
+            {
+                let waiter = self.processes[process].flights[flight].waiters.remove(0);
+                self.sees(&waiter.caller, old);
+            }
+        }
         let here = &mut self.processes[process];
         if here.flights[flight].waiters.is_empty() {
             here.flights.remove(flight);
@@ -310,7 +347,8 @@ impl World {
             it.detached = false;
         }
         it.lead = Some(it.waiters.remove(0).caller);
-        it.background = false;
+        it.behind = None;
+        it.wish = None;
         it.unanswered = unanswered && is_redis(setup);
         it.shared_old = None;
         it.stage = Stage::Handed;
@@ -431,14 +469,13 @@ fn inherited(setup: &Setup, stage: Stage) -> Option<Token> {
         lock: None,
     };
     match stage {
-        Stage::Handed => None,
+        Stage::Handed | Stage::Locked(_) => None,
         Stage::Acquire(call) => match (call.answer, call.command) {
             (Some(Answer::Token { nonce, .. }), _) | (None, Command::Acquire { nonce, .. }) => {
                 Some(only(nonce))
             }
             _ => None,
         },
-        Stage::LockHeld(token) => Some(token),
         Stage::Body { token, .. } => token,
         Stage::Store { call, .. } => match call.command {
             Command::Store { token, .. } | Command::Release { token, .. } => Some(only(token)),

@@ -51,9 +51,8 @@ pub(crate) enum Action {
     /// One that waits for another process's lock is woken.
     Wake(usize, usize),
     LosePatience(usize, usize),
-    /// The body takes long, and an old value is at hand.
-    LeadAnswersOld(usize, usize),
-    WaiterAnswersOld(usize, usize, usize),
+    /// The body takes long, and an old value is in hand.
+    AnswerOld(usize, usize, usize),
     /// Nobody renewed it.
     LockExpires,
     Fault(Fault),
@@ -93,8 +92,7 @@ impl Action {
             | Self::FutureDone(..)
             | Self::Wake(..)
             | Self::LosePatience(..)
-            | Self::LeadAnswersOld(..)
-            | Self::WaiterAnswersOld(..)
+            | Self::AnswerOld(..)
             | Self::LockExpires => true,
             Self::Arrive(_) | Self::BeginChange(_) | Self::ExecuteLate(_) | Self::Fault(_) => false,
         }
@@ -118,8 +116,8 @@ impl Protocol {
                 match flight.stage {
                     Stage::Handed => actions.push(Action::GoOn(p, f)),
                     Stage::Body { .. } => actions.push(Action::BodyDone(p, f)),
-                    Stage::LockHeld(_) => {
-                        if world.wakes() {
+                    Stage::Locked(holder) => {
+                        if !world.redis.is_held(Some(holder)) {
                             actions.push(Action::Wake(p, f));
                         }
                         if setup.impatient {
@@ -129,12 +127,9 @@ impl Protocol {
                     Stage::Acquire(_) | Stage::Store { .. } => {}
                 }
                 if setup.old_values == OldValues::SoftTimeout {
-                    if flight.lead.as_ref().is_some_and(|lead| lead.old.is_some()) {
-                        actions.push(Action::LeadAnswersOld(p, f));
-                    }
                     for (w, waiter) in flight.waiters.iter().enumerate() {
                         if waiter.caller.old.or(flight.shared_old).is_some() {
-                            actions.push(Action::WaiterAnswersOld(p, f, w));
+                            actions.push(Action::AnswerOld(p, f, w));
                         }
                     }
                 }
@@ -222,11 +217,10 @@ impl Protocol {
             }
             Action::GoOn(p, f) => world.begin_attempt(setup, p, f),
             Action::BodyDone(p, f) => world.body_over(setup, p, f, false),
-            Action::FutureDone(p, w) => world.future_done(p, w),
-            Action::Wake(p, f) => world.acquire(setup, p, f),
+            Action::FutureDone(p, w) => world.future_done(setup, p, w),
+            Action::Wake(p, f) => world.wake(setup, p, f),
             Action::LosePatience(p, f) => world.lose_patience(setup, p, f),
-            Action::LeadAnswersOld(p, f) => world.lead_answers_old(p, f),
-            Action::WaiterAnswersOld(p, f, w) => world.waiter_answers_old(p, f, w),
+            Action::AnswerOld(p, f, w) => world.waiter_answers_old(p, f, w),
             Action::LockExpires => world.redis.lock = None,
             Action::Fault(fault) => {
                 world.faults_left -= 1;
@@ -248,7 +242,7 @@ impl Protocol {
                         Command::Store { .. } | Command::Release { .. } => {
                             world.store_answered(setup, p, f, None);
                         }
-                        _ => world.begin_body(setup, p, f, None),
+                        _ => world.acquire_unanswered(setup, p, f),
                     },
                     Place::Writer(p, w) => drop(world.processes[p].changes.remove(w)),
                 }
@@ -282,10 +276,10 @@ impl Protocol {
             },
             Fault::BodyFails(p, f) => world.body_over(setup, p, f, true),
             Fault::NoRoom(place) => {
-                let Command::Store { token, .. } = world.call_mut(place).command else {
+                let Command::Store { token, lock, .. } = world.call_mut(place).command else {
                     unreachable!("only a STORE needs room");
                 };
-                world.call_mut(place).answer = Some(world.redis.store_without_room(token));
+                world.call_mut(place).answer = Some(world.redis.store_without_room(token, lock));
             }
             Fault::Kill(p) => {
                 let calls: Vec<_> = world

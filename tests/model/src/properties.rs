@@ -104,7 +104,7 @@ impl Property {
                 })
             }),
             Self::NoLockHeld => Checked::always(words, |_: &Protocol, State(world)| {
-                !world.some_flight(|it| matches!(it.stage, Stage::LockHeld(_)))
+                !world.some_flight(|it| matches!(it.stage, Stage::Locked(_)))
             }),
             Self::NoOldValue => Checked::always(words, |_: &Protocol, State(world)| {
                 !world.some_flight(|it| {

@@ -38,19 +38,38 @@ pub(crate) struct Value {
 pub(crate) struct Redis {
     pub(crate) value: Option<Value>,
     pub(crate) token: Option<Nonce>,
-    pub(crate) lock: Option<Nonce>,
+    pub(crate) lock: Option<Lock>,
+}
+
+/// What L holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Lock {
+    /// Its holder's body came to nothing.
+    Failed,
+    Held(Nonce),
+}
+
+/// A wish to be the only one who computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Wish {
+    /// The same for each send: one whose answer is lost may have taken the lock.
+    pub(crate) holder: Nonce,
+    /// Who waited for a body that came to nothing waits for no other.
+    pub(crate) waited: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Command {
     Get,
     Acquire {
-        lock: bool,
+        wish: Option<Wish>,
         nonce: Nonce,
     },
     Store {
         knows: Changes,
         token: Nonce,
+        /// The lock, if it was taken.
+        lock: Option<Nonce>,
     },
     Release {
         /// Nobody else had the token when it was asked for.
@@ -83,19 +102,14 @@ pub(crate) enum Answer {
     Value(Value),
     Token {
         own: bool,
-        lock: Lock,
+        locked: bool,
         nonce: Nonce,
     },
+    /// Somebody else has the lock.
+    Locked(Nonce),
     /// Whether the token stood.
     Stood(bool),
     Done,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Lock {
-    NotAsked,
-    HeldElsewhere,
-    Taken(Nonce),
 }
 
 impl Redis {
@@ -106,14 +120,13 @@ impl Redis {
                 Some(value) => Answer::Value(value),
                 None => Answer::Nothing,
             },
-            Command::Acquire { nonce, lock } => self.acquire(nonce, lock),
-            Command::Store { token, knows } => {
+            Command::Acquire { nonce, wish } => self.acquire(setup, nonce, wish),
+            Command::Store { token, knows, lock } => {
                 let stands = self.token == Some(token);
                 if stands {
                     self.set(knows);
-                    self.token = None;
-                    self.lock = None;
                 }
+                self.end(stands, lock);
                 Answer::Stood(stands)
             }
             Command::Release { token, mine, lock } => {
@@ -121,8 +134,8 @@ impl Redis {
                 if stands && mine {
                     self.token = None;
                 }
-                if stands && lock.is_some() && self.lock == lock {
-                    self.lock = None;
+                if self.is_held(lock) {
+                    self.lock = Some(Lock::Failed);
                 }
                 Answer::Stood(stands)
             }
@@ -171,39 +184,53 @@ impl Redis {
     }
 
     /// STORE on a server without room: the SET is refused, the rest happens.
-    pub(crate) fn store_without_room(&mut self, token: Nonce) -> Answer {
+    pub(crate) fn store_without_room(&mut self, token: Nonce, lock: Option<Nonce>) -> Answer {
         let stands = self.token == Some(token);
-        if stands {
-            self.token = None;
-            self.lock = None;
-        }
+        self.end(stands, lock);
         Answer::Stood(stands)
     }
 
-    /// Looks at K again, else shares or sets T, and takes L if it is asked for and free.
+    /// STORE ends the token if it stood, and the lock that was taken with it.
+    fn end(&mut self, stands: bool, lock: Option<Nonce>) {
+        if stands {
+            self.token = None;
+        }
+        if lock.is_some() && (stands || self.is_held(lock)) {
+            self.lock = None;
+        }
+    }
+
+    pub(crate) fn is_held(&self, by: Option<Nonce>) -> bool {
+        by.is_some_and(|holder| self.lock == Some(Lock::Held(holder)))
+    }
+
+    /// Looks at K again, else takes L if it is wanted, then shares or sets T.
     ///
     /// An old value is what the caller has seen already, or would look past.
-    fn acquire(&mut self, nonce: Nonce, lock: bool) -> Answer {
+    fn acquire(&mut self, setup: &Setup, nonce: Nonce, wish: Option<Wish>) -> Answer {
         if let Some(value) = self.value
             && !value.old
         {
             return Answer::Value(value);
         }
-        let own = self.token.is_none();
-        let token = *self.token.get_or_insert(nonce);
-        let lock = match (lock, self.lock) {
-            (false, _) => Lock::NotAsked,
-            (true, Some(_)) => Lock::HeldElsewhere,
-            (true, None) => {
-                self.lock = Some(nonce);
-                Lock::Taken(nonce)
+        let mut locked = false;
+        if let Some(wish) = wish {
+            match self.lock {
+                Some(Lock::Held(holder)) if holder != wish.holder => {
+                    if setup.keeps(Rule::LoserWaits) {
+                        return Answer::Locked(holder);
+                    }
+                }
+                Some(Lock::Failed) if wish.waited => {}
+                _ => {
+                    self.lock = Some(Lock::Held(wish.holder));
+                    locked = true;
+                }
             }
-        };
-        Answer::Token {
-            own,
-            lock,
-            nonce: token,
         }
+        let own = self.token.is_none();
+        let nonce = *self.token.get_or_insert(nonce);
+        Answer::Token { own, locked, nonce }
     }
 
     fn set(&mut self, knows: Changes) {

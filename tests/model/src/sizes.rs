@@ -143,6 +143,14 @@ pub fn small() -> Vec<Named> {
             },
         ),
         (
+            "in-process, a put_with and an invalidation, and one thing goes wrong",
+            Setup {
+                changes: &[PutWith, Invalidate],
+                faults: 1,
+                ..Setup::in_process()
+            },
+        ),
+        (
             "in-process, stale_while_revalidate, and one thing goes wrong",
             Setup {
                 old_values: OldValues::WhileRevalidate,
@@ -194,10 +202,9 @@ pub fn large() -> Vec<Named> {
             },
         ),
         (
-            "coalesce = \"cluster\", an invalidation, one thing goes wrong, patience may be lost",
+            "coalesce = \"cluster\", an invalidation, and one thing goes wrong",
             Setup {
                 cluster: true,
-                impatient: true,
                 faults: 1,
                 ..SMALL
             },
@@ -230,10 +237,10 @@ pub fn large() -> Vec<Named> {
             },
         ),
         (
-            "in-process, four callers, a put and an invalidation, and two things go wrong",
+            "in-process, four callers, a put_with, a put and an invalidation, and two things go wrong",
             Setup {
                 callers: 4,
-                changes: &[Put, Invalidate],
+                changes: &[PutWith, Put, Invalidate],
                 faults: 2,
                 ..Setup::in_process()
             },

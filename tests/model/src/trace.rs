@@ -4,7 +4,7 @@
 
 use crate::{
     model::{Action, Fault},
-    redis::{Answer, Changes, Command, Lock},
+    redis::{Answer, Changes, Command},
     setup::Setup,
     world::{Place, World, WriterStep},
 };
@@ -50,10 +50,7 @@ pub(crate) fn line(setup: &Setup, before: &World, action: Action, after: &World)
         Action::LosePatience(p, f) => {
             format!("{} waits no longer", who(before, Place::Flight(p, f)))
         }
-        Action::LeadAnswersOld(p, f) => {
-            format!("{} answers the old value", who(before, Place::Flight(p, f)))
-        }
-        Action::WaiterAnswersOld(p, f, w) => {
+        Action::AnswerOld(p, f, w) => {
             let caller = &before.processes[p].flights[f].waiters[w].caller;
             format!("caller {} answers an old value", caller.name + 1)
         }
@@ -96,11 +93,15 @@ fn who(world: &World, place: Place) -> String {
 fn words(command: &Command) -> String {
     match *command {
         Command::Get => "GET".to_owned(),
-        Command::Acquire { nonce, lock } => {
-            let with = if lock { ", with the lock" } else { "" };
+        Command::Acquire { nonce, wish } => {
+            let with = if wish.is_some() {
+                ", with the lock"
+            } else {
+                ""
+            };
             format!("ACQUIRE, nonce {}{with}", nonce.0)
         }
-        Command::Store { token, knows } => {
+        Command::Store { token, knows, .. } => {
             format!("STORE a value of {}, token {}", changes(knows), token.0)
         }
         Command::Release { token, .. } => format!("RELEASE, token {}", token.0),
@@ -120,14 +121,11 @@ fn reply(answer: &Answer) -> String {
             let age = if value.old { "an old" } else { "a" };
             format!("{age} value of {}", changes(value.knows))
         }
-        Answer::Token { nonce, lock, .. } => {
-            let lock = match lock {
-                Lock::NotAsked => "",
-                Lock::Taken(_) => ", and the lock",
-                Lock::HeldElsewhere => "; the lock is held",
-            };
+        Answer::Token { nonce, locked, .. } => {
+            let lock = if locked { ", and the lock" } else { "" };
             format!("token {}{lock}", nonce.0)
         }
+        Answer::Locked(_) => "the lock is held".to_owned(),
         Answer::Stood(true) => "it stood".to_owned(),
         Answer::Stood(false) => "it did not stand".to_owned(),
         Answer::Done => "ok".to_owned(),

@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 
 use crate::{
-    redis::{Answer, Changes, Command, Lock, Nonce, Redis, Value},
+    redis::{Answer, Changes, Command, Lock, Nonce, Redis, Value, Wish},
     setup::{AtFirst, Setup, Store},
 };
 
@@ -87,16 +87,26 @@ pub(crate) struct Flight {
     pub(crate) open: bool,
     /// A change took it from them.
     pub(crate) detached: bool,
-    /// It began as a background run.
-    pub(crate) background: bool,
+    /// Why it runs behind the call that began it.
+    pub(crate) behind: Option<Behind>,
     /// The store did not answer the attempt before this one.
     pub(crate) unanswered: bool,
     /// Whose future leads it; `None`: a background run, or the caller has been answered.
     pub(crate) lead: Option<Caller>,
     pub(crate) waiters: ArrayVec<Waiter, CALLERS>,
+    /// The leader's wish for the lock.
+    pub(crate) wish: Option<Wish>,
     /// The leader's old value; only where the rule is left out that keeps it to itself.
     pub(crate) shared_old: Option<Changes>,
     pub(crate) stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Behind {
+    /// The value is old; the call was answered.
+    Refresh,
+    /// The call waits among the others, but not for ever.
+    SoftTimeout,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,8 +123,8 @@ pub(crate) enum Stage {
     Handed,
     /// In-process: the second look.
     Acquire(Call),
-    /// The lock is held elsewhere.
-    LockHeld(Token),
+    /// The lock is held elsewhere, by this one.
+    Locked(Nonce),
     Body {
         token: Option<Token>,
         knows: Changes,
@@ -123,8 +133,6 @@ pub(crate) enum Stage {
     Store {
         failed: bool,
         knows: Changes,
-        /// The lock that was taken with the token.
-        lock: Option<Nonce>,
         call: Call,
     },
 }
@@ -250,24 +258,20 @@ impl World {
         }
     }
 
-    /// Whether somebody renews the lock, or will.
+    /// Whether the lock's holder lives and renews it, or will as soon as it has its answer.
     pub(crate) fn lock_is_renewed(&self) -> bool {
-        let flights = self.processes.iter().flat_map(|process| &process.flights);
-        flights.into_iter().any(|flight| {
-            let held = match &flight.stage {
-                Stage::Handed => None,
-                Stage::Acquire(call) => match call.answer {
-                    Some(Answer::Token {
-                        lock: Lock::Taken(lock),
-                        ..
-                    }) => Some(lock),
+        let mut flights = self.processes.iter().flat_map(|process| &process.flights);
+        flights.any(|flight| {
+            let holder = match &flight.stage {
+                Stage::Handed | Stage::Locked(_) => None,
+                Stage::Acquire(_) => flight.wish.map(|wish| wish.holder),
+                Stage::Body { token, .. } => token.as_ref().and_then(|token| token.lock),
+                Stage::Store { call, .. } => match call.command {
+                    Command::Store { lock, .. } | Command::Release { lock, .. } => lock,
                     _ => None,
                 },
-                Stage::LockHeld(token) => token.lock,
-                Stage::Body { token, .. } => token.as_ref().and_then(|token| token.lock),
-                Stage::Store { lock, .. } => *lock,
             };
-            held.is_some() && held == self.redis.lock
+            self.redis.is_held(holder)
         })
     }
 
@@ -338,21 +342,22 @@ impl World {
 
     fn for_each_nonce(&mut self, visit: &mut impl FnMut(&mut Nonce)) {
         self.redis.token.iter_mut().for_each(&mut *visit);
-        self.redis.lock.iter_mut().for_each(&mut *visit);
+        if let Some(Lock::Held(holder)) = &mut self.redis.lock {
+            visit(holder);
+        }
         for command in &mut self.late {
             command.for_each_nonce(visit);
         }
         for process in &mut self.processes {
             for flight in &mut process.flights {
+                if let Some(wish) = &mut flight.wish {
+                    visit(&mut wish.holder);
+                }
                 match &mut flight.stage {
                     Stage::Handed | Stage::Body { token: None, .. } => {}
-                    Stage::Acquire(call) => call.for_each_nonce(visit),
-                    Stage::Store { call, lock, .. } => {
-                        call.for_each_nonce(visit);
-                        lock.iter_mut().for_each(&mut *visit);
-                    }
-                    Stage::LockHeld(token)
-                    | Stage::Body {
+                    Stage::Acquire(call) | Stage::Store { call, .. } => call.for_each_nonce(visit),
+                    Stage::Locked(holder) => visit(holder),
+                    Stage::Body {
                         token: Some(token), ..
                     } => {
                         visit(&mut token.nonce);
@@ -401,11 +406,8 @@ impl Call {
 
     fn for_each_nonce(&mut self, visit: &mut impl FnMut(&mut Nonce)) {
         self.command.for_each_nonce(visit);
-        if let Some(Answer::Token { nonce, lock, .. }) = &mut self.answer {
+        if let Some(Answer::Token { nonce, .. } | Answer::Locked(nonce)) = &mut self.answer {
             visit(nonce);
-            if let Lock::Taken(nonce) = lock {
-                visit(nonce);
-            }
         }
     }
 }
@@ -414,9 +416,15 @@ impl Command {
     fn for_each_nonce(&mut self, visit: &mut impl FnMut(&mut Nonce)) {
         match self {
             Self::Get | Self::Set { .. } | Self::Invalidate { .. } => {}
-            Self::Acquire { nonce, .. } | Self::Seize { nonce } => visit(nonce),
-            Self::Store { token, .. } | Self::Put { token, .. } => visit(token),
-            Self::Release { token, lock, .. } => {
+            Self::Acquire { nonce, wish } => {
+                visit(nonce);
+                if let Some(wish) = wish {
+                    visit(&mut wish.holder);
+                }
+            }
+            Self::Seize { nonce } => visit(nonce),
+            Self::Put { token, .. } => visit(token),
+            Self::Store { token, lock, .. } | Self::Release { token, lock, .. } => {
                 visit(token);
                 lock.iter_mut().for_each(visit);
             }
@@ -428,14 +436,14 @@ impl Stage {
     pub(crate) fn call(&self) -> Option<&Call> {
         match self {
             Self::Acquire(call) | Self::Store { call, .. } => Some(call),
-            Self::Handed | Self::LockHeld(_) | Self::Body { .. } => None,
+            Self::Handed | Self::Locked(_) | Self::Body { .. } => None,
         }
     }
 
     fn call_mut(&mut self) -> Option<&mut Call> {
         match self {
             Self::Acquire(call) | Self::Store { call, .. } => Some(call),
-            Self::Handed | Self::LockHeld(_) | Self::Body { .. } => None,
+            Self::Handed | Self::Locked(_) | Self::Body { .. } => None,
         }
     }
 }

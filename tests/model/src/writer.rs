@@ -9,6 +9,9 @@
 //! | `put` | detach; a token; PUT | the same |
 //! | `put_with` | detach; a token; the future; PUT | all that began before the future was done |
 //!
+//! In-process each is one step, but for the future of `put_with`, during which T is the mark that
+//! nobody else has changed anything.
+//!
 //! What is put takes into account what had passed when its token was answered: a plain `put` does not
 //! order writers that run side by side.
 
@@ -26,13 +29,7 @@ impl World {
         if kind != Change::PutWith {
             self.passed = self.passed.with(change);
         }
-        if setup.keeps(Rule::Detach)
-            && let Some(open) = self.processes[process].open_flight()
-        {
-            let flight = &mut self.processes[process].flights[open];
-            flight.open = false;
-            flight.detached = true;
-        }
+        self.detach(setup, process);
         let step = if is_redis(setup) {
             match kind {
                 Change::Invalidate => WriterStep::last(Command::Invalidate { done: 0 }),
@@ -48,7 +45,19 @@ impl World {
         } else {
             let mut command = match kind {
                 Change::Invalidate => Command::Invalidate { done: 0 },
-                Change::Put | Change::PutWith => Command::Set { knows: self.passed },
+                Change::Put => Command::Set { knows: self.passed },
+                Change::PutWith => {
+                    let token = setup
+                        .keeps(Rule::TokenBeforeWrite)
+                        .then(|| self.fresh_nonce());
+                    self.redis.token = token;
+                    let knows = self.passed;
+                    let step = WriterStep::Future { knows, token };
+                    self.processes[process]
+                        .changes
+                        .push(Writer { change, step });
+                    return;
+                }
             };
             if setup.keeps(Rule::OneLock) {
                 while self.redis.execute(setup, &mut command).is_none() {}
@@ -91,19 +100,39 @@ impl World {
     }
 
     /// The source is written, and what was written is brought.
-    pub(crate) fn future_done(&mut self, process: usize, writer: usize) {
+    pub(crate) fn future_done(&mut self, setup: &Setup, process: usize, writer: usize) {
         let Writer { change, step } = self.processes[process].changes.remove(writer);
         let WriterStep::Future { knows, token } = step else {
             unreachable!("only a future can be done");
         };
         self.passed = self.passed.with(change);
         let knows = knows.with(change);
+        if !is_redis(setup) {
+            self.detach(setup, process);
+            let mut command = match token {
+                Some(token) => Command::Put { knows, token },
+                None => Command::Set { knows },
+            };
+            self.redis.execute(setup, &mut command);
+            self.confirmed = self.confirmed.with(change);
+            return;
+        }
         let step = match token {
             Some(token) => WriterStep::last(Command::Put { knows, token }),
             None => self.seize(Some(knows)),
         };
         let writer = Writer { change, step };
         self.processes[process].changes.push(writer);
+    }
+
+    fn detach(&mut self, setup: &Setup, process: usize) {
+        if setup.keeps(Rule::Detach)
+            && let Some(open) = self.processes[process].open_flight()
+        {
+            let flight = &mut self.processes[process].flights[open];
+            flight.open = false;
+            flight.detached = true;
+        }
     }
 
     fn seize(&mut self, knows: Option<Changes>) -> WriterStep {

@@ -10,7 +10,7 @@ use protocol_model::{
         self, NobodyWaitsForEver, NothingTooOld, OneBodyAnywhere, OneBodyAtATime,
         WarmKeysKeepNobody,
     },
-    Rule, Setup, explore, shortest,
+    Rule, Setup, Store, explore, shortest,
 };
 
 /// Two callers, two processes, an invalidation.
@@ -160,7 +160,12 @@ fn rule_9_put_with_takes_its_token_before_the_source_is_written() {
         changes: &[Change::PutWith, Change::Invalidate],
         ..ONE_PROCESS
     };
-    breaks(Rule::TokenBeforeWrite, setup, NothingTooOld, 12);
+    breaks(Rule::TokenBeforeWrite, setup.clone(), NothingTooOld, 12);
+    let in_process = Setup {
+        store: Store::InProcess,
+        ..setup
+    };
+    breaks(Rule::TokenBeforeWrite, in_process, NothingTooOld, 6);
 }
 
 #[test]
@@ -183,8 +188,7 @@ fn who_does_not_get_the_lock_does_not_compute() {
     breaks(Rule::LoserWaits, setup, OneBodyAnywhere, 10);
 }
 
-/// A killed holder's, and one that was taken by a command which was sent again: the second one finds
-/// it held.
+/// A killed holder's; and a dropped one's, which its heir in the same process waits for, too.
 #[test]
 fn a_lock_that_nobody_renews_expires() {
     let setup = Setup {
@@ -193,7 +197,7 @@ fn a_lock_that_nobody_renews_expires() {
         faults: 1,
         ..REDIS
     };
-    breaks(Rule::LockExpires, setup, NobodyWaitsForEver, 7);
+    breaks(Rule::LockExpires, setup, NobodyWaitsForEver, 10);
 }
 
 /// Whose STORE is refused or not answered starts over, beside the flight that took its place; unless
