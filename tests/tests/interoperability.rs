@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use cache_runtime::{Cache, ErrorKind, redis_cached, sites};
 use cache_tests::wait::SOON;
-use cache_tests::{Body, Proxy, RedisServer, patient, within};
+use cache_tests::{Body, Proxy, RedisServer, eventually, patient, within};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -376,12 +376,13 @@ async fn a_database_is_a_place_of_its_own() {
     }
 }
 
+/// What the README says that an ACL user needs.
+const RIGHTS: [&str; 9] = [
+    "~shop:*", "+get", "+set", "+del", "+pttl", "+pexpire", "+ping", "+eval", "+evalsha",
+];
+
 #[tokio::test]
 async fn an_acl_user_needs_no_more_than_this() {
-    const RIGHTS: [&str; 10] = [
-        "~shop:*", "+get", "+set", "+del", "+pttl", "+pexpire", "+ping", "+eval", "+evalsha",
-        "+eval",
-    ];
     let server = RedisServer::builder()
         .user("app", "pass:w@rd", &RIGHTS)
         .user("other", "secret", &["~other:*", "+@all"])
@@ -423,6 +424,106 @@ async fn an_acl_user_needs_no_more_than_this() {
         }
     }
     assert_eq!(server.cli(&["DBSIZE"]), "0");
+}
+
+#[redis_cached(
+    ttl = 300,
+    stale_if_error = 300,
+    key = "old:{id}",
+    skip(cache, body),
+    cache = cache
+)]
+async fn get_old_user(cache: &Cache, body: &Body, id: u64) -> Result<User, String> {
+    body.returning(user(id))
+        .await
+        .map_err(|failed| failed.to_string())
+}
+
+#[redis_cached(
+    ttl = 300,
+    coalesce = "cluster",
+    key = "one:{id}",
+    skip(cache, body),
+    cache = cache
+)]
+async fn get_user_once(cache: &Cache, body: &Body, id: u64) -> Result<User, String> {
+    body.returning(user(id))
+        .await
+        .map_err(|failed| failed.to_string())
+}
+
+#[tokio::test]
+async fn values_that_tell_their_age_need_the_right_to_the_servers_time() {
+    let with_time: Vec<&str> = RIGHTS.iter().copied().chain(["+time"]).collect();
+    let server = RedisServer::builder()
+        .user("without", "secret", &RIGHTS)
+        .user("with", "secret", &with_time)
+        .start()
+        .await;
+    let build = |user: &str| {
+        let builder = Cache::builder().url(server.url_as(user, "secret"));
+        builder
+            .prefix("shop")
+            .timeout(SOON)
+            .build()
+            .expect("a valid URL")
+    };
+    // Without it the body answers.
+    let (cache, body) = (build("without"), Body::new());
+    for runs in 1..=2 {
+        assert_eq!(get_old_user(&cache, &body, 1).await, Ok(user(1)));
+        assert_eq!(body.runs(), runs);
+    }
+    assert_eq!(server.cli(&["EXISTS", "shop:old:1"]), "0");
+    let site = sites()
+        .into_iter()
+        .find(|site| site.function == "get_old_user");
+    let errors = site.expect("was called").stats.errors;
+    assert_eq!(errors.of(ErrorKind::Server), 2, "{errors}");
+
+    let (cache, body) = (build("with"), Body::new());
+    for _ in 0..2 {
+        assert_eq!(get_old_user(&cache, &body, 1).await, Ok(user(1)));
+    }
+    assert_eq!(body.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_needs_no_further_right_and_with_two_redis_tells_when_it_changes() {
+    let told = ["+client|tracking", "+client|caching"];
+    let with: Vec<&str> = RIGHTS.iter().copied().chain(told).collect();
+    for (rights, counts) in [
+        (
+            &RIGHTS[..],
+            "calls=0,usec=0,usec_per_call=0.00,rejected_calls=1",
+        ),
+        (&with, "calls=1,"),
+    ] {
+        let server = RedisServer::builder()
+            .user("app", "secret", rights)
+            .start()
+            .await;
+        let builder = Cache::builder().url(server.url_as("app", "secret"));
+        let builder = builder.prefix("shop").timeout(SOON);
+        let (cache, body) = (builder.build().expect("a valid URL"), Body::new());
+        // As another process that computes the value has it.
+        let lock = "shop:%l:{shop:one:1}";
+        server.cli(&["SET", lock, "another"]);
+        let released = async {
+            let asked = format!("cmdstat_client|tracking:{counts}");
+            eventually("it asks to be told", SOON, async || {
+                server.cli(&["INFO", "commandstats"]).contains(&asked)
+            })
+            .await;
+            assert_eq!(body.runs(), 0);
+            server.cli(&["DEL", lock]);
+        };
+        let call = within("a call", SOON, get_user_once(&cache, &body, 1));
+        let (got, ()) = tokio::join!(call, released);
+        assert_eq!(got, Ok(user(1)));
+        assert_eq!(get_user_once(&cache, &body, 1).await, Ok(user(1)));
+        assert_eq!(body.runs(), 1);
+    }
 }
 
 #[tokio::test]
