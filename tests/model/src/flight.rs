@@ -295,13 +295,15 @@ impl World {
     pub(crate) fn lead_dropped(&mut self, setup: &Setup, process: usize, flight: usize) {
         let it = &mut self.processes[process].flights[flight];
         it.lead = None;
+        // Who never began made no attempt.
+        let unanswered = it.unanswered && it.stage == Stage::Handed;
         let stage = std::mem::replace(&mut it.stage, Stage::Handed);
         if let Some(call) = stage.call() {
             self.give_up(call);
         }
         let inherited = inherited(setup, stage);
         let heirs = !self.processes[process].flights[flight].waiters.is_empty();
-        self.start_over(setup, process, flight, false);
+        self.start_over(setup, process, flight, unanswered);
         if heirs && inherited.is_some() {
             self.begin_body(setup, process, flight, inherited);
         }

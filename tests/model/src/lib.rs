@@ -32,11 +32,11 @@
 //! | 7 a change detaches the flight | an old value is seen, in-process | 10 |
 //! | 8 an old value serves only who came before its GET | an old value is seen | 11 |
 //! | 9 `put` is two steps | an old value is seen | 10 |
-//! | 9 `put_with` takes its token first | an old value is seen | 12 |
+//! | 9 `put_with` takes its token first | an old value is seen | 12; in-process 6 |
 //! | 10 in-process, value and flight under one lock | an old value is seen | 14 |
 //! | an invalidation deletes the token before the value | an old value is seen | 14 |
 //! | who does not get the lock does not compute | two bodies where one would do | 10 |
-//! | a lock that nobody renews expires | somebody waits for ever | 7 |
+//! | a lock that nobody renews expires | somebody waits for ever | 10 |
 //!
 //! Without rule 2 no old value is seen at the sizes tried: whoever joins without having looked is a
 //! late caller like any other. Rule 7 is needed in-process only: on Redis the deleted token does as
@@ -50,15 +50,15 @@
 //! taken the place of theirs. Where they join that flight instead ([`Setup::follow`]), it does not
 //! happen, and all else holds as before.
 //!
-//! An ACQUIRE with the lock that is sent again can find the lock taken by its own first copy, and
-//! waits until that expires.
+//! A leader that is dropped while it holds the lock does not give it back: its heir, in the same
+//! process, waits like everybody else until the lock expires.
 //!
 //! # What is not in the model
 //!
-//! Several keys; time; the breaker; the list of invalidations that failed; `refresh`; `put_with`
-//! in-process; an `Err` that cannot be shared; a Redis that forgets what it has acknowledged. Callers that wait and do not lead may
-//! go away unnoticed, so they do not. How a waiter learns that the lock is free is left out, too: it
-//! is woken when it is free, or when a value has come.
+//! Several keys; time; the breaker; the list of invalidations that failed; `refresh`; an `Err` that
+//! cannot be shared; a Redis that forgets what it has acknowledged. Callers that wait and do not lead
+//! may go away unnoticed, so they do not. How a waiter learns of the lock is left out, too: it may ask
+//! again as soon as the lock is not its holder's any more.
 //!
 //! # How much is tried
 //!
