@@ -219,12 +219,13 @@ pub fn large() -> Vec<Named> {
             },
         ),
         (
-            "stale_if_error and coalesce = \"cluster\", an invalidation, and one thing goes wrong",
+            "stale_if_error and coalesce = \"cluster\", an invalidation, and two things go wrong",
             Setup {
+                callers: 2,
                 cluster: true,
                 old_values: OldValues::IfError,
                 at_first: NOTHING_OR_OLD,
-                faults: 1,
+                faults: 2,
                 ..SMALL
             },
         ),
@@ -237,11 +238,10 @@ pub fn large() -> Vec<Named> {
             },
         ),
         (
-            "in-process, four callers, a put_with, a put and an invalidation, and two things go wrong",
+            "in-process, a put_with, a put and an invalidation, and one thing goes wrong",
             Setup {
-                callers: 4,
                 changes: &[PutWith, Put, Invalidate],
-                faults: 2,
+                faults: 1,
                 ..Setup::in_process()
             },
         ),
