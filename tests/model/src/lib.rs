@@ -62,11 +62,10 @@
 //!
 //! # How much is tried
 //!
-//!
 //! With every test run the small sizes ([`sizes::small`]): two million states. By hand the large ones
 //! ([`sizes::large`]), `cargo run --release -p protocol-model -- large`: 29 million states, ways of up to
-//! 41 steps, three minutes of processor time, 200 MB. Two or three processes, two to four callers, up
-//! to three changes and two faults; all of it held.
+//! 41 steps, three minutes of processor time, 200 MB. Up to three processes, three callers, three
+//! changes and two faults; all of it held.
 
 mod client;
 mod explore;
