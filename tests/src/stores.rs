@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cache_runtime::Cache;
+use cache_runtime::{Cache, CacheBuilder};
 
 use crate::redis_server::RedisServer;
 
@@ -31,10 +31,24 @@ impl Stores {
     ///
     /// As [`RedisServer::start`].
     pub async fn start() -> Self {
+        Self::with(|builder| builder).await
+    }
+
+    /// Starts the server; `set` says what else both caches have, such as a clock.
+    ///
+    /// # Panics
+    ///
+    /// As [`RedisServer::start`], and when `set` says what no cache accepts.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`RedisServer::start`].
+    pub async fn with(set: impl Fn(CacheBuilder) -> CacheBuilder) -> Self {
         let server = RedisServer::start().await;
+        let build = |builder| set(builder).build().expect("settings that a cache accepts");
         Self {
-            memory: in_memory(),
-            redis: patient(&server.url()),
+            memory: build(Cache::builder().in_memory()),
+            redis: build(Cache::builder().url(server.url()).timeout(PATIENCE)),
             server,
         }
     }

@@ -1,0 +1,234 @@
+//! `stale_if_error`: while there is an older value, nobody sees its source fail.
+
+use cache_runtime::{Cache, Source, redis_cached};
+use cache_tests::body::Failed;
+use cache_tests::wait::SOON;
+use cache_tests::{Body, eventually, within};
+use tokio::task::{JoinError, JoinSet};
+
+use crate::scene::{FIRST_PAUSE, MILLI, Scene, TTL, WINDOW, source};
+
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn cloned(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// An error that nobody can share.
+#[derive(Debug, PartialEq)]
+struct Alone(Failed);
+
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn alone(cache: &Cache, body: &Body, id: u64) -> Result<u64, Alone> {
+    let _ = id;
+    body.run().await.map_err(Alone)
+}
+
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn optional(cache: &Cache, body: &Body, id: u64) -> Result<Option<u64>, Failed> {
+    body.run().await.map(|run| (id > 0).then_some(run))
+}
+
+#[tokio::test]
+async fn an_error_shows_only_where_no_older_value_covers_it() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        body.fail_next(1);
+        let first = alone(cache, &body, 1).await;
+        assert_eq!(first, Err(Alone(Failed { run: 1 })), "nothing is there");
+        assert_eq!(alone(cache, &body, 1).await, Ok(2));
+        body.fail();
+        scene.clock.advance(TTL + WINDOW - MILLI);
+        assert_eq!(alone(cache, &body, 1).await, Ok(2));
+        scene.clock.advance(MILLI);
+        let late = alone(cache, &body, 1).await;
+        assert_eq!(late, Err(Alone(Failed { run: 4 })));
+        body.succeed();
+        assert_eq!(alone(cache, &body, 1).await, Ok(5));
+        assert_eq!(source(alone(cache, &body, 1)).await, Source::Hit);
+    }
+}
+
+#[tokio::test]
+async fn no_value_is_an_answer_and_no_error() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(optional(cache, &body, 1).await, Ok(Some(1)));
+        let entry = optional_entry(cache, 0);
+        entry.put(&Some(70)).await.expect("a cache");
+        scene.clock.advance(TTL);
+        assert_eq!(optional(cache, &body, 0).await, Ok(None));
+        assert_eq!(entry.ttl().await.expect("a cache"), None, "is gone");
+        body.fail_next(1);
+        assert_eq!(optional(cache, &body, 1).await, Ok(Some(1)));
+    }
+}
+
+fn crowd<F>(callers: usize, mut call: impl FnMut() -> F) -> JoinSet<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    (0..callers).map(|_| call()).collect()
+}
+
+async fn all<T: 'static>(mut callers: JoinSet<T>) -> Vec<Result<T, JoinError>> {
+    let mut outcomes = vec![];
+    while let Some(outcome) = within("every caller to end", SOON, callers.join_next()).await {
+        outcomes.push(outcome);
+    }
+    outcomes
+}
+
+async fn until_waiting(cache: &Cache, callers: usize) {
+    eventually("the other callers to wait", SOON, async || {
+        cache.stats().waiting == callers
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(cloned(cache, &body, 1).await, Ok(1));
+        assert_eq!(alone(cache, &body, 1).await, Ok(2));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        body.fail();
+        let callers = crowd(50, || {
+            let (cache, body) = (cache.clone(), body.clone());
+            async move { cloned(&cache, &body, 1).await }
+        });
+        until_waiting(cache, 49).await;
+        body.let_through(3);
+        let outcomes = all(callers).await;
+        assert!(
+            outcomes
+                .into_iter()
+                .all(|outcome| outcome.unwrap() == Ok(1))
+        );
+        assert_eq!(body.runs(), 3, "one run for all");
+        let callers = crowd(50, || {
+            let (cache, body) = (cache.clone(), body.clone());
+            async move { alone(&cache, &body, 1).await }
+        });
+        until_waiting(cache, 49).await;
+        body.let_through(4);
+        let outcomes = all(callers).await;
+        assert!(
+            outcomes
+                .into_iter()
+                .all(|outcome| outcome.unwrap() == Ok(2))
+        );
+        assert_eq!((body.runs(), cache.stats().flights), (4, 0));
+    }
+}
+
+/// Those who came while it ran have no proof that its error still holds, and do not need one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_panic_reaches_its_own_caller_and_the_others_have_the_stale_value() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(alone(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        body.panic();
+        let callers = crowd(50, || {
+            let (cache, body) = (cache.clone(), body.clone());
+            async move { alone(&cache, &body, 1).await }
+        });
+        until_waiting(cache, 49).await;
+        body.open_gate();
+        let (panicked, answered): (Vec<_>, Vec<_>) =
+            all(callers).await.into_iter().partition(Result::is_err);
+        assert!(
+            panicked
+                .into_iter()
+                .all(|outcome| { outcome.expect_err("the ones that did").is_panic() })
+        );
+        assert_eq!(answered.len(), 49);
+        assert!(
+            answered
+                .into_iter()
+                .all(|outcome| outcome.unwrap() == Ok(1))
+        );
+        assert_eq!(body.runs(), 2);
+        assert_eq!(alone(cache, &body, 1).await, Ok(1), "the key rests");
+        body.succeed();
+        scene.clock.advance(FIRST_PAUSE);
+        assert_eq!(alone(cache, &body, 1).await, Ok(3));
+    }
+}
+
+/// A leader that goes away says nothing of the source, so the next one asks it.
+#[tokio::test]
+async fn a_leader_that_is_dropped_is_no_failure() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(alone(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        let call = || {
+            let (cache, body) = (cache.clone(), body.clone());
+            tokio::spawn(async move { alone(&cache, &body, 1).await })
+        };
+        let leader = call();
+        body.wait_until_running(1).await;
+        let heir = call();
+        until_waiting(cache, 1).await;
+        leader.abort();
+        body.open_gate();
+        let value = within("the heir's own value", SOON, heir).await;
+        assert_eq!(value.expect("no panic"), Ok(3));
+    }
+}
+
+trait Users {
+    async fn load(&self, id: u64) -> Result<u64, Failed>;
+}
+
+struct InDatabase {
+    cache: Cache,
+    body: Body,
+}
+
+impl Users for InDatabase {
+    #[redis_cached(
+        ttl = 60,
+        stale_if_error = 600,
+        key = "trait_user:{id}",
+        skip(self),
+        cache = &self.cache,
+        trait_impl
+    )]
+    async fn load(&self, id: u64) -> Result<u64, Failed> {
+        let _ = id;
+        self.body.run().await
+    }
+}
+
+#[tokio::test]
+async fn a_trait_method_has_it_too() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        let users = InDatabase {
+            cache: cache.clone(),
+            body: body.clone(),
+        };
+        assert_eq!(users.load(1).await, Ok(1));
+        body.fail();
+        scene.clock.advance(TTL);
+        for _ in 0..3 {
+            assert_eq!(source(users.load(1)).await, Source::Stale);
+        }
+        assert_eq!(body.runs(), 2);
+        scene.clock.advance(WINDOW);
+        assert_eq!(users.load(1).await, Err(Failed { run: 3 }));
+    }
+}

@@ -1,0 +1,16 @@
+//! What the age of a value means: the table of `policy.rs` end to end on both stores, and each thing that may
+//! happen to a run behind its call.
+//!
+//! Ages and pauses are by a clock that stands still until a test moves it.
+#![allow(missing_docs)]
+
+mod ahead;
+mod behind;
+mod errors;
+mod limits;
+mod owned;
+mod pauses;
+mod scene;
+mod soft;
+mod stored;
+mod table;
