@@ -188,8 +188,9 @@ impl Freshness {
 
     /// Whether an entry is an answer that no body need be asked about: rows 1 to 5.
     pub(crate) fn answers(&self, entry: Option<Aged>) -> bool {
-        let end = |entry: Aged| entry.fresh_for.saturating_add(self.stale_while_revalidate);
-        entry.is_none_or(|entry| entry.age < end(entry))
+        entry
+            .and_then(|entry| entry.age.checked_sub(entry.fresh_for))
+            .is_none_or(|past| past < self.stale_while_revalidate)
     }
 
     /// Whether an entry must say when it was stored.
@@ -209,7 +210,9 @@ impl Freshness {
     /// The ttl less its jitter; `draw` is in (0, 1].
     fn shorten(&self, ttl: Duration, draw: f64) -> Duration {
         if self.jitter > 0.0 {
-            ttl.mul_f64(1.0 - self.jitter * draw)
+            // A product of `f64` may be more than its factor, and more than a `Duration` holds.
+            let ttl = ttl.min(LONGEST_TTL);
+            ttl.mul_f64(1.0 - self.jitter * draw).min(ttl)
         } else {
             ttl
         }
@@ -477,3 +480,6 @@ fn not_an_option() -> Error {
         "`None` is stored here, but the function returns no `Option`",
     )
 }
+
+#[cfg(test)]
+mod tests;
