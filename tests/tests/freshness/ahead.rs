@@ -73,7 +73,7 @@ async fn xfetch_begins_in_the_second_half_the_sooner_the_longer_the_body_takes()
         clock.advance(MILLI);
         body.shut_gate();
         eventually("a run to begin", SOON, async || {
-            let still = xfetch(cache, clock, &body, Duration::ZERO, 1).await;
+            let still = Box::pin(xfetch(cache, clock, &body, Duration::ZERO, 1)).await;
             assert_eq!(still, Ok(1));
             body.runs() == 2
         })

@@ -196,7 +196,7 @@ async fn every_kind_of_argument_reaches_the_run_as_it_was() {
         body.open_gate();
         until_idle(cache, &body).await;
         cache_tests::eventually("the new value", cache_tests::wait::SOON, async || {
-            call().await == said(2)
+            Box::pin(call()).await == said(2)
         })
         .await;
         assert_eq!(body.runs(), 2);

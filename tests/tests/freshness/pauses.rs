@@ -110,7 +110,7 @@ async fn assert_pauses_of(
 async fn pauses_double_from_one_second_to_thirty_behind_calls() {
     let scene = Scene::start().await;
     for cache in scene.both() {
-        assert_pauses_of(&scene, cache, behind, |cache, id| behind_entry(cache, id)).await;
+        assert_pauses_of(&scene, cache, behind, behind_entry).await;
     }
 }
 
@@ -118,8 +118,8 @@ async fn pauses_double_from_one_second_to_thirty_behind_calls() {
 async fn pauses_double_from_one_second_to_thirty_for_calls_that_wait() {
     let scene = Scene::start().await;
     for cache in scene.both() {
-        assert_pauses_of(&scene, cache, before, |cache, id| before_entry(cache, id)).await;
-        assert_pauses_of(&scene, cache, soft, |cache, id| soft_entry(cache, id)).await;
+        assert_pauses_of(&scene, cache, before, before_entry).await;
+        assert_pauses_of(&scene, cache, soft, soft_entry).await;
     }
 }
 

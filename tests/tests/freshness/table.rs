@@ -1,5 +1,7 @@
 //! The rows of the table: what is answered, what is started, and what is counted.
 
+use std::time::Duration;
+
 use cache_runtime::{Cache, Outcome, Source, redis_cached};
 use cache_tests::Body;
 use cache_tests::body::Failed;
@@ -156,7 +158,10 @@ async fn row_5_a_stale_value_is_answered_and_refreshed_behind() {
             let before = Counts::of("stale");
             let outcome = Outcome::of(stale(cache, &body, id)).await;
             assert_eq!((outcome.value, outcome.source), (Ok(1), Source::Stale));
-            assert_eq!((outcome.age, outcome.ttl), (Some(age), Some(MILLI * 0)));
+            assert_eq!(
+                (outcome.age, outcome.ttl),
+                (Some(age), Some(Duration::ZERO))
+            );
             body.wait_until_begun(2).await;
             assert_counts!(stale, before, stale: 1, runs: 1, behind: 1);
             body.open_gate();
