@@ -3,6 +3,8 @@
 //! Locals have a mixed-site span, which parameters cannot shadow, and the prefix `__redis_cached_`, which no
 //! `const` or unit struct of the user can have. Items have the prefix alone.
 
+mod behind;
+
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
@@ -12,10 +14,9 @@ use syn::{FnArg, Ident, Pat, Receiver};
 use crate::duration::Lifetime;
 use crate::item::Item;
 use crate::options::{Coalesce, Ttl};
-use crate::owned::Passing;
 use crate::share::RefreshAhead;
 use crate::signature::{Param, Pattern, turbofish};
-use crate::spec::{Argument, Behind, Key, KeyType, Names, Spec};
+use crate::spec::{Key, KeyType, Names, Spec};
 use crate::template::{FieldPath, Piece};
 
 /// `quote!` with a mixed-site span.
@@ -57,66 +58,13 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     let (scope, uncached) = (scope(spec), &names.uncached);
     let uncached = mixed!(#scope #uncached #turbofish);
     let bodies = match &spec.behind {
-        Some(behind) => self::behind(spec, behind, &uncached, &arguments),
+        Some(behind) => behind::bodies(spec, behind, &uncached, &arguments),
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
     let site_fn = located(&names.site, at_value(spec));
     let at_value = at_value(spec);
     let statements = run(spec, &quote_spanned!(at_value=> #scope #site_fn()), &bodies);
     signed(item, spec, &statements)
-}
-
-/// The arguments, what makes the body's future of them, and what does so when it outlives the call.
-///
-/// Input:  `pool: &Pool, id: u64`
-/// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| { let pool = own(pool); async move { get_uncached(&*pool, id).await } }`
-fn behind(
-    spec: &Spec,
-    behind: &Behind,
-    uncached: &TokenStream,
-    arguments: &[TokenStream],
-) -> TokenStream {
-    // A body that cannot run there is reported at the option.
-    let at = at_option(behind);
-    let names: Vec<_> = behind.arguments.iter().map(|own| &own.name).collect();
-    let lent = behind
-        .arguments
-        .iter()
-        .map(|Argument { name, passing, .. }| match passing {
-            Passing::Moved => quote_spanned!(at=> #name),
-            Passing::Copied => quote_spanned!(at=> &*#name),
-        });
-    let copies = behind
-        .arguments
-        .iter()
-        .filter_map(|argument| copy(spec, argument));
-    let copies: Vec<_> = copies.collect();
-    let owned = if copies.is_empty() {
-        quote_spanned!(at=> #uncached(#(#names),*))
-    } else {
-        quote_spanned!(at=> {
-            #(#copies)*
-            async move { #uncached(#(#lent),*).await }
-        })
-    };
-    quote_spanned! {at=>
-        (#(#arguments,)*),
-        |(#(#names,)*)| #uncached(#(#names),*),
-        |(#(#names,)*)| #owned
-    }
-}
-
-/// Spanned at the type, where one that cannot be copied is reported.
-fn copy(spec: &Spec, argument: &Argument) -> Option<TokenStream> {
-    let root = &spec.root;
-    let at = Span::mixed_site().located_at(argument.at);
-    let (name, place) = (&argument.name, located(&argument.name, at));
-    (argument.passing == Passing::Copied)
-        .then(|| quote_spanned!(at=> let #name = #root::__private::own(#place);))
-}
-
-fn at_option(behind: &Behind) -> Span {
-    Span::mixed_site().located_at(behind.at)
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
@@ -347,7 +295,7 @@ fn run(spec: &Spec, site: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let at = spec
         .behind
         .as_ref()
-        .map_or_else(Span::mixed_site, at_option);
+        .map_or_else(Span::mixed_site, behind::at_option);
     let run = match (&errors, &spec.behind) {
         (None, None) => "run",
         (None, Some(_)) => "run_behind",
