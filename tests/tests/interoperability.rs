@@ -124,7 +124,7 @@ async fn an_error_and_by_default_a_none_leave_nothing() {
         assert_eq!(find_user(&cache, &body, 99).await, None);
         assert_eq!(body.runs(), run);
     }
-    cache_tests::eventually("the tokens to go", SOON, async || {
+    eventually("the tokens to go", SOON, async || {
         server.cli(&["DBSIZE"]) == "0"
     })
     .await;
