@@ -22,6 +22,7 @@ mod read;
 
 use std::{
     future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -81,13 +82,15 @@ impl<R> Lookup<'_, R> {
         let control = Control::of_this_call();
         match control.directive() {
             None => {}
-            Some(CacheControl::NoCache) => return self.renew(control, errors, work).await,
-            Some(CacheControl::NoStore) => return self.bypass(control, work).await,
+            Some(CacheControl::NoCache) => {
+                return boxed(|| self.renew(control, errors, work)).await;
+            }
+            Some(CacheControl::NoStore) => return boxed(|| self.bypass(control, work)).await,
         }
         let site = self.site;
         let mut call = match self.begin(control) {
             Ok(call) => call,
-            Err((lookup, control)) => return lookup.bypass(control, work).await,
+            Err((lookup, control)) => return boxed(|| lookup.bypass(control, work)).await,
         };
         let outcome = call.run(errors, work).await;
         site.counters().in_store(call.budget.spent());
@@ -130,10 +133,12 @@ impl<R> Lookup<'_, R> {
         let site = self.site;
         let mut call = match self.begin(control) {
             Ok(call) => call,
-            Err((lookup, control)) => return lookup.bypass(control, work).await,
+            Err((lookup, control)) => return boxed(|| lookup.bypass(control, work)).await,
         };
         let (lead, right) = call.take_over().await;
-        let (outcome, ttl) = call.complete(lead, right, errors, work.here()).await;
+        let (outcome, ttl) = call
+            .complete(lead, right, errors, || boxed(|| work.here()))
+            .await;
         site.counters().in_store(call.budget.spent());
         call.answer_or(outcome, None, ttl)
     }
@@ -151,7 +156,7 @@ impl<R> Lookup<'_, R> {
         self.site.counters().bypassed();
         // The report says so where no call says otherwise, and one in the body is not meant.
         let _control = control;
-        timed(self.site.counters(), Box::pin(work.here())).await
+        timed(self.site.counters(), boxed(|| work.here())).await
     }
 }
 
@@ -222,7 +227,7 @@ impl<R> Call<'_, R> {
                     return Ok(self.stale(found));
                 }
                 Judgement::StaleAfter(limit) => {
-                    let outcome = self.run_behind(limit, errors, work).await;
+                    let outcome = boxed(|| self.run_behind(limit, errors, work)).await;
                     return Ok(match outcome {
                         Some(value) => value,
                         None => self.stale(found),
@@ -235,7 +240,7 @@ impl<R> Call<'_, R> {
         if self.control.is_only_if_cached() {
             match self.control.park().await {}
         }
-        self.compute(errors, work, at_hand).await
+        boxed(|| self.compute(errors, work, at_hand)).await
     }
 
     /// The steps from "join" on. `at_hand`: a stale value that serves where the body fails.
@@ -271,7 +276,7 @@ impl<R> Call<'_, R> {
             (Turn::Alone, None) => {}
         }
         self.missed(None);
-        timed(self.site.counters(), Box::pin(work.here())).await
+        timed(self.site.counters(), boxed(|| work.here())).await
     }
 
     /// A body's outcome, or the stale value in the place of its error. `ttl`: for how long it was stored.
@@ -355,6 +360,15 @@ impl<R> Call<'_, R> {
     fn failed(&self, error: &Error) {
         report(self.site.counters(), error);
     }
+}
+
+/// A future on the heap, made in a frame of its own: what is made and moved there is gone when it is polled.
+///
+/// Off the path of a hit, so that calls stay small, and those that stand in bodies of others need little of
+/// the stack.
+#[inline(never)]
+pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::pin(make())
 }
 
 /// A random number in (0, 1].

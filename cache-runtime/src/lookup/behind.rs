@@ -235,7 +235,7 @@ impl Origin {
         };
         site.counters().behind();
         // The error is the cache's to keep quiet about: the stale value was the answer.
-        drop(call.complete(lead, right, errors, body).await);
+        drop(call.complete(lead, right, errors, || body).await);
         site.counters().in_store(call.budget.spent());
     }
 }

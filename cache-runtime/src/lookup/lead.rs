@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use super::{
     Call,
     behind::{Behind, Work},
-    draw,
+    boxed, draw,
     read::Found,
     report, timed,
 };
@@ -124,7 +124,9 @@ impl<R> Call<'_, R> {
                 }
             }
         };
-        let (outcome, ttl) = self.complete(lead, right, errors, work.here()).await;
+        let (outcome, ttl) = self
+            .complete(lead, right, errors, || boxed(|| work.here()))
+            .await;
         self.answer_or(outcome, at_hand, ttl)
     }
 
@@ -157,13 +159,16 @@ impl<R> Call<'_, R> {
     }
 
     /// The steps "body" and "store"; also for how long the value was stored.
-    pub(super) async fn complete<E>(
+    pub(super) async fn complete<E, F>(
         &mut self,
         mut lead: Lead<Answer>,
         right: Option<Right>,
         errors: ErrorShare<E>,
-        body: impl Future<Output = Result<R, E>>,
-    ) -> (Result<R, E>, Option<Duration>) {
+        body: impl FnOnce() -> F,
+    ) -> (Result<R, E>, Option<Duration>)
+    where
+        F: Future<Output = Result<R, E>> + Unpin,
+    {
         lead.body_begun();
         let start = self.cache.clock.now();
         let panicked = Panicked {
@@ -175,7 +180,7 @@ impl<R> Call<'_, R> {
             Some(Right::Token(granted)) => Some(granted),
             _ => None,
         };
-        let body = renewing(granted, Box::pin(body));
+        let body = renewing(granted, body());
         // Matched at once: a variable that may hold the error would be held across what follows.
         let value = match timed(self.site.counters(), body).await {
             Ok(value) => {
