@@ -266,7 +266,9 @@ impl<R> Call<'_, R> {
             (Turn::Lead(lead), at_hand) => return self.lead(lead, errors, work, at_hand).await,
             (Turn::Answer(answer), at_hand) => {
                 if let Some(outcome) = self.take(&answer, &errors) {
-                    self.site.counters().coalesced();
+                    if outcome.is_ok() || at_hand.is_none() {
+                        self.site.counters().coalesced();
+                    }
                     return self.answer_or(outcome, at_hand, None);
                 }
                 // The leader is another function, with the same key and other types.

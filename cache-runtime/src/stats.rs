@@ -125,8 +125,8 @@ pub struct SiteStats {
     pub bypassed: u64,
     /// How often the body ran.
     pub body_runs: u64,
-    /// How many of these runs no call waited for to the end: refreshes, and those that were slower than a
-    /// soft timeout.
+    /// How many of these runs were behind their calls: refreshes, and those that a soft timeout could have
+    /// left behind, whether it did or not.
     pub background_runs: u64,
     /// What went wrong in the cache, by kind; no call failed because of it.
     pub errors: Errors,

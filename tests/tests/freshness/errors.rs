@@ -6,7 +6,7 @@ use cache_tests::wait::SOON;
 use cache_tests::{Body, eventually, within};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::scene::{FIRST_PAUSE, MILLI, Scene, TTL, WINDOW, source};
+use crate::scene::{Counts, FIRST_PAUSE, MILLI, Scene, TTL, WINDOW, source};
 
 #[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
 async fn cloned(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
@@ -96,6 +96,7 @@ async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
         assert_eq!(cloned(cache, &body, 1).await, Ok(1));
         assert_eq!(alone(cache, &body, 1).await, Ok(2));
         scene.clock.advance(TTL);
+        let before = Counts::of("cloned");
         body.shut_gate();
         body.fail();
         let callers = crowd(50, || {
@@ -111,6 +112,9 @@ async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
                 .all(|outcome| outcome.unwrap() == Ok(1))
         );
         assert_eq!(body.runs(), 3, "one run for all");
+        // A call that a stale value answers is no miss, and shared nothing.
+        let counts = Counts::since("cloned", before);
+        assert_eq!((counts.stale, counts.misses, counts.coalesced), (50, 0, 0));
         let callers = crowd(50, || {
             let (cache, body) = (cache.clone(), body.clone());
             async move { alone(&cache, &body, 1).await }

@@ -41,6 +41,7 @@ pub(crate) struct Counts {
     pub(crate) hits: u64,
     pub(crate) stale: u64,
     pub(crate) misses: u64,
+    pub(crate) coalesced: u64,
     pub(crate) runs: u64,
     pub(crate) behind: u64,
 }
@@ -55,6 +56,7 @@ impl Counts {
             hits,
             stale,
             misses,
+            coalesced,
             body_runs,
             background_runs,
             ..
@@ -66,6 +68,7 @@ impl Counts {
             hits,
             stale,
             misses,
+            coalesced,
             runs: body_runs,
             behind: background_runs,
         }
@@ -78,6 +81,7 @@ impl Counts {
             hits: now.hits - before.hits,
             stale: now.stale - before.stale,
             misses: now.misses - before.misses,
+            coalesced: now.coalesced - before.coalesced,
             runs: now.runs - before.runs,
             behind: now.behind - before.behind,
         }
