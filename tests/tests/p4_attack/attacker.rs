@@ -1,5 +1,6 @@
 //! One of the four processes: readers that judge what they get, and writers that change the source.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,44 +29,63 @@ pub(crate) const SECONDS: &str = "ATTACK_SECONDS";
 /// What a child prints when it has begun.
 pub(crate) const BEGUN: &str = "the attack has begun";
 
+/// A process' part in the attack.
 #[derive(Clone)]
-struct Attacker {
+pub(crate) struct Attacker {
     cache: Cache,
     source: Source,
-    slot: u64,
     figures: Arc<Mutex<Figures>>,
 }
 
-/// Attacks until it is killed; an orphan gives up by itself.
+/// Attacks as a process of its own until it is killed; an orphan gives up by itself.
 pub(crate) async fn attack() {
     let of = |name: &str| std::env::var(name).unwrap();
-    let attacker = Attacker {
-        cache: Cache::builder().url(of(REDIS)).build().unwrap(),
-        source: Source::connect(&of(SOURCE)).await,
-        slot: of(SLOT).parse().unwrap(),
-        figures: Arc::default(),
-    };
-    let mut tasks = JoinSet::new();
-    for _ in 0..TASKS_THAT_READ {
-        tasks.spawn(attacker.clone().read());
-    }
-    for _ in 0..TASKS_THAT_WRITE {
-        tasks.spawn(attacker.clone().change());
-    }
-    tasks.spawn(attacker.clone().put());
-    tasks.spawn(attacker.clone().keep_figures());
-    child::tell(BEGUN);
+    let cache = Cache::builder().url(of(REDIS)).build().unwrap();
+    let attacker = Attacker::new(cache, Source::connect(&of(SOURCE)).await);
+    let slot: u64 = of(SLOT).parse().unwrap();
     let life = Duration::from_secs(of(SECONDS).parse().unwrap());
-    // A task ends only by a panic.
-    if let Ok(Some(ended)) = tokio::time::timeout(life, tasks.join_next()).await {
-        attacker
-            .source
-            .accuse(&format!("a task ended: {ended:?}"))
-            .await;
-    }
+    let tasks = attacker.begin(slot..slot + 1);
+    child::tell(BEGUN);
+    attacker.fight(tasks, life).await;
 }
 
 impl Attacker {
+    pub(crate) fn new(cache: Cache, source: Source) -> Self {
+        Self {
+            cache,
+            source,
+            figures: Arc::default(),
+        }
+    }
+
+    /// Begins everything; the keys of `slots` are this process' to put.
+    pub(crate) fn begin(&self, slots: Range<u64>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for _ in 0..TASKS_THAT_READ {
+            tasks.spawn(self.clone().read());
+        }
+        for _ in 0..TASKS_THAT_WRITE {
+            tasks.spawn(self.clone().change());
+        }
+        for slot in slots {
+            assert!(slot < PROCESSES);
+            tasks.spawn(self.clone().put(SHARED + slot));
+        }
+        tasks.spawn(self.clone().keep_figures());
+        tasks
+    }
+
+    /// Lets them run, until one ends, which it does only by a panic.
+    pub(crate) async fn fight(&self, mut tasks: JoinSet<()>, life: Duration) {
+        if let Ok(Some(ended)) = tokio::time::timeout(life, tasks.join_next()).await {
+            let what = format!("a task ended: {ended:?}");
+            self.source.accuse(&what).await;
+        }
+        tasks.shutdown().await;
+        // What runs behind the calls ends before the source does.
+        self.cache.shutdown().await.unwrap();
+    }
+
     fn count(&self, name: &str) {
         self.figures.lock().unwrap().count(name, 1);
     }
@@ -166,9 +186,7 @@ impl Attacker {
     }
 
     /// Plain puts are not ordered among each other, so a key has one task in one process that does it.
-    async fn put(self) {
-        let id = SHARED + self.slot;
-        assert!(self.slot < PROCESSES);
+    async fn put(self, id: u64) {
         loop {
             idle(500).await;
             let version = self.source.change(id).await;

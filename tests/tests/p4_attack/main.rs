@@ -8,6 +8,8 @@
 //! | `evidence` | the source of truth, what may be read by when, and the cached functions |
 //! | `pause` | delays |
 //!
+//! The in-process store has to stand the same from its only process.
+//!
 //! The same attack on a Redis that stores without comparing the token finds old values at once: so it bites.
 //!
 //! Ten seconds of it belong to the ordinary tests. `CACHE_TESTS_LONG` makes it a minute (`1`), or whatever it
@@ -28,7 +30,7 @@ use cache_tests::child::{self, Running};
 use cache_tests::{Child, Proxy, RedisServer};
 use tokio::sync::Mutex;
 
-use crate::attacker::{BEGUN, REDIS, SECONDS, SLOT, SOURCE, attack};
+use crate::attacker::{Attacker, BEGUN, REDIS, SECONDS, SLOT, SOURCE, attack};
 use crate::evidence::{Figures, PROCESSES, Source};
 
 /// An attack that is known to find something has so long to find it.
@@ -171,6 +173,23 @@ impl Outcome {
             accusations.len()
         );
     }
+
+    /// That nobody saw an old value, though everything happened that could bring one back.
+    fn assert_fought(&self) {
+        assert_eq!(self.accusations, [] as [&str; 0]);
+        for (name, a_second) in [
+            ("reads", 100),
+            ("hits", 10),
+            ("stale answers", 1),
+            ("runs behind", 1),
+            ("invalidations", 1),
+            ("put_withs", 1),
+            ("puts", 1),
+        ] {
+            let n = self.figures.of(name);
+            assert!(n >= a_second * self.took.as_secs(), "only {n} {name}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,22 +202,29 @@ async fn p4_no_read_after_an_invalidation_sees_a_value_from_before_it() {
     let redis = RedisServer::start().await;
     let outcome = Attack::begin(test, length(), None, redis).await.run().await;
     outcome.print("four processes against one Redis");
-    assert_eq!(outcome.accusations, [] as [&str; 0]);
-    // It was an attack.
+    outcome.assert_fought();
     let seconds = outcome.took.as_secs();
     assert!(outcome.kills >= seconds / 10, "{} kills", outcome.kills);
-    for (name, a_second) in [
-        ("reads", 100),
-        ("hits", 10),
-        ("stale answers", 5),
-        ("runs behind", 1),
-        ("invalidations", 1),
-        ("put_withs", 1),
-        ("puts", 1),
-    ] {
-        let n = outcome.figures.of(name);
-        assert!(n >= a_second * seconds, "only {n} {name}");
-    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p4_no_read_in_process_after_an_invalidation_sees_a_value_from_before_it() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let truth = RedisServer::start().await;
+    let source = Source::connect(&truth.url()).await;
+    let attacker = Attacker::new(cache_tests::in_memory(), source.clone());
+    let start = Instant::now();
+    let tasks = attacker.begin(0..PROCESSES);
+    attacker.fight(tasks, length() / 3).await;
+    let outcome = Outcome {
+        accusations: source.accusations().await,
+        figures: source.figures().await,
+        kills: 0,
+        freezes: 0,
+        took: start.elapsed(),
+    };
+    outcome.print("the in-process store");
+    outcome.assert_fought();
 }
 
 /// Takes a comparison out of Redis, and expects the attack to find that out.
