@@ -1,6 +1,9 @@
 //! Keys that stand beside a value's key, in its Redis Cluster slot.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
+
+/// How many slots a Redis Cluster has.
+const SLOTS: usize = 16384;
 
 /// The key of the token that gives the right to store under `key`, which begins with `prefix` (empty: none).
 ///
@@ -66,14 +69,27 @@ fn hash_tag(key: &str) -> Option<&str> {
 
 /// The smallest number whose digits lie in `slot`.
 pub(super) fn namesake(slot_wanted: u16) -> u32 {
-    let mut digits = String::new();
-    (0..)
-        .find(|n| {
+    // Searched once for all slots: a search for one takes a millisecond, which each miss would pay.
+    static NAMESAKES: LazyLock<Vec<u32>> = LazyLock::new(|| {
+        let mut found = vec![None; SLOTS];
+        let (mut missing, mut digits) = (SLOTS, String::new());
+        for n in 0.. {
+            if missing == 0 {
+                break;
+            }
             digits.clear();
+            // Writing to a `String` never fails.
             let _ = write!(digits, "{n}");
-            slot(digits.as_bytes()) == slot_wanted
-        })
-        .expect("invariant: the numbers below 109,758 lie in all 16,384 slots")
+            let first = &mut found[usize::from(slot(digits.as_bytes()))];
+            if first.is_none() {
+                *first = Some(n);
+                missing -= 1;
+            }
+        }
+        // All are there: the numbers below 109,758 lie in all slots.
+        found.into_iter().flatten().collect()
+    });
+    NAMESAKES[usize::from(slot_wanted)]
 }
 
 /// The slot of bytes that hold no hash tag: CRC-16/XMODEM, as the Redis Cluster specification has it.
