@@ -243,7 +243,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    fn bypass() -> Self {
+    pub(crate) fn bypass() -> Self {
         Self {
             source: Source::Bypass,
             tier: None,

@@ -144,7 +144,7 @@ impl<R> Lookup<'_, R> {
     }
 
     /// Runs the body, without the cache.
-    async fn bypass<A, E, F, H, B>(self, control: Control, work: Work<A, H, B>) -> Result<R, E>
+    async fn bypass<A, E, F, H, B>(self, mut control: Control, work: Work<A, H, B>) -> Result<R, E>
     where
         H: FnOnce(A) -> F,
         F: Future<Output = Result<R, E>>,
@@ -154,9 +154,10 @@ impl<R> Lookup<'_, R> {
             match control.park().await {}
         }
         self.site.counters().bypassed();
-        // The report says so where no call says otherwise, and one in the body is not meant.
-        let _control = control;
-        timed(self.site.counters(), boxed(|| work.here())).await
+        let outcome = timed(self.site.counters(), boxed(|| work.here())).await;
+        // Only now, so that no call in the body is taken for this one, nor a later one.
+        control.report(Report::bypass());
+        outcome
     }
 }
 

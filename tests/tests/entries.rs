@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cache_runtime::redis::AsyncCommands;
 use cache_runtime::{
-    BreakerState, Cache, Entry, ErrorKind, StoreStats, get_cache, redis_cached, set_cache, sites,
+    BreakerState, Cache, CacheControl, Entry, ErrorKind, Outcome, Source, StoreStats, get_cache,
+    redis_cached, set_cache, sites,
 };
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
@@ -517,4 +518,17 @@ async fn a_failed_invalidation_is_remembered_also_without_a_ttl() {
         cache.stats().unfinished_invalidations == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_outcome_speaks_of_the_first_call_also_where_that_goes_round_the_cache() {
+    let (cache, body) = (in_memory(), Body::new());
+    plain(&cache, &body, 1).await;
+    let both = async {
+        let first = CacheControl::NoStore.scope(plain(&cache, &body, 1)).await;
+        (first, plain(&cache, &body, 1).await)
+    };
+    let outcome = Outcome::of(both).await;
+    assert_eq!(outcome.value, (2, 1));
+    assert_eq!((outcome.source, outcome.key), (Source::Bypass, None));
 }
