@@ -309,7 +309,10 @@ impl<R> Call<'_, R> {
     fn judge(&self, found: &Found<R>, movable: bool) -> Judgement {
         let circumstances = Circumstances {
             at_rest: &|| self.cache.background.rests(&self.key),
-            movable: &|| movable && self.cache.background.is_possible(),
+            // Where no body may run, none need be able to run behind.
+            movable: &|| {
+                self.control.is_only_if_cached() || movable && self.cache.background.is_possible()
+            },
             draw: &draw,
         };
         self.rules.freshness().judge(found.aged, &circumstances)

@@ -132,7 +132,7 @@ pub struct SiteStats {
     pub errors: Errors,
     /// The time that calls waited for Redis, all calls together.
     pub time_in_store: Duration,
-    /// The time that calls waited for their bodies, all calls together.
+    /// The time that bodies took, in the background as well, all together.
     pub time_in_body: Duration,
 }
 

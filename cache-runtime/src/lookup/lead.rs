@@ -196,7 +196,17 @@ impl<R> Call<'_, R> {
             }
         };
         let took = self.cache.clock.now().saturating_duration_since(start);
-        let lifetime = self.lifetime(&value);
+        let lifetime = match self.rules.lifetime(&value, self.ttl, draw()) {
+            Ok(lifetime) => lifetime,
+            // What the value is worth is not known, so an older one stays.
+            Err(error) => {
+                self.failed(&error);
+                self.rest();
+                let answer = self.answer(&value, None);
+                self.settle(lead, right, answer);
+                return (Ok(value), None);
+            }
+        };
         match right {
             Some(Right::InProcess(memory)) => {
                 let ttl = self.store_in_process(lead, &memory, &value, lifetime, took);
@@ -307,13 +317,17 @@ impl<R> Call<'_, R> {
         let stood = dropping_values_later(|| {
             lead.close_with(|| match &kept {
                 Some((kept, lifetime)) => memory.insert(&self.key, kept, *lifetime, took),
-                None if self.outdated => memory.remove(&self.key),
+                None if self.outdated && lifetime.is_none() => memory.remove(&self.key),
                 None => {}
             })
         });
         // Else the flight was detached: dropping the lead makes those who came later start over.
         stood?;
-        self.recovered();
+        if kept.is_none() && lifetime.is_some() {
+            self.rest();
+        } else {
+            self.recovered();
+        }
         lead.answer_all(&answer);
         kept.map(|(_, lifetime)| lifetime.fresh_for)
     }
@@ -386,17 +400,6 @@ impl<R> Call<'_, R> {
             }
         };
         (value, ttl.map(|lifetime| lifetime.fresh_for))
-    }
-
-    /// How long to store `value`; `None`: not at all.
-    fn lifetime(&self, value: &R) -> Option<Lifetime> {
-        match self.rules.lifetime(value, self.ttl, draw()) {
-            Ok(lifetime) => lifetime,
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
-        }
     }
 
     /// What others can have of `value`; `None` if that takes JSON, and it has none.
