@@ -214,7 +214,7 @@ static PUT: Script = Script::new(
     ),
 );
 
-// KEYS: lock. ARGV: holder, milliseconds. A lock that was lost stays with whoever has it.
+// KEYS: lock. ARGV: holder, milliseconds (0: delete it). A lock that was lost stays with whoever has it.
 static RENEW: Script = Script::new(
     4,
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -395,10 +395,31 @@ pub(crate) async fn renew_lock(
     token: &Token,
     deadline: Instant,
 ) -> Result<(), Error> {
+    live_on(redis, keys, token, milliseconds(LOCKED), deadline).await
+}
+
+/// Lets the lock go, if its holder still has it: its body was given up, and whoever waits is to go on.
+pub(crate) async fn unlock(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    token: &Token,
+    deadline: Instant,
+) -> Result<(), Error> {
+    live_on(redis, keys, token, 0, deadline).await
+}
+
+/// The lock lives for so many milliseconds more.
+async fn live_on(
+    redis: &Arc<RedisStore>,
+    keys: &Keys,
+    token: &Token,
+    milliseconds: u64,
+    deadline: Instant,
+) -> Result<(), Error> {
     let Some(holder) = &token.lock else {
         return Ok(());
     };
-    let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds(LOCKED))];
+    let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds)];
     redis
         .eval(
             &RENEW,

@@ -330,6 +330,38 @@ async fn who_goes_away_leaves_nothing_that_waits() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_whose_caller_goes_away_is_waited_for_no_longer() {
+    Scene::on_each(async |scene| {
+        let mut soonest = SOON;
+        for round in 1..=5 {
+            scene.proxy.forget();
+            scene.body.shut_gate();
+            let begun = scene.body.runs();
+            let holds = scene.call(&scene.holder, round);
+            scene.body.wait_until_running(1).await;
+            // Of the holder's own process, and of another one.
+            let heir = scene.call(&scene.holder, round);
+            let waits = scene.call(&scene.waiter, round);
+            eventually("both to wait", SOON, async || {
+                scene.holder.stats().waiting == 1 && scene.proxy.scripts_seen() > 0
+            })
+            .await;
+            let begin = Instant::now();
+            holds.abort();
+            eventually("another run", SOON, async || scene.body.runs() > begun + 1).await;
+            soonest = soonest.min(begin.elapsed());
+            scene.body.let_through(begun + 2);
+            assert_eq!(answer(heir).await, Ok(begun + 2));
+            assert_eq!(answer(waits).await, Ok(begun + 2));
+            assert_eq!(scene.body.runs(), begun + 2);
+        }
+        // Left to itself, the lock would live on.
+        assert!(soonest < LOCK / 4, "{soonest:?}");
+    })
+    .await;
+}
+
 /// The connection on which a call waits is replaced before its token ends, as any other.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_waits_longer_than_a_token_lives_still_hears() {

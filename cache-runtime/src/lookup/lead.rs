@@ -576,6 +576,33 @@ fn in_background(task: impl Future<Output = ()> + Send + 'static) {
     }
 }
 
+/// Lets the lock go when it is dropped, for a body that was given up or panicked: those who wait would
+/// wait for it in vain until it expires.
+struct Held<'a>(Option<&'a Granted>);
+
+impl Held<'_> {
+    /// The body is done, and what stores or releases takes care of the lock.
+    fn until_stored(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Some(granted) = self.0.filter(|granted| granted.token.has_lock()) else {
+            return;
+        };
+        // Else it expires by itself. Not begun here: the runtime may be ending, or the thread unwinding.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let Granted { redis, keys, token } = granted.clone();
+            let deadline = Instant::now() + LOCK_RENEWAL;
+            drop(runtime.spawn(async move {
+                drop(token::unlock(&redis, &keys, &token, deadline).await);
+            }));
+        }
+    }
+}
+
 /// Renews the right to store, and the lock, while the body runs.
 pub(crate) async fn renewing<F: Future + Unpin>(
     granted: Option<&Granted>,
@@ -590,10 +617,14 @@ pub(crate) async fn renewing<F: Future + Unpin>(
         RENEWAL
     };
     let mut renewed = Instant::now();
+    let held = Held(Some(granted));
     loop {
         tokio::select! {
             biased;
-            outcome = &mut body => return outcome,
+            outcome = &mut body => {
+                held.until_stored();
+                return outcome;
+            }
             () = tokio::time::sleep(pause) => {
                 let Granted { redis, keys, token } = granted.clone();
                 let deadline = Instant::now() + pause;
