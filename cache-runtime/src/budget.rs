@@ -2,7 +2,7 @@
 //!
 //! The one rule: **all cache operations of a call together may take `timeout`, and after one that
 //! took too long, or found Redis out of reach, the call makes no other.** The time of bodies is not
-//! counted.
+//! counted; a wait for another process, which a function asks for, begins it anew.
 
 use std::{
     future::Future,
@@ -42,6 +42,11 @@ impl Budget {
     /// Allows no further operation.
     pub(crate) fn end(&mut self) {
         self.over = true;
+    }
+
+    /// Begins anew, if it did not end: questions between which the call waited were all answered.
+    pub(crate) fn refill(&mut self) {
+        self.left = self.whole;
     }
 
     /// The time that operations took.

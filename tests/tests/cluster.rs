@@ -196,6 +196,27 @@ async fn where_the_server_has_no_resp3_it_is_polled() {
     }
 }
 
+/// What the questions take together is more than the timeout; each is answered well within it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_polls_a_distant_server_waits_on() {
+    let server = RedisServer::builder().option("rename-command", &["HELLO", ""]);
+    let mut scene = Scene::with(server, "").await;
+    scene.proxy.delay(Duration::from_millis(100));
+    let timeout = Duration::from_secs(1);
+    let builder = Cache::builder().url(scene.proxy.url()).timeout(timeout);
+    scene.waiter = builder.build().expect("a valid URL");
+    eventually("a connection", SOON, async || {
+        scene.waiter.ping().await.is_ok()
+    })
+    .await;
+    let calls = scene.one_waits(1).await;
+    eventually("many polls", SOON, async || {
+        scene.proxy.scripts_seen() > 16 || scene.body.runs() > 1
+    })
+    .await;
+    scene.both_have_the_first(calls).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_not_track_polls() {
     for version in RedisVersion::ALL {

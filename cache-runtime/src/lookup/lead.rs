@@ -116,6 +116,7 @@ impl<R> Call<'_, R> {
                     }
                     let until = patience.min(Instant::now() + left);
                     redis.changed(&keys.lock, &holder, attempt, until).await;
+                    self.budget.refill();
                     attempt += 1;
                     // Long enough: computes beside the holder, and may store as well.
                     wish = wish
