@@ -185,10 +185,9 @@ async fn p2_waiters_behind_a_leader_frozen_in_store_pay_one_timeout() {
         .collect();
     // They have missed, and wait for a body that began before they came.
     eventually("the late callers to wait", SOON, async || {
-        proxy.seen("GET") >= 2
+        cache.stats().waiting == 16
     })
     .await;
-    cache.ping().await.unwrap();
     let held = proxy.hold(script());
     let ((), took) = timed(async {
         body.open_gate();
