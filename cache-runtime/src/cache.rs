@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights<Answer>>,
     pub(crate) unfinished: Unfinished,
     pub(crate) background: Arc<Background>,
+    /// How long a body may run there.
+    pub(crate) background_timeout: Duration,
     /// How long a call waits for another process that computes the same value.
     pub(crate) cluster_wait: Duration,
     pub(crate) clock: Clock,
@@ -110,6 +112,7 @@ impl Cache {
         } = config;
         let Coordination {
             background_runs,
+            background_timeout,
             refresh_pause,
             cluster_wait,
             clock,
@@ -135,6 +138,7 @@ impl Cache {
                 refresh_pause,
                 clock.clone(),
             )),
+            background_timeout,
             cluster_wait,
             clock,
             shut_down: AtomicBool::new(false),
@@ -431,6 +435,7 @@ impl fmt::Debug for Cache {
             flights: _,
             unfinished: _,
             background: _,
+            background_timeout: _,
             cluster_wait: _,
             clock: _,
             shut_down,

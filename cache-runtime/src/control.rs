@@ -67,7 +67,7 @@ impl CacheControl {
 
 /// Runs `future`, in which no body runs: `None` as soon as a cached call would need one.
 ///
-/// The cached call that would is parked, and `future` dropped. A value past its ttl is an answer within
+/// The cached call that would is parked, and `future` dropped; what it spawned is not its own. A value past its ttl is an answer within
 /// `stale_while_revalidate`, and nothing is refreshed because of it.
 ///
 /// ```

@@ -139,7 +139,10 @@ impl<R> Entry<R> {
         };
         let aged = match stamp {
             None => None,
-            Some(stamp) => Some(stamp.aged(servers_time(&cache.clock, redis, deadline).await?)),
+            Some(stamp) => {
+                let now = servers_time(&cache.clock, redis, deadline).await;
+                Some(stamp.aged(now.unwrap_or_else(|_| redis.guessed_time(Instant::now()))))
+            }
         };
         Ok(freshness.answers(aged).then_some(value))
     }

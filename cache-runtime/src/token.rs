@@ -163,7 +163,7 @@ static ACQUIRE: Script = Script::new(
 );
 
 // KEYS: value, token, and the lock if it was taken. ARGV: token, value, milliseconds (0: delete the
-// value), whether to stamp it, holder. A SET that is refused (out of memory) still proves that the token
+// value), whether to stamp it, holder, for how long the lock says that nothing came of it. A SET that is refused (out of memory) still proves that the token
 // stood, and still ends it.
 static STORE: Script = Script::new(
     1,
@@ -180,7 +180,11 @@ static STORE: Script = Script::new(
            stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])
          end
          redis.call('DEL', KEYS[2])
-         if KEYS[3] then redis.call('DEL', KEYS[3]) end
+         if KEYS[3] and ARGV[3] == '0' then
+           redis.call('SET', KEYS[3], '-', 'PX', ARGV[6])
+         elseif KEYS[3] then
+           redis.call('DEL', KEYS[3])
+         end
          if stored and stored.err then return 2 end
          return 1"
     ),
@@ -315,6 +319,7 @@ pub(crate) async fn store(
         Argument::Int(kept_for),
         Argument::Int(u64::from(stamped)),
         Argument::Bytes(token.lock.as_deref().unwrap_or_default()),
+        Argument::Int(milliseconds(SAID)),
     ];
     let names = [&*keys.value, &*keys.token, &*keys.lock];
     let names = &names[..if token.has_lock() { 3 } else { 2 }];

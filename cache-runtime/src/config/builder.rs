@@ -217,6 +217,15 @@ impl CacheBuilder {
         self
     }
 
+    /// How long a body may run in the background before it is given up, as if it had failed; from 1 ms to 1
+    /// day. No caller's own time limit reaches it there.
+    ///
+    /// Default: 5 minutes.
+    pub fn background_timeout(mut self, timeout: Duration) -> Self {
+        self.coordination.background_timeout = Some(Setting::new("background_timeout", timeout));
+        self
+    }
+
     /// How long a key is left alone after its refresh failed: the first pause, which doubles with each
     /// failure in a row, and the longest one. Each is up to a tenth longer by chance.
     ///

@@ -11,6 +11,7 @@ use crate::{clock::ManualClock, error::Error};
 #[derive(Clone, Debug, Default)]
 pub(super) struct CoordinationSettings {
     pub(super) background_runs: Option<Setting<usize>>,
+    pub(super) background_timeout: Option<Setting<Duration>>,
     pub(super) refresh_pause: Option<Setting<RangeInclusive<Duration>>>,
     pub(super) cluster_wait: Option<Setting<Duration>>,
     pub(super) clock: Option<ManualClock>,
@@ -21,6 +22,8 @@ pub(super) struct CoordinationSettings {
 pub(crate) struct Coordination {
     /// While so many bodies run in the background of the process, none more begins.
     pub(crate) background_runs: usize,
+    /// How long a body may run in the background before it is given up.
+    pub(crate) background_timeout: Duration,
     /// How long a key rests after its first failed refresh, and at most.
     pub(crate) refresh_pause: RangeInclusive<Duration>,
     /// How long to wait for another process that computes the same value.
@@ -30,10 +33,12 @@ pub(crate) struct Coordination {
 }
 
 const DEFAULT_RUNS: usize = 256;
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const DEFAULT_PAUSE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 
 impl CoordinationSettings {
@@ -61,23 +66,31 @@ impl CoordinationSettings {
                 value
             }
         };
-        let cluster_wait = match self.cluster_wait {
-            None => DEFAULT_WAIT,
-            Some(Setting { value, name }) => {
-                if !(SHORTEST..=LONGEST_WAIT).contains(&value) {
-                    return Err(Error::config(format!(
-                        "`{name}` is `{}`; it is from `1ms` to `1h`",
-                        humantime::format_duration(value)
-                    )));
-                }
-                value
-            }
-        };
+        let background_timeout = within(self.background_timeout, DEFAULT_TIMEOUT, LONGEST_TIMEOUT)?;
+        let cluster_wait = within(self.cluster_wait, DEFAULT_WAIT, LONGEST_WAIT)?;
         Ok(Coordination {
             background_runs,
+            background_timeout,
             refresh_pause,
             cluster_wait,
             clock: self.clock,
         })
+    }
+}
+
+/// A duration of at least a millisecond.
+fn within(
+    setting: Option<Setting<Duration>>,
+    default: Duration,
+    longest: Duration,
+) -> Result<Duration, Error> {
+    match setting {
+        None => Ok(default),
+        Some(Setting { value, .. }) if (SHORTEST..=longest).contains(&value) => Ok(value),
+        Some(Setting { value, name }) => Err(Error::config(format!(
+            "`{name}` is `{}`; it is from `1ms` to `{}`",
+            humantime::format_duration(value),
+            humantime::format_duration(longest)
+        ))),
     }
 }

@@ -107,6 +107,8 @@ impl<R> Behind<R> {
             tracing::error!(
                 "an argument's `Clone` panicked, so a body does not run in the background"
             );
+            let Origin { cache, key, .. } = &self.origin;
+            cache.background.failed(key);
             return;
         };
         let Self {
@@ -234,8 +236,20 @@ impl Origin {
             Acquisition::Granted(right) => Some(right),
         };
         site.counters().behind();
+        let (limit, background) = (
+            call.cache.background_timeout,
+            Arc::clone(&call.cache.background),
+        );
+        let key = Arc::clone(&call.key);
+        let run = call.complete(lead, right, errors, || body);
         // The error is the cache's to keep quiet about: the stale value was the answer.
-        drop(call.complete(lead, right, errors, || body).await);
+        if tokio::time::timeout(limit, run).await.map(drop).is_err() {
+            tracing::warn!(
+                ?limit,
+                "a body in the background took too long and was given up"
+            );
+            background.failed(&key);
+        }
         site.counters().in_store(call.budget.spent());
     }
 }
