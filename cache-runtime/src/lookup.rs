@@ -19,6 +19,8 @@
 mod behind;
 mod lead;
 mod read;
+mod renew;
+mod store;
 
 use std::{
     future::Future,
@@ -31,9 +33,11 @@ use std::{
 };
 
 pub(crate) use behind::{Behind, Work, here};
-pub(crate) use lead::{Granted, Written, kept_in_process, renewing, written};
+pub(crate) use lead::Granted;
 pub(crate) use read::servers_time;
 use read::{Found, Seen};
+pub(crate) use renew::renewing;
+pub(crate) use store::{Written, kept_in_process, written};
 
 use crate::{
     answer::Answer,

@@ -1,9 +1,11 @@
 //! Runs behind calls that were answered stale: who waits for them, what ends them, and whether their value is stored.
 
+use std::time::Duration;
+
 use cache_runtime::{Cache, Source, redis_cached};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
-use cache_tests::{Body, Logs, at_every_poll, eventually, poll_n_then_drop, within};
+use cache_tests::{Body, Logs, Stores, at_every_poll, eventually, poll_n_then_drop, within};
 use tokio::task::JoinSet;
 
 use crate::scene::{Counts, FIRST_PAUSE, Scene, TTL, source, until_idle, until_stored};
@@ -17,6 +19,11 @@ async fn user(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
 #[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache, body), cache = cache)]
 async fn crowded(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
     let _ = id;
+    body.run().await
+}
+
+#[redis_cached(ttl = "50ms", stale_while_revalidate = 600, skip(cache, body), cache = cache)]
+async fn brief(cache: &Cache, body: &Body) -> Result<u64, Failed> {
     body.run().await
 }
 
@@ -232,6 +239,29 @@ async fn shutdown_ends_a_run_and_drops_its_body() {
         body.open_gate();
         assert_eq!(source(user(cache, &body, 1)).await, Source::Bypass);
         assert_eq!(body.runs(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_hangs_behind_its_call_is_given_up_and_its_key_is_free() {
+    let stores = Stores::with(|builder| {
+        builder
+            .background_timeout(Duration::from_millis(100))
+            .refresh_pause(Duration::from_millis(1)..=Duration::from_millis(1))
+    })
+    .await;
+    for cache in stores.both() {
+        let body = Body::new();
+        assert_eq!(brief(cache, &body).await, Ok(1));
+        let stale = async || source(brief(cache, &body)).await == Source::Stale;
+        body.shut_gate();
+        eventually("a stale value", SOON, stale).await;
+        body.wait_until_begun(2).await;
+        eventually("the body to be dropped", SOON, async || body.dropped() >= 1).await;
+        // Later ones begin, in this process, for whoever asks.
+        body.open_gate();
+        let hit = async || source(brief(cache, &body)).await == Source::Hit;
+        eventually("a fresh value", SOON, hit).await;
     }
 }
 

@@ -1,0 +1,282 @@
+//! The step "store", and the end of a flight whose outcome is not stored.
+//!
+//! The one rule: **whoever came before the body began is answered at once; who came later, only when the
+//! right to store has proved that nothing was invalidated since.**
+
+use std::{
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+
+use super::{
+    Call,
+    lead::{Granted, Right},
+    report,
+};
+use crate::{
+    answer::Answer,
+    budget::is_out_of_reach,
+    clock::Clock,
+    codec::{Stamp, payload_of},
+    error::{Error, ErrorKind},
+    flight::Lead,
+    policy::{Lifetime, Rules},
+    site::Site,
+    store::memory::{MemoryStore, dropping_values_later},
+    token::{self, Content, Stored},
+};
+
+impl<R> Call<'_, R> {
+    pub(super) fn store_in_process(
+        &self,
+        mut lead: Lead<Answer>,
+        memory: &MemoryStore,
+        value: &R,
+        lifetime: Option<Lifetime>,
+        took: Duration,
+    ) -> Option<Duration> {
+        let Some(answer) = self.answer(value, None) else {
+            self.rest();
+            lead.everybody_alone();
+            return None;
+        };
+        lead.answer_early(&answer);
+        let kept = lifetime.and_then(|lifetime| {
+            let kept = kept_in_process(self.site, self.rules, value, &answer)?;
+            Some((kept, lifetime))
+        });
+        let stood = dropping_values_later(|| {
+            lead.close_with(|| match &kept {
+                Some((kept, lifetime)) => memory.insert(&self.key, kept, *lifetime, took),
+                None if self.outdated && lifetime.is_none() => memory.remove(&self.key),
+                None => {}
+            })
+        });
+        // Else the flight was detached: dropping the lead makes those who came later start over.
+        stood?;
+        if kept.is_none() && lifetime.is_some() {
+            self.rest();
+        } else {
+            self.recovered();
+        }
+        lead.answer_all(&answer);
+        kept.map(|(_, lifetime)| lifetime.fresh_for)
+    }
+
+    pub(super) async fn store_in_redis(
+        &mut self,
+        mut lead: Lead<Answer>,
+        granted: Granted,
+        value: R,
+        lifetime: Option<Lifetime>,
+        took: Duration,
+    ) -> (R, Option<Duration>) {
+        let clock = &self.cache.clock;
+        let encoded =
+            match lifetime.map(|lifetime| written(self.rules, &value, lifetime, took, clock)) {
+                Some(Ok(encoded)) => Some(encoded),
+                Some(Err(error)) => {
+                    self.failed(&error);
+                    self.rest();
+                    let answer = self.answer(&value, None);
+                    self.settle(lead, Some(Right::Token(granted)), answer);
+                    return (value, None);
+                }
+                None if self.outdated => None,
+                None => {
+                    let answer = self.answer(&value, None);
+                    self.settle(lead, Some(Right::Token(granted)), answer);
+                    return (value, None);
+                }
+            };
+        let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
+        if lead.has_waiters()
+            && let Some(answer) = self.answer(&value, json.as_ref())
+        {
+            lead.answer_early(&answer);
+        }
+        lead.close();
+        let content = encoded.as_ref().map(Written::content);
+        let Granted { redis, keys, token } = &granted;
+        let stored = self
+            .budget
+            .spend(|deadline| token::store(redis, keys, token, content, deadline))
+            .await;
+        let ttl = match stored {
+            Ok(Stored::Refused) => {
+                lead.start_over(false);
+                None
+            }
+            Ok(stored) => {
+                if stored == Stored::NoRoom {
+                    self.failed(&Error::new(
+                        ErrorKind::Server,
+                        "redis did not take the value",
+                    ));
+                    self.rest();
+                } else {
+                    self.recovered();
+                }
+                if lead.has_waiters()
+                    && let Some(answer) = self.answer(&value, json.as_ref())
+                {
+                    lead.answer_all(&answer);
+                }
+                lifetime.filter(|_| stored == Stored::Yes)
+            }
+            Err(error) => {
+                self.failed(&error);
+                lead.start_over(is_out_of_reach(&error));
+                None
+            }
+        };
+        (value, ttl.map(|lifetime| lifetime.fresh_for))
+    }
+
+    /// What others can have of `value`; `None` if that takes JSON, and it has none.
+    pub(super) fn answer(&self, value: &R, json: Option<&Bytes>) -> Option<Answer> {
+        match self.rules.share(value, json) {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// Ends a flight whose outcome is not stored. The caller does not wait for the proof that those
+    /// who came later need.
+    pub(super) fn settle(
+        &self,
+        mut lead: Lead<Answer>,
+        right: Option<Right>,
+        answer: Option<Answer>,
+    ) {
+        let Some(answer) = answer else {
+            lead.everybody_alone();
+            if let Some(Right::Token(granted)) = right {
+                let deadline = Instant::now() + self.cache.timeout;
+                // Only tidies up: a token that stays behind expires by itself.
+                in_background(async move { drop(granted.release(deadline).await) });
+            }
+            return;
+        };
+        lead.answer_early(&answer);
+        match right {
+            // Every other attempt asks: one that goes without spares those who wait a second timeout,
+            // but callers that follow each other for ever would never have anything stored.
+            None => {
+                let asked = !lead.unanswered();
+                lead.start_over(asked);
+            }
+            Some(Right::InProcess(_)) => {
+                if lead.close_with(|| ()).is_some() {
+                    lead.answer_all(&answer);
+                }
+            }
+            Some(Right::Token(granted)) => {
+                lead.close();
+                let deadline = Instant::now() + self.cache.timeout;
+                let counters = self.site.counters();
+                in_background(async move {
+                    match granted.release(deadline).await {
+                        Ok(true) => lead.answer_all(&answer),
+                        Ok(false) => lead.start_over(false),
+                        Err(error) => {
+                            report(counters, &error);
+                            lead.start_over(is_out_of_reach(&error));
+                        }
+                    }
+                });
+            }
+        }
+    }
+}
+
+impl Granted {
+    async fn release(&self, deadline: Instant) -> Result<bool, Error> {
+        token::release(&self.redis, &self.keys, &self.token, deadline).await
+    }
+}
+
+/// A value as Redis is going to have it.
+pub(crate) struct Written {
+    pub(crate) bytes: Bytes,
+    pub(crate) lifetime: Lifetime,
+    /// There is a stamp, and the server fills in its time.
+    stamped: bool,
+}
+
+impl Written {
+    pub(crate) fn content(&self) -> Content<'_> {
+        Content {
+            bytes: &self.bytes,
+            kept_for: self.lifetime.kept_for,
+            stamped: self.stamped,
+        }
+    }
+}
+
+/// Writes `value`, with a stamp if its readers need one.
+pub(crate) fn written<R>(
+    rules: &(dyn Rules<R> + Send + Sync),
+    value: &R,
+    lifetime: Lifetime,
+    took: Duration,
+    clock: &Clock,
+) -> Result<Written, Error> {
+    let stamp = rules.freshness().needs_stamp().then(|| Stamp {
+        stored_at: clock.servers().unwrap_or_default(),
+        fresh_for: lifetime.fresh_for,
+        took,
+    });
+    Ok(Written {
+        bytes: rules.encode(value, stamp.as_ref())?,
+        lifetime,
+        stamped: stamp.is_some() && clock.servers().is_none(),
+    })
+}
+
+/// What the in-process store keeps of `value`; `None`: nothing.
+///
+/// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
+/// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back.
+pub(crate) fn kept_in_process<R>(
+    site: &Site,
+    rules: &(dyn Rules<R> + Send + Sync),
+    value: &R,
+    answer: &Answer,
+) -> Option<Answer> {
+    if !cfg!(debug_assertions) {
+        return Some(answer.clone());
+    }
+    match rules.through_json(value) {
+        Ok((kept, faithful)) => {
+            if !faithful {
+                site.warn_of_loss(None);
+            }
+            Some(kept)
+        }
+        Err(error) => {
+            report(site.counters(), &error);
+            site.warn_of_loss(Some(&error));
+            None
+        }
+    }
+}
+
+/// Begins `task`, so that what it sends first goes before what the caller sends next, and spawns the
+/// rest; a future that has left its runtime since it asked for the token drops it, which
+/// answers nobody but makes those who wait start over.
+fn in_background(task: impl Future<Output = ()> + Send + 'static) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    let mut task = Box::pin(task);
+    if (&mut task).now_or_never().is_none() {
+        drop(runtime.spawn(task));
+    }
+}
