@@ -262,35 +262,48 @@ async fn p6_waiters_dropped_at_each_of_their_awaits_cost_nothing() {
 async fn p6_the_heir_of_a_dropped_leader_may_be_dropped_too() {
     let server = RedisServer::start().await;
     for cache in [in_memory(), patient(&server.url())] {
-        let body = Body::gated();
-        let mut callers: Vec<_> = (0..20)
-            .map(|_| {
-                let (cache, body) = (cache.clone(), body.clone());
-                tokio::spawn(async move { gated(&cache, &body, 1).await })
-            })
-            .collect();
-        loop {
-            eventually("one to lead, and the others to wait", SOON, async || {
-                (body.running(), cache.stats().waiting) == (1, callers.len() - 1)
-            })
-            .await;
-            if callers.len() == 1 {
+        // The one who leads may be the one who stays: once in twenty times, unless more is amiss.
+        let mut runs = 1;
+        for id in 0..10 {
+            runs = heirs_dropped_in_turn(&cache, id).await;
+            if runs > 1 {
                 break;
             }
-            // Which of them leads is their own affair, so now and then it is this one.
-            let gone = callers.swap_remove(0);
-            gone.abort();
-            assert!(gone.await.expect_err("aborted").is_cancelled());
         }
-        body.open_gate();
-        for caller in callers {
-            let run = within("the last one to be answered", SOON, caller).await;
-            assert_eq!(run.expect("no panic"), body.runs());
-        }
-        assert!(body.runs() > 1, "no leader was dropped");
-        assert_eq!(body.most_at_once(), 1);
-        assert_eq!(cache.stats().flights, 0);
+        assert!(runs > 1, "no leader was dropped");
     }
+}
+
+/// Twenty callers, of whom all but one are dropped while they wait or lead; how often the body ran.
+async fn heirs_dropped_in_turn(cache: &Cache, id: u64) -> u64 {
+    let body = Body::gated();
+    let mut callers: Vec<_> = (0..20)
+        .map(|_| {
+            let (cache, body) = (cache.clone(), body.clone());
+            tokio::spawn(async move { gated(&cache, &body, id).await })
+        })
+        .collect();
+    loop {
+        eventually("one to lead, and the others to wait", SOON, async || {
+            (body.running(), cache.stats().waiting) == (1, callers.len() - 1)
+        })
+        .await;
+        if callers.len() == 1 {
+            break;
+        }
+        // Which of them leads is their own affair, so now and then it is this one.
+        let gone = callers.swap_remove(0);
+        gone.abort();
+        assert!(gone.await.expect_err("aborted").is_cancelled());
+    }
+    body.open_gate();
+    for caller in callers {
+        let run = within("the last one to be answered", SOON, caller).await;
+        assert_eq!(run.expect("no panic"), body.runs());
+    }
+    assert_eq!(body.most_at_once(), 1);
+    assert_eq!(cache.stats().flights, 0);
+    body.runs()
 }
 
 #[tokio::test]

@@ -255,13 +255,13 @@ async fn a_body_that_hangs_behind_its_call_is_given_up_and_its_key_is_free() {
         assert_eq!(brief(cache, &body).await, Ok(1));
         let stale = async || source(brief(cache, &body)).await == Source::Stale;
         body.shut_gate();
-        eventually("a stale value", SOON, stale).await;
+        eventually("a stale value", SOON, async || Box::pin(stale()).await).await;
         body.wait_until_begun(2).await;
         eventually("the body to be dropped", SOON, async || body.dropped() >= 1).await;
         // Later ones begin, in this process, for whoever asks.
         body.open_gate();
         let hit = async || source(brief(cache, &body)).await == Source::Hit;
-        eventually("a fresh value", SOON, hit).await;
+        eventually("a fresh value", SOON, async || Box::pin(hit()).await).await;
     }
 }
 
