@@ -176,10 +176,8 @@ impl<T> Outcome<T> {
     /// As `future`.
     pub async fn of(future: impl Future<Output = T>) -> Self {
         let slot = Arc::new(Mutex::new(Slot::Free));
-        let scope = Scope {
-            report: Some(Arc::clone(&slot)),
-            ..Scope::inherited()
-        };
+        let mut scope = Scope::inherited();
+        scope.reports.push(Arc::clone(&slot));
         let value = SCOPE.scope(Arc::new(scope), future).await;
         let report = match std::mem::replace(&mut *lock(&slot), Slot::Taken) {
             Slot::Told(report) => report,
@@ -212,7 +210,8 @@ struct Scope {
     directive: Option<CacheControl>,
     /// Where a call says that it would need a body.
     missed: Option<Arc<AtomicBool>>,
-    report: Option<Arc<Mutex<Slot>>>,
+    /// The places for a report, one of each [`Outcome::of`] that the call is in.
+    reports: Vec<Arc<Mutex<Slot>>>,
 }
 
 impl Scope {
@@ -232,8 +231,20 @@ enum Slot {
     Told(Report),
 }
 
+impl Slot {
+    /// Whether no call was before this one, which is to tell.
+    fn take(slot: &Mutex<Self>) -> bool {
+        let mut slot = lock(slot);
+        let is_free = matches!(*slot, Self::Free);
+        if is_free {
+            *slot = Self::Taken;
+        }
+        is_free
+    }
+}
+
 /// How one call was answered.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Report {
     pub(crate) source: Source,
     pub(crate) tier: Option<Tier>,
@@ -258,23 +269,16 @@ impl Report {
 #[derive(Debug)]
 pub(crate) struct Control {
     scope: Option<Arc<Scope>>,
-    /// The call is the one that is to report.
-    reports: bool,
+    /// Where this call, and no other, is to report.
+    reports: Vec<Arc<Mutex<Slot>>>,
 }
 
 impl Control {
     /// Of the call that is being polled.
     pub(crate) fn of_this_call() -> Self {
         let scope = SCOPE.try_with(Arc::clone).ok();
-        let slot = scope.as_ref().and_then(|scope| scope.report.as_ref());
-        let reports = slot.is_some_and(|slot| {
-            let mut slot = lock(slot);
-            let free = matches!(*slot, Slot::Free);
-            if free {
-                *slot = Slot::Taken;
-            }
-            free
-        });
+        let places = scope.iter().flat_map(|scope| &scope.reports);
+        let reports = places.filter(|slot| Slot::take(slot)).cloned().collect();
         Self { scope, reports }
     }
 
@@ -282,7 +286,7 @@ impl Control {
     pub(crate) fn none() -> Self {
         Self {
             scope: None,
-            reports: false,
+            reports: Vec::new(),
         }
     }
 
@@ -306,18 +310,12 @@ impl Control {
 
     /// Whether somebody wants to know how the call is answered.
     pub(crate) fn reports(&self) -> bool {
-        self.reports
+        !self.reports.is_empty()
     }
 
     pub(crate) fn report(&mut self, report: Report) {
-        if std::mem::take(&mut self.reports) {
-            self.fill(Slot::Told(report));
-        }
-    }
-
-    fn fill(&self, content: Slot) {
-        if let Some(slot) = self.scope.as_ref().and_then(|scope| scope.report.as_ref()) {
-            *lock(slot) = content;
+        for slot in self.reports.drain(..) {
+            *lock(&slot) = Slot::Told(report.clone());
         }
     }
 }
@@ -325,8 +323,8 @@ impl Control {
 impl Drop for Control {
     fn drop(&mut self) {
         // A call that was given up leaves the report to the next one.
-        if self.reports {
-            self.fill(Slot::Free);
+        for slot in &self.reports {
+            *lock(slot) = Slot::Free;
         }
     }
 }

@@ -311,12 +311,11 @@ impl<R> Call<'_, R> {
     }
 
     fn judge(&self, found: &Found<R>, movable: bool) -> Judgement {
+        // Where no body may run, none has to run behind the call for its value to be an answer.
+        let none_may_run = self.control.is_only_if_cached();
         let circumstances = Circumstances {
             at_rest: &|| self.cache.background.rests(&self.key),
-            // Where no body may run, none need be able to run behind.
-            movable: &|| {
-                self.control.is_only_if_cached() || movable && self.cache.background.is_possible()
-            },
+            movable: &|| none_may_run || movable && self.cache.background.is_possible(),
             draw: &draw,
         };
         self.rules.freshness().judge(found.aged, &circumstances)
