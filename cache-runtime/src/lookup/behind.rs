@@ -138,7 +138,9 @@ impl<R> Call<'_, R> {
         let Some(permit) = self.cache.background.permit() else {
             return;
         };
-        if let Some(lead) = self.cache.flights.lead(&self.key) {
+        if let Some(lead) = self.cache.flights.lead(&self.key)
+            && !self.rests_by_now()
+        {
             let run = self.behind(permit, lead, Reason::Refresh);
             behind(work.arguments, run, errors);
         }
@@ -160,6 +162,7 @@ impl<R> Call<'_, R> {
         }
         let turn = match self.cache.flights.join(&self.key) {
             Joined::Wait(turn) => turn,
+            Joined::Lead(_) if self.rests_by_now() => return None,
             Joined::Lead(lead) => {
                 let permit = self.cache.background.permit()?;
                 let turn = lead.wait_too();
@@ -175,6 +178,12 @@ impl<R> Call<'_, R> {
         let value = self.take(&answer, &errors)?.ok()?;
         self.missed(None);
         Some(value)
+    }
+
+    /// Another run may have failed since this call's value was judged. It let the key rest before its flight
+    /// ended, so who leads the next one sees it.
+    fn rests_by_now(&self) -> bool {
+        self.cache.background.rests(&self.key)
     }
 
     fn behind(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Behind<R> {
