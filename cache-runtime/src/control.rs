@@ -2,6 +2,8 @@
 //!
 //! The one rule: **a scope is inherited by everything that its future polls itself, and by nothing that
 //! is spawned**. Without a scope, a call only finds out that there is none.
+//!
+//! What a scope runs is boxed: each scope around it would double its size otherwise.
 
 use std::{
     convert::Infallible,
@@ -61,7 +63,7 @@ impl CacheControl {
             directive: Some(self),
             ..Scope::inherited()
         };
-        SCOPE.scope(Arc::new(scope), future).await
+        SCOPE.scope(Arc::new(scope), Box::pin(future)).await
     }
 }
 
@@ -95,7 +97,7 @@ pub async fn only_if_cached<F: Future>(future: F) -> Option<F::Output> {
         missed: Some(Arc::clone(&missed)),
         ..Scope::inherited()
     };
-    let mut scoped = pin!(SCOPE.scope(Arc::new(scope), future));
+    let mut scoped = pin!(SCOPE.scope(Arc::new(scope), Box::pin(future)));
     poll_fn(|cx| match scoped.as_mut().poll(cx) {
         Poll::Ready(output) => Poll::Ready(Some(output)),
         Poll::Pending if missed.load(Ordering::Relaxed) => Poll::Ready(None),
@@ -178,7 +180,7 @@ impl<T> Outcome<T> {
         let slot = Arc::new(Mutex::new(Slot::Free));
         let mut scope = Scope::inherited();
         scope.reports.push(Arc::clone(&slot));
-        let value = SCOPE.scope(Arc::new(scope), future).await;
+        let value = SCOPE.scope(Arc::new(scope), Box::pin(future)).await;
         let report = match std::mem::replace(&mut *lock(&slot), Slot::Taken) {
             Slot::Told(report) => report,
             Slot::Free | Slot::Taken => Report::bypass(),
