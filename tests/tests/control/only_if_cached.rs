@@ -57,7 +57,10 @@ async fn a_call_below_that_would_need_a_body_ends_it_all() {
             let cold = tokio::join!(guard.run(), below(cache, &lower, 2));
             (hit, cold)
         });
-        assert_eq!(within("an answer at once", SOON, parked).await, None);
+        assert_eq!(
+            within("an answer at once", SOON, Box::pin(parked)).await,
+            None
+        );
         assert_eq!(guard.dropped(), 1);
         assert_eq!((body.runs(), lower.runs()), (0, 1));
         // A value is one, whatever ran before it in the future.
