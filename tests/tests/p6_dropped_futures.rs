@@ -275,7 +275,7 @@ async fn p6_the_heir_of_a_dropped_leader_may_be_dropped_too() {
 }
 
 /// Twenty callers, of whom all but one are dropped while they wait or lead; how often the body ran.
-async fn heirs_dropped_in_turn(cache: &Cache, id: u64) -> u64 {
+async fn heirs_dropped_in_turn(cache: &Cache, id: usize) -> u64 {
     let body = Body::gated();
     let mut callers: Vec<_> = (0..20)
         .map(|_| {
