@@ -7,10 +7,12 @@
 use std::{
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     time::Duration,
 };
+
+use tokio::time::timeout;
 
 use super::{Call, lead::Acquisition, read::Seen};
 use crate::{
@@ -172,7 +174,7 @@ impl<R> Call<'_, R> {
             }
         };
         // A lead that falls to this call goes to the next one who waits: it is to be answered now.
-        let Ok(Ok(Turn::Answer(answer))) = tokio::time::timeout(limit, turn).await else {
+        let Ok(Ok(Turn::Answer(answer))) = timeout(limit, turn).await else {
             return None;
         };
         let value = self.take(&answer, &errors)?.ok()?;
@@ -216,14 +218,14 @@ impl Origin {
             site,
             cache,
             key,
-            timeout,
+            timeout: patience,
             ttl,
             seen,
             reason,
         } = self;
         let mut call = Call {
             site,
-            budget: Budget::new(timeout),
+            budget: Budget::new(patience),
             key,
             rules: &*rules,
             ttl,
@@ -250,14 +252,17 @@ impl Origin {
             Arc::clone(&call.cache.background),
         );
         let key = Arc::clone(&call.key);
-        let run = call.complete(lead, right, errors, || body);
-        // The error is the cache's to keep quiet about: the stale value was the answer.
-        if tokio::time::timeout(limit, run).await.map(drop).is_err() {
-            tracing::warn!(
-                ?limit,
-                "a body in the background took too long and was given up"
-            );
-            background.failed(&key);
+        {
+            let mut run = pin!(call.complete(lead, right, errors, || body));
+            // The error is the cache's to keep quiet about: the stale value was the answer.
+            if timeout(limit, run.as_mut()).await.map(drop).is_err() {
+                tracing::warn!(
+                    ?limit,
+                    "a body in the background took too long and was given up"
+                );
+                // Before the flight ends, which happens with the run.
+                background.failed(&key);
+            }
         }
         site.counters().in_store(call.budget.spent());
     }
