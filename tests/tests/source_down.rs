@@ -166,12 +166,17 @@ fn assert_pauses(name: &str, asked: &[Duration]) {
     for (n, two) in asked.windows(2).enumerate() {
         let pause = Duration::from_secs(PAUSES[n.min(PAUSES.len() - 1)]);
         let gap = two[1] - two[0];
-        assert!(gap >= pause, "{name}: {gap:?} after {n} pauses: {asked:?}");
+        assert!(
+            gap >= pause,
+            "{name}: {gap:?} after {n} pauses: {:?}",
+            &asked[..n + 2]
+        );
         // A test's clock jumps over the pause's end.
         let longest = pause.mul_f64(1.1) + STEP;
         assert!(
             gap <= longest,
-            "{name}: {gap:?} after {n} pauses: {asked:?}"
+            "{name}: {gap:?} after {n} pauses: {:?}",
+            &asked[..n + 2]
         );
     }
 }
@@ -325,7 +330,11 @@ async fn down_for_a_window(name: &'static str, call: Call, cache: Cache, source:
     asked.retain(|at| *at < covered);
     for (n, two) in asked.windows(2).enumerate() {
         let (gap, pause) = (two[1] - two[0], QUICK_PAUSES[n.min(2)]);
-        assert!(gap >= pause, "{name}: {gap:?} after {n} pauses: {asked:?}");
+        assert!(
+            gap >= pause,
+            "{name}: {gap:?} after {n} pauses: {:?}",
+            &asked[..n + 2]
+        );
     }
     assert!(asked.len() > 3, "{name}: {asked:?}");
 }
