@@ -46,6 +46,23 @@ async fn p3_what_was_computed_is_answered_though_nothing_can_be_stored() {
         assert!(scene.call().await.is_err(), "{}", scene.name());
         scene.settle().await;
     }
+    // There is room for the right to store, and then none for the value.
+    let server = RedisServer::start().await;
+    for function in FUNCTIONS {
+        let builder = Cache::builder().url(server.url()).timeout(SOON);
+        let scene = Scene::set(function, Age::Cold, builder, Body::gated()).await;
+        let fill = async {
+            scene.body.wait_until_running(1).await;
+            server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+            scene.body.open_gate();
+        };
+        let call = within("an answer without room", SOON, scene.call());
+        assert_eq!(tokio::join!(call, fill).0, Ok(1), "{}", scene.name());
+        scene.settle().await;
+        server.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+        assert_eq!(scene.call().await, Ok(2), "{}", scene.name());
+        assert_eq!(scene.call().await, Ok(2), "{}", scene.name());
+    }
 }
 
 #[tokio::test]
