@@ -127,7 +127,7 @@ fn of(command: &[String]) -> &str {
         (first, 4) if first.contains("%t") => "release",
         (_, 4) => "put",
         (_, 5 | 6) if arguments[1] == "30000" => "acquire",
-        (_, 5) => "store",
+        (_, 6) => "store",
         other => panic!("what is this? {other:?}"),
     }
 }

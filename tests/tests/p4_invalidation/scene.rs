@@ -180,10 +180,11 @@ pub(crate) fn acquire(id: u64) -> impl Matcher {
     })
 }
 
-/// A store under the right to: token, value, ttl, whether to stamp it, holder.
+/// A store under the right to: token, value, ttl, whether to stamp it, holder, how long a lock says that
+/// nothing came of it.
 pub(crate) fn store(id: u64) -> impl Matcher {
     script([key(id), token(id), lock(id)], |args| {
-        matches!(args, [_, _, _, b"0" | b"1", _])
+        matches!(args, [_, _, _, b"0" | b"1", _, b"1000"])
     })
 }
 
