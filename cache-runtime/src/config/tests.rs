@@ -759,6 +759,24 @@ fn the_builder_means_what_the_variables_mean() {
         (&*config.prefix, config.timeout, config.memory_capacity),
         ("shop", Duration::from_secs(1), 5)
     );
+    let coordination = config.coordination;
+    assert_eq!(coordination.background_runs, 256);
+    assert_eq!(coordination.background_timeout, Duration::from_secs(300));
+    let seconds = Duration::from_secs;
+    assert_eq!(coordination.refresh_pause, seconds(1)..=seconds(30));
+    assert_eq!(coordination.cluster_wait, seconds(30));
+    let coordination = builder()
+        .background_runs(7)
+        .background_timeout(seconds(6))
+        .refresh_pause(seconds(2)..=seconds(2))
+        .cluster_wait(seconds(5))
+        .build_config()
+        .unwrap()
+        .coordination;
+    assert_eq!(coordination.background_runs, 7);
+    assert_eq!(coordination.background_timeout, seconds(6));
+    assert_eq!(coordination.refresh_pause, seconds(2)..=seconds(2));
+    assert_eq!(coordination.cluster_wait, seconds(5));
 }
 
 #[test]
@@ -788,6 +806,26 @@ fn the_builder_is_refused_by_its_own_words() {
         (
             builder().memory_capacity(0),
             "`memory_capacity` is 0, which would keep nothing; use 1 or more",
+        ),
+        (
+            builder().background_runs(0),
+            "`background_runs` is 0, which would refresh nothing; use 1 or more",
+        ),
+        (
+            builder().background_timeout(Duration::ZERO),
+            "`background_timeout` is `0s`; it is from `1ms` to `1day`",
+        ),
+        (
+            builder().refresh_pause(Duration::from_secs(2)..=Duration::from_secs(1)),
+            "`refresh_pause` is `2s` to `1s`; it is a shorter and a longer pause, from `1ms` to `1day`",
+        ),
+        (
+            builder().refresh_pause(Duration::ZERO..=Duration::from_secs(1)),
+            "`refresh_pause` is `0s` to `1s`; it is a shorter and a longer pause, from `1ms` to `1day`",
+        ),
+        (
+            builder().cluster_wait(Duration::from_secs(3601)),
+            "`cluster_wait` is `1h 1s`; it is from `1ms` to `1h`",
         ),
     ] {
         assert_eq!(builder.build_config().unwrap_err().to_string(), expected);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use cache_runtime::{Cache, Outcome, Source, redis_cached};
-use cache_tests::Body;
 use cache_tests::body::Failed;
+use cache_tests::{Body, Logs};
 
 use crate::scene::{Counts, FIRST_PAUSE, MILLI, Scene, TTL, WINDOW, until_idle, until_stored};
 
@@ -311,5 +311,43 @@ async fn a_body_that_is_not_movable_falls_through_to_the_rows_below() {
         let call = entry.get_or_compute(|| fixed_on_error_uncached(cache, &body, 1));
         assert_eq!(answer(call).await, (Ok(2), Source::Stale));
         assert_counts!(fixed_on_error, before, stale: 1, runs: 1);
+    }
+}
+
+function!(
+    senseless,
+    stale_while_revalidate = Duration::ZERO,
+    stale_if_error = WINDOW
+);
+function!(endless, stale_if_error = Duration::MAX);
+
+#[tokio::test]
+async fn an_expression_that_gives_nothing_is_named_once_and_as_good_as_not_there() {
+    let scene = Scene::start().await;
+    let (logs, _guard) = Logs::of_this_thread();
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(senseless(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        // The other window is there: its caller waits for the body.
+        assert_eq!(senseless(cache, &body, 1).await, Ok(2));
+        scene.clock.advance(TTL);
+        body.fail_next(1);
+        assert_eq!(senseless(cache, &body, 1).await, Ok(2));
+    }
+    let named = logs.lines_with("`stale_while_revalidate` is zero");
+    assert_eq!(named.len(), 1, "{named:?}");
+    assert!(named[0].contains("senseless"), "{named:?}");
+}
+
+#[tokio::test]
+async fn an_expression_that_gives_more_than_redis_can_keep_is_as_long_as_it_can() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(endless(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(WINDOW * 1000);
+        body.fail_next(1);
+        assert_eq!(endless(cache, &body, 1).await, Ok(1));
     }
 }
