@@ -268,7 +268,9 @@ impl<R> Call<'_, R> {
         match (turn, at_hand) {
             // What the one before came to is what this call would come to.
             (Turn::Lead(_), Some(found)) if rests() => return Ok(self.stale(found)),
-            (Turn::Lead(lead), at_hand) => return self.lead(lead, errors, work, at_hand).await,
+            (Turn::Lead(lead), at_hand) => {
+                return boxed(|| self.lead(lead, errors, work, at_hand)).await;
+            }
             (Turn::Answer(answer), at_hand) => {
                 if let Some(outcome) = self.take(&answer, &errors) {
                     if outcome.is_ok() || at_hand.is_none() {

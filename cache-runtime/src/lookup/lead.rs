@@ -81,7 +81,7 @@ impl<R> Call<'_, R> {
         let patience = Instant::now() + self.cache.cluster_wait;
         let mut attempt = 0;
         let right = loop {
-            match self.acquire(&mut lead, wish.as_ref()).await {
+            match boxed(|| self.acquire(&mut lead, wish.as_ref())).await {
                 Acquisition::Found(found) => {
                     self.share_found(lead, &found.value);
                     return Ok(self.hit(found));
@@ -199,9 +199,8 @@ impl<R> Call<'_, R> {
                 (Ok(value), ttl)
             }
             Some(Right::Token(granted)) => {
-                let (value, ttl) = self
-                    .store_in_redis(lead, granted, value, lifetime, took)
-                    .await;
+                let stored = boxed(|| self.store_in_redis(lead, granted, value, lifetime, took));
+                let (value, ttl) = stored.await;
                 (Ok(value), ttl)
             }
             None => {
