@@ -2,7 +2,7 @@
 //! it is killed, and one refresh behind calls with any.
 //!
 //! What happens is counted in the Redis that they share, by commands that no cached function sends.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::print_stdout)]
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
