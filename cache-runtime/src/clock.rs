@@ -110,6 +110,14 @@ struct Reading {
     due: Instant,
 }
 
+impl Reading {
+    /// The server's time at `now`, if both clocks went on alike.
+    fn counted_on(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.at);
+        self.time.saturating_add(millis(since))
+    }
+}
+
 impl ServerTime {
     /// The server said `time`, at `at` by this process's clock.
     pub(crate) fn read(&self, at: Instant, time: u64) {
@@ -126,18 +134,12 @@ impl ServerTime {
             reading.due = now + TRUSTED;
             return None;
         }
-        let since = now.saturating_duration_since(reading.at);
-        Some(reading.time.saturating_add(millis(since)))
+        Some(reading.counted_on(now))
     }
 
     /// The server's time at `now` as far as anybody knows: this machine's, if it never said.
     pub(crate) fn guess(&self, now: Instant) -> u64 {
-        match *lock(&self.0) {
-            Some(Reading { at, time, .. }) => {
-                time.saturating_add(millis(now.saturating_duration_since(at)))
-            }
-            None => wall(),
-        }
+        lock(&self.0).map_or_else(wall, |reading| reading.counted_on(now))
     }
 }
 

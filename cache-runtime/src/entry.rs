@@ -186,14 +186,13 @@ impl<R> Entry<R> {
             let (prepared, cache, key) = put?;
             let cache = cache.inner();
             cache.background.recovered(&key);
-            let written = match prepared {
+            let (redis, written) = match prepared {
                 Prepared::Memory(kept) => {
                     kept.insert(cache, &key);
                     return Ok(());
                 }
                 Prepared::Redis(redis, written) => (redis, written),
             };
-            let (redis, written) = written;
             cache.flights.detach(&key, || ());
             let keys = Keys::new(&cache.prefix, &key);
             let began = Instant::now();
