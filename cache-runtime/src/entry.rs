@@ -125,7 +125,7 @@ impl<R> Entry<R> {
             cache.invalidate(&key, self.timeout(cache)).await?;
         }
         let deadline = self.deadline(cache);
-        let Some(bytes) = redis.get(&key, deadline).await? else {
+        let Some(bytes) = redis.read(&redis.link()?, &key, deadline).await? else {
             return Ok(None);
         };
         let stored = Stored::parse(&bytes).map_err(not_decoded);

@@ -100,7 +100,6 @@ mod policy;
 mod probe;
 mod refresh;
 mod sharded;
-mod shared_read;
 mod site;
 mod stats;
 mod store;

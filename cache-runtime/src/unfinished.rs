@@ -168,7 +168,7 @@ impl State {
             return;
         };
         // A runtime without timers would be no place for it.
-        if redis.reads().is_ok() {
+        if redis.link().is_ok() {
             self.worker = Some(tokio::spawn(work(Arc::downgrade(cache))));
         }
     }

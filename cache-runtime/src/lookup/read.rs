@@ -16,10 +16,8 @@ use crate::{
     control::Tier,
     error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
-    shared_read::{Arrival, Turn},
     store::{
         Store,
-        link::Reads,
         memory::MemoryStore,
         redis::{RedisStore, Urgency},
     },
@@ -97,8 +95,8 @@ impl<R> Call<'_, R> {
     }
 
     async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Bytes> {
-        let reads = match redis.reads() {
-            Ok(reads) => reads,
+        let link = match redis.link() {
+            Ok(link) => link,
             Err(error) => {
                 self.failed(&error);
                 self.budget.end();
@@ -110,7 +108,7 @@ impl<R> Call<'_, R> {
         }
         let Self { budget, key, .. } = self;
         match budget
-            .spend(|deadline| shared_read(&reads, redis, key, deadline))
+            .spend(|deadline| redis.read(&link, key, deadline))
             .await
         {
             Ok(bytes) => bytes,
@@ -197,39 +195,4 @@ pub(crate) async fn servers_time(
         Some(now) => Ok(now),
         None => redis.time(deadline).await,
     }
-}
-
-/// GET, one for all callers of a key who came before it was sent.
-async fn shared_read(
-    reads: &Arc<Reads>,
-    redis: &Arc<RedisStore>,
-    key: &Arc<str>,
-    deadline: Instant,
-) -> Result<Option<Bytes>, Error> {
-    let runner = match reads.arrive(key) {
-        Arrival::Run(runner) => runner,
-        Arrival::Wait(turn) => match tokio::time::timeout_at(deadline.into(), turn).await {
-            Ok(Ok(Turn::Reply(reply))) => return reply,
-            Ok(Ok(Turn::Run(runner))) => runner,
-            Ok(Err(_)) => {
-                return Err(Error::new(
-                    ErrorKind::Unavailable,
-                    "a shared read was given up",
-                ));
-            }
-            Err(_) => {
-                return Err(Error::new(
-                    ErrorKind::Timeout,
-                    "redis did not answer within the timeout",
-                ));
-            }
-        },
-    };
-    let read = redis.get(key, deadline).await;
-    match &read {
-        // The others have deadlines of their own: one of them reads next.
-        Err(error) if error.is_timeout() => drop(runner),
-        _ => runner.reply(&read),
-    }
-    read
 }

@@ -20,7 +20,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use redis::aio::MultiplexedConnection;
 use tokio::{
     runtime::{Handle, Id},
@@ -31,6 +30,7 @@ use tokio::{
 
 use super::{
     connect::{Connector, Driver, Pulse},
+    reads::{Reads, Reply},
     redis::RedisStore,
     watch::Pushes,
 };
@@ -38,7 +38,6 @@ use crate::{
     auth::Pass,
     error::{Error, ErrorKind},
     sharded::lock,
-    shared_read::SharedReads,
 };
 
 /// How long it may take to make a connection; calls give up waiting for it much earlier.
@@ -58,7 +57,7 @@ pub(crate) enum Purpose {
 /// The connection of one runtime.
 #[derive(Debug)]
 pub(crate) struct Link {
-    runtime: Id,
+    runtime: Handle,
     purpose: Purpose,
     /// Why there can be no connection on this runtime.
     unusable: Option<Error>,
@@ -66,13 +65,10 @@ pub(crate) struct Link {
     task: Mutex<Option<AbortHandle>>,
     /// The reads that calls on this runtime share: those of a runtime that nobody drives hold up
     /// nobody else.
-    reads: Arc<Reads>,
+    reads: Reads<Reply>,
     /// The connection that was last replaced because its server refused a command, and when.
     replaced: Mutex<Option<(u64, Instant)>>,
 }
-
-/// Reads of values, shared by the callers of one key.
-pub(crate) type Reads = SharedReads<Result<Option<Bytes>, Error>>;
 
 #[derive(Debug, Clone)]
 enum State {
@@ -192,23 +188,23 @@ impl Made {
 
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    pub(crate) fn new(runtime: Id, purpose: Purpose, patience: Duration) -> Self {
+    pub(crate) fn new(runtime: Handle, purpose: Purpose, patience: Duration) -> Self {
         Self {
             runtime,
             purpose,
             unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
-            reads: Arc::new(SharedReads::new(patience)),
+            reads: Reads::new(patience),
             replaced: Mutex::new(None),
         }
     }
 
-    pub(crate) fn runtime(&self) -> Id {
-        self.runtime
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
     }
 
-    pub(crate) fn reads(&self) -> &Arc<Reads> {
+    pub(crate) fn reads(&self) -> &Reads<Reply> {
         &self.reads
     }
 
@@ -490,7 +486,7 @@ pub(crate) struct Links {
     links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
     closed: AtomicBool,
     purpose: Purpose,
-    /// How long a read may take; see [`SharedReads::new`].
+    /// How long a read may take; see [`Reads::new`].
     patience: Duration,
 }
 
@@ -511,9 +507,8 @@ impl Links {
     /// Outside a runtime, or where it lacks what a connection needs.
     pub(crate) fn present(&self) -> Result<Arc<Link>, Error> {
         let runtime = Handle::try_current()
-            .map_err(|_| Error::new(ErrorKind::NoRuntime, "not inside a tokio runtime"))?
-            .id();
-        let link = match find(&self.links.load(), runtime) {
+            .map_err(|_| Error::new(ErrorKind::NoRuntime, "not inside a tokio runtime"))?;
+        let link = match find(&self.links.load(), runtime.id()) {
             Some(link) => link,
             None => self.add(Arc::new(Link::new(runtime, self.purpose, self.patience))),
         };
@@ -524,13 +519,13 @@ impl Links {
     }
 
     fn add(&self, link: Arc<Link>) -> Arc<Link> {
-        let runtime = link.runtime();
+        let runtime = link.runtime().id();
         self.links.rcu(|links| {
             // Two callers may get here at once; the first one's link serves both.
             let mut next: Vec<_> = links
                 .iter()
                 .filter(|other| {
-                    other.runtime() == runtime
+                    other.runtime().id() == runtime
                         || !other.is_idle()
                         // Somebody is about to connect.
                         || Arc::strong_count(other) > 1
@@ -576,7 +571,7 @@ impl Links {
 fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
     links
         .iter()
-        .find(|link| link.runtime() == runtime)
+        .find(|link| link.runtime().id() == runtime)
         .map(Arc::clone)
 }
 
@@ -619,7 +614,7 @@ mod tests {
         let connector = Connector::new(endpoint).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
         let link = Link::new(
-            Handle::current().id(),
+            Handle::current(),
             Purpose::Commands,
             Duration::from_secs(1),
         );

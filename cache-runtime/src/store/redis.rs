@@ -19,7 +19,7 @@ use redis::{Cmd, Pipeline, RedisError};
 use super::{
     connect::Connector,
     gate::{Gate, Pass as Admitted},
-    link::{Link, Links, Live, Purpose, Reads},
+    link::{Link, Links, Live, Purpose},
     request::{Argument, Reply, Request, Script},
     watch::Watches,
 };
@@ -116,22 +116,45 @@ impl RedisStore {
         self.watches.close();
     }
 
-    /// GET.
-    pub(crate) async fn get(
+    /// GET, on the connection of `link`.
+    pub(super) async fn get(
         self: &Arc<Self>,
+        link: &Link,
         key: &str,
         deadline: Instant,
     ) -> Result<Option<Bytes>, Error> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
-        match self
-            .send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
-            .await?
-        {
+        match self.read_by(link, &command, deadline).await? {
             Reply::Bytes(bytes) => Ok(Some(bytes)),
             Reply::Nil => Ok(None),
             _ => Err(unexpected("GET")),
         }
+    }
+
+    /// MGET on the connection of `link`: the values of `keys`, in their order.
+    pub(super) async fn get_many(
+        self: &Arc<Self>,
+        link: &Link,
+        keys: &[Arc<str>],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Bytes>>, Error> {
+        let bytes = keys.iter().map(|key| key.len()).sum::<usize>();
+        let mut command = Cmd::with_capacity(keys.len() + 1, bytes + 4);
+        command.arg("MGET");
+        for key in keys {
+            command.arg(&**key);
+        }
+        let values = match self.read_by(link, &command, deadline).await? {
+            Reply::List(values) if values.len() == keys.len() => values,
+            _ => return Err(unexpected("MGET")),
+        };
+        let value = |reply| match reply {
+            Reply::Bytes(bytes) => Ok(Some(bytes)),
+            Reply::Nil => Ok(None),
+            _ => Err(unexpected("MGET")),
+        };
+        values.into_iter().map(value).collect()
     }
 
     /// SET with an expiry, whatever was there.
@@ -263,6 +286,17 @@ impl RedisStore {
         self.run(request, repeat, urgency, deadline).await
     }
 
+    async fn read_by(
+        self: &Arc<Self>,
+        link: &Link,
+        command: &Cmd,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let (request, urgency) = (Request::Command(command), Urgency::Ordinary);
+        self.run_on(link, request, Repeat::Safe, urgency, deadline)
+            .await
+    }
+
     async fn send(
         self: &Arc<Self>,
         command: &Cmd,
@@ -274,7 +308,7 @@ impl RedisStore {
             .await
     }
 
-    /// Sends one request on the present runtime's connection, by the rule of this module.
+    /// Sends one request on the present runtime's connection.
     async fn run(
         self: &Arc<Self>,
         request: Request<'_>,
@@ -283,6 +317,18 @@ impl RedisStore {
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let link = self.links.present()?;
+        self.run_on(&link, request, repeat, urgency, deadline).await
+    }
+
+    /// Sends one request on the connection of `link`, by the rule of this module.
+    async fn run_on(
+        self: &Arc<Self>,
+        link: &Link,
+        request: Request<'_>,
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
         let mut pass = match urgency {
             Urgency::Ordinary => self.admit()?,
             Urgency::Urgent => self.gate.force(),
@@ -393,13 +439,13 @@ impl RedisStore {
         }
     }
 
-    /// The reads that calls on the present runtime share.
+    /// The present runtime's connection for commands, made when it is first needed.
     ///
     /// # Errors
     ///
     /// If this runtime cannot be used at all.
-    pub(crate) fn reads(&self) -> Result<Arc<Reads>, Error> {
-        Ok(Arc::clone(self.links.present()?.reads()))
+    pub(crate) fn link(&self) -> Result<Arc<Link>, Error> {
+        self.links.present()
     }
 
     /// How many keys are being read right now.
