@@ -9,13 +9,16 @@
 //! | Acquire | token / no answer | body with the token / body without one |
 //! | Acquire | lock held elsewhere | behind: over. Else the old value, if allowed; else wait |
 //! | Locked | the lock changes / patience is lost | ACQUIRE again / the same without the lock |
-//! | Body | done, or failed | early ones answered. Then close; STORE or RELEASE |
+//! | Body | done, or failed | early ones answered. Then the attempt closes; STORE or RELEASE |
 //! | Body | the same, no token | leader and early ones answered; late ones start over |
-//! | Store | it stood / it did not, or no answer | late ones answered / start over |
+//! | Store | it stood | those who joined before it was sent answered; the rest start over |
+//! | Store | it did not, or no answer | late ones start over |
 //! | any | leader dropped or panicking | waiters start over |
 //!
-//! In-process, ACQUIRE is a second look, and STORE is one step with closing the flight; the token is
-//! that the flight was still open.
+//! New callers join a flight until nobody waits at the end of an attempt, or a change detaches it.
+//!
+//! In-process, ACQUIRE is a second look, and STORE is one step with closing the attempt; the token is
+//! that the flight was not detached.
 
 use arrayvec::ArrayVec;
 
@@ -198,7 +201,7 @@ impl World {
         token: Option<Token>,
     ) {
         let it = &mut self.processes[process].flights[flight];
-        if setup.cluster || it.behind == Some(Behind::Refresh) {
+        if setup.cluster || setup.processes == 1 || it.behind == Some(Behind::Refresh) {
             self.only_bodies = 2.min(self.only_bodies + 1);
         }
         it.advance();
@@ -220,8 +223,9 @@ impl World {
         self.outcome_to_early(setup, process, flight, failed, knows);
         let it = &mut self.processes[process].flights[flight];
         if let Some(token) = token {
-            // The flight closes before it is asked whether the token stood.
-            it.open &= !setup.keeps(Rule::CloseFirst);
+            // The attempt closes before it is asked whether the token stood.
+            it.advance();
+            it.open &= setup.keeps(Rule::OneFlight);
             let call = Call::new(if failed {
                 Command::Release {
                     mine: token.own,
@@ -243,6 +247,7 @@ impl World {
             if failed {
                 // Who led does not wait for the proof that others need.
                 self.outcome_to_lead(setup, process, flight, failed, knows);
+                self.end_unless_waited_for(process, flight);
             }
             return;
         }
@@ -259,9 +264,10 @@ impl World {
                 let command = &mut Command::Set { knows };
                 self.redis.execute(setup, command);
             }
-            self.outcome_to_all(setup, process, flight, failed, knows);
+            it.advance();
+            self.outcome_with_proof(setup, process, flight, failed, knows);
         } else {
-            it.open = false;
+            it.advance();
             let call = Call::new(Command::Set { knows });
             it.stage = Stage::Store {
                 failed,
@@ -284,7 +290,7 @@ impl World {
             unreachable!("only STORE and RELEASE are answered so");
         };
         if stood == Some(true) {
-            self.outcome_to_all(setup, process, flight, failed, knows);
+            self.outcome_with_proof(setup, process, flight, failed, knows);
         } else {
             self.outcome_to_lead(setup, process, flight, failed, knows);
             self.start_over(setup, process, flight, stood.is_none());
@@ -335,15 +341,8 @@ impl World {
             return;
         }
         let none_open = here.open_flight().is_none();
-        if setup.follow && !here.flights[flight].open && !none_open {
-            let left = here.flights.remove(flight);
-            for waiter in left.waiters {
-                self.join(setup, process, waiter.caller);
-            }
-            return;
-        }
         let it = &mut here.flights[flight];
-        // New callers may join what follows, unless another flight took this one's place.
+        // New callers may join what follows, unless a change detached it, and another flight took its place.
         if none_open {
             it.open = true;
             it.detached = false;
@@ -405,8 +404,8 @@ impl World {
         }
     }
 
-    /// With the proof; ends the flight.
-    fn outcome_to_all(
+    /// To those who joined before the attempt closed; the rest start over.
+    fn outcome_with_proof(
         &mut self,
         setup: &Setup,
         process: usize,
@@ -415,11 +414,21 @@ impl World {
         knows: Changes,
     ) {
         self.outcome_to_lead(setup, process, flight, failed, knows);
-        for waiter in &mut self.processes[process].flights[flight].waiters {
-            waiter.early = true;
+        if !setup.keeps(Rule::CloseFirst) {
+            self.processes[process].flights[flight].advance();
         }
         self.outcome_to_early(setup, process, flight, failed, knows);
-        self.processes[process].flights.remove(flight);
+        self.start_over(setup, process, flight, false);
+    }
+
+    /// Where nobody needs the proof, nobody waits for it; RELEASE is on its way.
+    fn end_unless_waited_for(&mut self, process: usize, flight: usize) {
+        if self.processes[process].flights[flight].waiters.is_empty() {
+            let ended = self.processes[process].flights.remove(flight);
+            if let Some(call) = ended.stage.call() {
+                self.give_up(call);
+            }
+        }
     }
 
     /// A body's outcome; in the place of an `Err` the old value, if that is allowed.

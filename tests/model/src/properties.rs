@@ -22,13 +22,10 @@ pub enum Property {
     /// A call that begins after a change was confirmed sees no value, and no `Err`, whose body began
     /// before that change was called; of `put_with`, before its future was done.
     NothingTooOld,
-    /// A process runs one body at a time, if nothing goes wrong and nothing is changed.
+    /// A process runs one body at a time, but for those of flights that a change has detached.
     OneBodyAtATime,
-    /// The same, whatever happens, but for flights that a change has taken from the map. It takes
-    /// [`Setup::follow`].
-    OneBodyWhateverHappens,
-    /// Under the lock one body is run in all processes, if nothing goes wrong, nothing is changed and
-    /// nobody loses patience.
+    /// Under the lock, or where there is only one process, one body is run in all, if nothing goes
+    /// wrong, nothing is changed and nobody loses patience.
     OneBodyAnywhere,
     /// Whoever waits, waits for something that happens by itself.
     NobodyWaitsForEver,
@@ -61,8 +58,7 @@ impl Property {
         match self {
             Self::NothingTooOld => "nobody sees a value from before a confirmed change",
             Self::OneBodyAtATime => "a process runs one body at a time",
-            Self::OneBodyWhateverHappens => "a process runs one body at a time, whatever happens",
-            Self::OneBodyAnywhere => "one body is run in all processes",
+            Self::OneBodyAnywhere => "one body is run in all",
             Self::NobodyWaitsForEver => "nobody waits for ever",
             Self::WarmKeysKeepNobody => "a key that has a value keeps nobody waiting",
             Self::NoLateCaller => "no late caller waits for the proof",
@@ -79,10 +75,7 @@ impl Property {
             Self::NothingTooOld => {
                 Checked::always(words, |_: &Protocol, State(world)| !world.saw_too_old)
             }
-            Self::OneBodyAtATime => Checked::always(words, |model: &Protocol, State(world)| {
-                world.one_body_at_a_time() || world.is_excused(&model.setup)
-            }),
-            Self::OneBodyWhateverHappens => Checked::always(words, |_: &Protocol, State(world)| {
+            Self::OneBodyAtATime => Checked::always(words, |_: &Protocol, State(world)| {
                 world.one_body_at_a_time()
             }),
             Self::OneBodyAnywhere => Checked::always(words, |model: &Protocol, State(world)| {

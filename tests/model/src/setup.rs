@@ -22,9 +22,6 @@ pub struct Setup {
     pub cluster: bool,
     /// Whether one that waits for another process may lose patience, and compute.
     pub impatient: bool,
-    /// Whether those who start over, and find that another flight took the place of theirs, join that
-    /// one; else one of them leads an attempt beside it.
-    pub follow: bool,
     /// What an old value is good for.
     pub old_values: OldValues,
     /// What lies in the store at first.
@@ -86,8 +83,10 @@ pub enum Rule {
     OwnMiss,
     /// 3: a body's outcome goes to later callers only with the proof that the token stood.
     Proof,
-    /// 4: the flight closes to new callers when STORE or RELEASE is sent, not when it is answered.
+    /// 4: the attempt closes when STORE or RELEASE is sent, not when it is answered.
     CloseFirst,
+    /// 4: whoever comes while STORE or RELEASE is under way waits in the same flight.
+    OneFlight,
     /// 5: every send of ACQUIRE has a fresh nonce.
     FreshNonce,
     /// 5: only a token whose answer came before the body began may be used.
@@ -127,7 +126,6 @@ impl Setup {
             reads: 1,
             cluster: false,
             impatient: false,
-            follow: false,
             old_values: OldValues::Gone,
             at_first: &[AtFirst::Nothing, AtFirst::Fresh],
             without: None,

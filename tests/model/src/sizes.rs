@@ -126,11 +126,10 @@ pub fn small() -> Vec<Named> {
             },
         ),
         (
-            "who starts over joins the flight that took the place of theirs; one thing goes wrong",
+            "one process, three callers, an invalidation, and one thing goes wrong",
             Setup {
                 processes: 1,
                 faults: 1,
-                follow: true,
                 ..SMALL
             },
         ),

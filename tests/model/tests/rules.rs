@@ -90,8 +90,25 @@ fn rule_3_later_callers_have_an_outcome_only_with_the_proof() {
 }
 
 #[test]
-fn rule_4_the_flight_closes_before_store_is_sent() {
+fn rule_4_the_attempt_closes_before_store_is_sent() {
     breaks(Rule::CloseFirst, REDIS, NothingTooOld, 15);
+}
+
+/// Else they start another flight, and ask for the right to store before the value is stored; or those
+/// who wait for the proof do not get it, and start over beside them.
+#[test]
+fn rule_4_whoever_comes_while_store_is_under_way_waits_in_the_same_flight() {
+    let unchanged = Setup {
+        changes: &[],
+        ..ONE_PROCESS
+    };
+    breaks(Rule::OneFlight, unchanged.clone(), OneBodyAnywhere, 11);
+    let setup = Setup {
+        callers: 3,
+        faults: 2,
+        ..unchanged
+    };
+    breaks(Rule::OneFlight, setup, OneBodyAtATime, 13);
 }
 
 #[test]
@@ -198,26 +215,4 @@ fn a_lock_that_nobody_renews_expires() {
         ..REDIS
     };
     breaks(Rule::LockExpires, setup, NobodyWaitsForEver, 10);
-}
-
-/// Whose STORE is refused or not answered starts over, beside the flight that took its place; unless
-/// it joins that one.
-#[test]
-fn a_second_body_runs_beside_the_first_only_if_something_goes_wrong() {
-    let setup = Setup {
-        callers: 3,
-        changes: &[],
-        ..ONE_PROCESS
-    };
-    let nothing_wrong = explore(&setup, &[OneBodyAtATime], 2);
-    assert!(nothing_wrong.violations.is_empty());
-    for follow in [false, true] {
-        let setup = Setup {
-            faults: 2,
-            follow,
-            ..setup.clone()
-        };
-        let wrong = shortest(&setup, Property::OneBodyWhateverHappens);
-        assert_eq!(wrong.violations.is_empty(), follow);
-    }
 }
