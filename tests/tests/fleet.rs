@@ -65,8 +65,12 @@ async fn slow(cache: &Cache, shared: &Shared) -> i64 {
 
 #[redis_cached(ttl = 300, skip(cache, shared), cache = cache, coalesce = "cluster")]
 async fn gated(cache: &Cache, shared: &Shared) -> i64 {
-    child::tell("holds");
-    shared.body(shared.wait_for("gate")).await
+    let takes = async {
+        // Only now: who is killed for it has been counted.
+        child::tell("holds");
+        shared.wait_for("gate").await;
+    };
+    shared.body(takes).await
 }
 
 #[redis_cached(ttl = 1, stale_while_revalidate = 600, skip(cache, shared), cache = cache)]
