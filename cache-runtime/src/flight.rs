@@ -3,17 +3,20 @@
 //! The one rule: **a body's outcome goes to those who joined before that body began; to later ones
 //! only with the proof that nothing was invalidated since they came.** No Redis, no ttl, no clock.
 //!
-//! A flight counts its steps: [`Lead::acquire_sent`] and [`Lead::body_begun`] each advance the
-//! count, and a caller remembers the count at which it joined.
+//! A flight counts its steps: [`Lead::acquire_sent`], [`Lead::body_begun`] and [`Lead::close`] each
+//! advance the count, and a caller remembers the count at which it joined.
 //!
 //! | event | who is answered | then |
 //! |---|---|---|
-//! | the store has a value after all ([`Lead::found`]) | joined before the question was sent | the rest start over |
-//! | body done ([`Lead::answer_early`]) | joined before the body began | the flight closes |
-//! | proof ([`Lead::answer_all`]) | everybody | over |
+//! | the store has a value after all ([`Lead::finish`]) | joined before the question was sent | the rest start over |
+//! | body done ([`Lead::answer_early`]) | joined before the body began | the attempt closes |
+//! | proof ([`Lead::finish`]) | joined before the attempt closed | the rest start over |
 //! | no proof ([`Lead::start_over`]) | nobody | a waiter leads the next attempt |
 //! | leader dropped or panicking (`Drop`) | nobody | a waiter leads the next attempt |
 //! | [`Flights::detach`] | nobody | new callers start another flight |
+//!
+//! A flight ends when nobody waits at the end of an attempt, and new callers join it until then. So
+//! there are two flights of a key only where one of them was detached.
 //!
 //! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
 //! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
@@ -38,7 +41,7 @@ struct Flight<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    /// Advances at every acquire sent and every body begun.
+    /// Advances at every acquire sent, every body begun and every attempt closed.
     step: u64,
     waiters: Vec<Waiter<T>>,
 }
@@ -77,7 +80,7 @@ pub(crate) struct Lead<T> {
     flights: Arc<Flights<T>>,
     key: Arc<str>,
     flight: Arc<Flight<T>>,
-    /// The step of the latest acquire or body, whichever came last.
+    /// The latest step: who joined before it may have what comes of it.
     began: u64,
     /// The previous attempt ended because the store did not answer.
     unanswered: bool,
@@ -150,6 +153,11 @@ impl<T> Flight<T> {
 }
 
 impl<T> State<T> {
+    fn advance(&mut self) -> u64 {
+        self.step += 1;
+        self.step
+    }
+
     fn wait(&mut self) -> oneshot::Receiver<Turn<T>> {
         let (turn, receiver) = oneshot::channel();
         let waiter = Waiter {
@@ -212,31 +220,27 @@ impl<T> Lead<T> {
         self.advance();
     }
 
-    fn advance(&mut self) {
-        let mut state = self.flight.state();
-        state.step += 1;
-        self.began = state.step;
-    }
-
-    /// Closes the flight to new callers.
-    ///
-    /// To be called before the store is asked whether the outcome still stands: its "yes" may be
-    /// older than the arrival of whoever comes later.
+    /// Marks that the store is being asked whether the outcome still stands: its "yes" may be older than
+    /// the arrival of whoever joins from here on.
     pub(crate) fn close(&mut self) {
-        self.close_with(|| ());
+        self.advance();
     }
 
-    /// Closes the flight, and runs `change` in the same step if it was still open to callers.
+    /// Closes the attempt, and runs `change` in the same step if new callers could join until now.
     ///
-    /// `None` if it was detached, so that `change` did not run: this is the right to store of a
+    /// `None` if the flight was detached, so that `change` did not run: this is the right to store of a
     /// store in this process.
     pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
-        let mut shard = self.flights.open.lock(&self.key);
+        let shard = self.flights.open.lock(&self.key);
         if !self.is_in(&shard) {
             return None;
         }
-        shard.remove(&*self.key);
+        self.began = self.flight.state().advance();
         Some(change())
+    }
+
+    fn advance(&mut self) {
+        self.began = self.flight.state().advance();
     }
 
     /// Whether new callers of the key join this flight.
@@ -268,7 +272,7 @@ impl<T> Lead<T> {
                     return;
                 }
                 if !mine && !shard.contains_key(&*self.key) {
-                    // No body runs here now, so new callers may join what follows.
+                    // It was detached, and no body runs here now: new callers may join what follows.
                     shard.insert(Arc::clone(&self.key), Arc::clone(&self.flight));
                 }
                 state.waiters.remove(0)
@@ -289,13 +293,7 @@ impl<T> Lead<T> {
 }
 
 impl<T: Clone> Lead<T> {
-    /// The store had a value when it was asked: answers those who had joined by then.
-    pub(crate) fn found(mut self, answer: &T) {
-        self.answer_early(answer);
-        // The rest came after the question was sent; dropping the lead makes them start over.
-    }
-
-    /// Answers those who joined before the latest step: the body began, or the store was asked.
+    /// Answers those who joined before the latest step: the body began, or the store was asked something.
     pub(crate) fn answer_early(&mut self, answer: &T) {
         let waiters = self.flight.state().take_before(self.began);
         send(waiters, answer);
@@ -307,17 +305,27 @@ impl<T: Clone> Lead<T> {
         state.waiters.iter().any(|waiter| !waiter.turn.is_closed())
     }
 
-    /// Answers everybody who still waits; only with the proof that the outcome still stands, and
-    /// on a closed flight.
-    pub(crate) fn answer_all(self, answer: &T) {
-        let waiters = std::mem::take(&mut self.flight.state().waiters);
-        send(waiters, answer);
+    /// The same, and ends the attempt: the rest start over.
+    ///
+    /// Only for what the store had when it was asked, and for an outcome with the proof that it stood when
+    /// the attempt closed.
+    pub(crate) fn finish(mut self, answer: &T) {
+        self.answer_early(answer);
+        self.pass_on(false);
     }
 
-    /// Lets everybody run for themselves, side by side, as without a cache.
+    /// Lets everybody run for themselves, side by side, as without a cache; new callers start another
+    /// flight.
     pub(crate) fn everybody_alone(mut self) {
-        self.close();
-        let waiters = std::mem::take(&mut self.flight.state().waiters);
+        self.over = true;
+        let waiters = {
+            let mut shard = self.flights.open.lock(&self.key);
+            if self.is_in(&shard) {
+                shard.remove(&*self.key);
+            }
+            // With the shard locked: whoever found the flight there waits by now.
+            std::mem::take(&mut self.flight.state().waiters)
+        };
         for waiter in waiters {
             // A waiter that is gone needs no answer.
             drop(waiter.turn.send(Turn::Alone));

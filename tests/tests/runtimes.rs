@@ -12,7 +12,7 @@ use cache_runtime::{BreakerState, Cache, get_cache, redis_cached, set_cache};
 use cache_tests::proxy::named;
 use cache_tests::{
     Body, Child, Logs, Proxy, RedisServer, body::Failed, child, eventually, redis_state, timed,
-    wait::SOON,
+    wait::SOON, within,
 };
 use tokio::runtime::{Builder, Runtime};
 
@@ -290,6 +290,25 @@ fn runtimes_left_alone_with_a_connection() {
         Ok(1),
         "driven again"
     );
+}
+
+/// The right to store is given back behind the call, which takes a runtime that goes on.
+#[test]
+fn runtimes_left_alone_after_an_error() {
+    let server = RedisServer::builder().start_blocking();
+    let proxy = Proxy::before(&server);
+    let cache = cache_through(&proxy);
+    let body = Body::new();
+    body.fail_next(1);
+    let alone = current_thread();
+    alone
+        .block_on(user_in(&cache, &body, 1))
+        .expect_err("a failure");
+    let driven = current_thread();
+    let call = Box::pin(timed(user_in(&cache, &body, 1)));
+    let (returned, took) = driven.block_on(async { within("an answer", SOON, call).await });
+    assert_eq!(returned, Ok(2));
+    assert!(took < TIMEOUT, "the call took {took:?}");
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn an_outcome_goes_to_those_who_joined_before_the_body_began() {
     assert_told!(in_acquire, Told::Answer(7));
     assert_told!(late, Told::Nothing);
     lead.close();
-    lead.answer_all(&7);
+    lead.finish(&7);
     assert_told!(late, Told::Answer(7));
     assert_eq!(flights.len(), 0);
 }
@@ -150,7 +150,7 @@ fn a_value_that_was_stored_meanwhile_goes_to_those_who_came_before_the_question(
     let mut before = wait(&flights, &key);
     lead.acquire_sent();
     let mut after = wait(&flights, &key);
-    lead.found(&7);
+    lead.finish(&7);
     assert_told!(before, Told::Answer(7));
     let heir = told(&mut after).lead();
     assert!(!heir.unanswered());
@@ -159,20 +159,42 @@ fn a_value_that_was_stored_meanwhile_goes_to_those_who_came_before_the_question(
 }
 
 #[test]
-fn a_closed_flight_takes_no_new_callers() {
+fn who_joins_a_closed_attempt_has_nothing_of_it_and_leads_the_next() {
     let (flights, key) = flights();
     let mut first = lead(&flights, &key);
     first.body_begun();
+    let mut late = wait(&flights, &key);
     first.close();
-    let second = lead(&flights, &key);
-    drop(first);
-    assert_eq!(
-        flights.len(),
-        1,
-        "the first does not take the second's place"
-    );
-    drop(second);
+    let mut later = wait(&flights, &key);
+    let mut last = wait(&flights, &key);
+    first.finish(&1);
+    assert_told!(late, Told::Answer(1));
+    let mut second = told(&mut later).lead();
+    assert!(!second.unanswered());
+    second.acquire_sent();
+    second.finish(&1);
+    assert_told!(last, Told::Answer(1));
     assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p5_until_an_attempt_has_ended_nobody_starts_another_beside_it() {
+    let (flights, key) = flights();
+    for with_change in [false, true] {
+        let mut first = lead(&flights, &key);
+        first.body_begun();
+        if with_change {
+            assert_eq!(first.close_with(|| "stored"), Some("stored"));
+        } else {
+            first.close();
+        }
+        assert!(flights.lead(&key).is_none());
+        let mut later = wait(&flights, &key);
+        first.start_over(false);
+        assert!(flights.lead(&key).is_none());
+        drop(told(&mut later).lead());
+        assert_eq!(flights.len(), 0);
+    }
 }
 
 #[test]
@@ -191,7 +213,7 @@ fn a_detached_flight_has_lost_the_right_to_change_anything() {
     drop(heir);
     assert_told!(newcomer, Told::Nothing);
     assert_eq!(second.close_with(|| "stored"), Some("stored"));
-    second.answer_all(&2);
+    second.finish(&2);
     assert_told!(newcomer, Told::Answer(2));
     assert_eq!(flights.len(), 0);
 }
@@ -206,6 +228,23 @@ fn everybody_alone_ends_the_flight_for_all() {
     first.everybody_alone();
     assert_told!(early, Told::Alone);
     assert_told!(late, Told::Alone);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn everybody_alone_leaves_the_flight_that_took_the_place_of_a_detached_one() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    let mut early = wait(&flights, &key);
+    first.body_begun();
+    flights.detach(&key, || ());
+    let second = lead(&flights, &key);
+    let mut newcomer = wait(&flights, &key);
+    first.everybody_alone();
+    assert_told!(early, Told::Alone);
+    assert_told!(newcomer, Told::Nothing);
+    drop(second);
+    drop(told(&mut newcomer).lead());
     assert_eq!(flights.len(), 0);
 }
 
@@ -324,7 +363,7 @@ fn p6_no_order_of_drops_forgets_a_waiter() {
                     match random.u8(0..7) {
                         0 => drop(lead),
                         1 => lead.start_over(random.bool()),
-                        2 => lead.found(&1),
+                        2 => lead.finish(&1),
                         3 => lead.everybody_alone(),
                         4 => {
                             lead.body_begun();
@@ -338,7 +377,7 @@ fn p6_no_order_of_drops_forgets_a_waiter() {
                         }
                         _ => {
                             lead.close();
-                            lead.answer_all(&3);
+                            lead.finish(&3);
                         }
                     }
                 }

@@ -276,7 +276,7 @@ impl<R> Call<'_, R> {
         if lead.has_waiters()
             && let Some(answer) = self.answer(value, None)
         {
-            lead.found(&answer);
+            lead.finish(&answer);
         }
         // Dropping the lead makes the others look for themselves.
     }

@@ -62,7 +62,7 @@ impl<R> Call<'_, R> {
         } else {
             self.recovered();
         }
-        lead.answer_all(&answer);
+        lead.finish(&answer);
         kept.map(|(_, lifetime)| lifetime.fresh_for)
     }
 
@@ -123,7 +123,7 @@ impl<R> Call<'_, R> {
                 if lead.has_waiters()
                     && let Some(answer) = self.answer(&value, json.as_ref())
                 {
-                    lead.answer_all(&answer);
+                    lead.finish(&answer);
                 }
                 lifetime.filter(|_| stored == Stored::Yes)
             }
@@ -174,25 +174,38 @@ impl<R> Call<'_, R> {
             }
             Some(Right::InProcess(_)) => {
                 if lead.close_with(|| ()).is_some() {
-                    lead.answer_all(&answer);
+                    lead.finish(&answer);
                 }
             }
-            Some(Right::Token(granted)) => {
-                lead.close();
-                let deadline = Instant::now() + self.cache.timeout;
-                let counters = self.site.counters();
-                in_background(async move {
-                    match granted.release(deadline).await {
-                        Ok(true) => lead.answer_all(&answer),
-                        Ok(false) => lead.start_over(false),
-                        Err(error) => {
-                            report(counters, &error);
-                            lead.start_over(is_out_of_reach(&error));
-                        }
-                    }
-                });
-            }
+            Some(Right::Token(granted)) => self.prove(lead, granted, answer),
         }
+    }
+
+    /// Gives the right to store back, behind the call, and answers those who wait for the proof in that.
+    fn prove(&self, mut lead: Lead<Answer>, granted: Granted, answer: Answer) {
+        // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
+        let deadline = Instant::now() + self.budget.whole();
+        let counters = self.site.counters();
+        if !lead.has_waiters() {
+            in_background(async move {
+                if let Err(error) = granted.release(deadline).await {
+                    report(counters, &error);
+                }
+            });
+            // The flight ends here: nobody is to wait for this runtime, which may be left alone.
+            return;
+        }
+        lead.close();
+        in_background(async move {
+            match granted.release(deadline).await {
+                Ok(true) => lead.finish(&answer),
+                Ok(false) => lead.start_over(false),
+                Err(error) => {
+                    report(counters, &error);
+                    lead.start_over(is_out_of_reach(&error));
+                }
+            }
+        });
     }
 }
 

@@ -53,7 +53,7 @@ pub enum Step {
     Body,
     /// It has answered those who came before its body.
     Answered,
-    /// It has closed the flight.
+    /// It has closed its attempt.
     Closed,
     /// The store has done what it was asked, and has not answered yet.
     Stored,
@@ -222,7 +222,7 @@ struct Outcome {
     version: u64,
     /// When the body had begun, or the store was being asked.
     began: u64,
-    /// When the flight was closed, if the outcome still stood after that.
+    /// When the attempt was closed, if the outcome still stood after that.
     proved: Option<u64>,
     /// How many bodies had ended, this one included; 0 if it is from the store.
     ended: u64,
@@ -456,7 +456,7 @@ impl Cache {
                 };
                 drop(leads);
                 if lead.has_waiters() {
-                    lead.found(&found);
+                    lead.finish(&found);
                 }
                 return None;
             }
@@ -542,10 +542,10 @@ impl Cache {
             lead.answer_early(&outcome);
         }
         self.stops(call, Step::Answered)?;
-        drop(leads);
         match right {
             None => {
                 let asked = !lead.unanswered();
+                drop(leads);
                 lead.start_over(asked);
             }
             Some(Right::InProcess) => {
@@ -555,26 +555,26 @@ impl Cache {
                     }
                     self.tick()
                 });
+                drop(leads);
                 if let Some(closed) = closed {
                     outcome.proved = Some(closed);
-                    lead.answer_all(&outcome);
+                    lead.finish(&outcome);
                 }
             }
             Some(Right::Token(token)) => {
-                // From here on there may be another flight, whatever becomes of this one.
-                self.ledger(|ledger| ledger.taken += 1);
                 lead.close();
                 let closed = self.tick();
                 self.stops(call, Step::Closed)?;
                 let stood = self.stored(|stored| stored.settle(token, kept));
                 self.stops(call, Step::Stored)?;
+                drop(leads);
                 if !stood {
                     lead.start_over(false);
                     return None;
                 }
                 outcome.proved = Some(closed);
                 if lead.has_waiters() {
-                    lead.answer_all(&outcome);
+                    lead.finish(&outcome);
                 }
             }
         }
@@ -600,7 +600,7 @@ impl Cache {
 
     /// Whether somebody waited for no more bodies than allowed, if the key had but one flight.
     fn check_wait(&self, ended: u64, most: u64) {
-        let one_flight = self.store == Store::Silent && self.ledger(|ledger| ledger.taken == 0);
+        let one_flight = self.ledger(|ledger| ledger.taken == 0);
         assert!(!one_flight || ended <= most, "waited for {ended} bodies");
     }
 

@@ -146,9 +146,9 @@ async fn p4_rule3_late_callers_share_the_run_when_nothing_changed() {
     }
 }
 
-/// Rule 4: the flight closes to new callers when STORE is sent, because its "valid" may be older than they.
+/// Rule 4: STORE's "valid" says nothing to those who come once it is sent, because it may be older than they.
 #[tokio::test]
-async fn p4_rule4_nobody_joins_once_the_store_is_sent() {
+async fn p4_rule4_who_comes_once_the_store_is_sent_waits_for_the_next_attempt() {
     let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
     let source = Source::new();
     // The store has been executed; that the token stood is on its way.
@@ -160,14 +160,60 @@ async fn p4_rule4_nobody_joins_once_the_store_is_sent() {
     look_entry(&scene.there, 1).invalidate().await.unwrap();
     let late = elsewhere.spawn(call(&scene.here, &source, 1));
     elsewhere.settle(&scene.here).await;
+    assert_eq!(scene.here.stats().waiting, 1);
     proof.release();
     assert_eq!(leader.await.unwrap(), Ok(1));
     assert_eq!(late.await.unwrap(), Ok(2));
 }
 
-/// Rule 4, for an error and RELEASE.
+/// Rule 4 for P5: whoever comes while the value is on its way finds none, and is no body run for that.
 #[tokio::test]
-async fn p4_rule4_nobody_joins_once_the_release_is_sent() {
+async fn p5_rule4_callers_who_come_while_the_value_is_being_stored_wait_for_it() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    let sent = scene.proxy.hold(store(1));
+    let leader = caller(&scene.here, &source, 1);
+    sent.arrived().await;
+    let late: Vec<_> = (0..10)
+        .map(|_| elsewhere.spawn(call(&scene.here, &source, 1)))
+        .collect();
+    elsewhere.settle(&scene.here).await;
+    sent.release();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    for late in late {
+        assert_eq!(late.await.unwrap(), Ok(1));
+    }
+    assert_eq!(source.body.runs(), 1);
+}
+
+/// Rule 4, for an error and RELEASE: somebody came before it was sent, and waits for its answer.
+#[tokio::test]
+async fn p4_rule4_who_comes_once_the_release_is_sent_waits_for_the_next_attempt() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::gated();
+    source.body.fail_next(1);
+    let proof = scene.proxy.hold_reply(release(1));
+    let leader = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+    let late = caller(&scene.here, &source, 1);
+    settle(&scene.here).await;
+    source.body.open_gate();
+    assert_eq!(leader.await.unwrap(), Err(Failed { run: 1 }));
+    proof.arrived().await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let later = elsewhere.spawn(call(&scene.here, &source, 1));
+    elsewhere.settle(&scene.here).await;
+    assert_eq!(scene.here.stats().waiting, 2);
+    proof.release();
+    assert_eq!(late.await.unwrap(), Err(Failed { run: 1 }), "its proof");
+    assert_eq!(later.await.unwrap(), Ok(2));
+}
+
+/// Where nobody waits for RELEASE's answer, nobody begins to.
+#[tokio::test]
+async fn p4_rule4_an_error_that_nobody_waits_for_ends_the_flight_at_once() {
     let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
     let source = Source::new();
     source.body.fail_next(1);
@@ -179,9 +225,9 @@ async fn p4_rule4_nobody_joins_once_the_release_is_sent() {
     source.change();
     look_entry(&scene.there, 1).invalidate().await.unwrap();
     let late = elsewhere.spawn(call(&scene.here, &source, 1));
-    elsewhere.settle(&scene.here).await;
+    let late = within("an answer before that of RELEASE", SOON, late).await;
+    assert_eq!(late.unwrap(), Ok(2));
     proof.release();
-    assert_eq!(late.await.unwrap(), Ok(2));
 }
 
 /// Rule 5: every send of ACQUIRE has a fresh nonce, so a lost copy brings no revoked token back.
