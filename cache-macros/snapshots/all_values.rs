@@ -1,12 +1,5 @@
 async fn find(cache: &Cache, name: &str) -> Option<User> {
-    let __redis_cached_call = __redis_cached_find_site()
-        .of::<User>()
-        .default_key(&[], &[&name])
-        .optional()
-        .ttl_by(|user| user.lifetime)
-        .cache_if(|user| user.active)
-        .none_ttl(::core::time::Duration::from_secs(30u64))
-        .cache(cache);
+    let __redis_cached_call = __redis_cached_find_call(&name).cache(cache);
     __redis_cached_call.run(move || find_uncached(cache, name)).await
 }
 ///The body of `find`, without the cache.
@@ -18,23 +11,22 @@ async fn find_uncached(_cache: &Cache, name: &str) -> Option<User> {
 ///The cache entry of `find` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 fn find_entry(cache: &Cache, name: &str) -> ::cache_runtime::Entry<Option<User>> {
-    __redis_cached_find_site()
+    __redis_cached_find_call(&name).cache(cache).entry()
+}
+#[doc(hidden)]
+#[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+fn __redis_cached_find_call(
+    name: &&str,
+) -> ::cache_runtime::__private::Call<User, ::core::option::Option<User>> {
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+        fn here() {}
+        ::cache_runtime::__private::Site::new("find", &here).ttl("per value")
+    };
+    __REDIS_CACHED_SITE
         .of::<User>()
-        .default_key(&[], &[&name])
+        .default_key(&[], &[name])
         .optional()
         .ttl_by(|user| user.lifetime)
         .cache_if(|user| user.active)
         .none_ttl(::core::time::Duration::from_secs(30u64))
-        .cache(cache)
-        .entry()
-}
-#[doc(hidden)]
-fn __redis_cached_find_site() -> &'static ::cache_runtime::__private::Site {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-            "find",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("per value");
-    &__REDIS_CACHED_SITE
 }

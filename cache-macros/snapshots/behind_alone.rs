@@ -1,13 +1,9 @@
 async fn answer(id: u64, lang: &'static str) -> u64 {
-    let __redis_cached_call = __redis_cached_answer_site()
-        .of::<u64>()
-        .default_key(&[], &[&id, &lang])
-        .ttl(::core::time::Duration::from_secs(300u64))
-        .stale_while_revalidate(Duration::ZERO);
-    __redis_cached_call
+    __redis_cached_answer_call(&id, &lang)
         .run_behind(
             (id, lang),
             |(id, lang)| __redis_cached_answer_uncached(id, lang),
+            ::core::convert::identity,
             |(id, lang)| __redis_cached_answer_uncached(id, lang),
         )
         .await
@@ -20,12 +16,18 @@ async fn __redis_cached_answer_uncached(id: u64, _lang: &'static str) -> u64 {
     id
 }
 #[doc(hidden)]
-fn __redis_cached_answer_site() -> &'static ::cache_runtime::__private::Site {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-            "answer",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("300 s");
-    &__REDIS_CACHED_SITE
+#[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+fn __redis_cached_answer_call(
+    id: &u64,
+    lang: &&'static str,
+) -> ::cache_runtime::__private::Call<u64> {
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+        fn here() {}
+        ::cache_runtime::__private::Site::new("answer", &here).ttl("300 s")
+    };
+    __REDIS_CACHED_SITE
+        .of::<u64>()
+        .default_key(&[], &[id, lang])
+        .ttl(::core::time::Duration::from_secs(300u64))
+        .stale_while_revalidate(Duration::ZERO)
 }

@@ -1,24 +1,11 @@
 pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
-    let __redis_cached_call = __redis_cached_get_user_site()
-        .of::<User>()
-        .default_key(&[], &[&id])
-        .ttl(::core::time::Duration::from_secs(300u64))
-        .stale_while_revalidate(::core::time::Duration::from_secs(60u64))
-        .stale_if_error(::core::time::Duration::from_secs(3600u64))
-        .soft_timeout(::core::time::Duration::from_millis(100u64))
-        .jitter(0.1f64)
-        .refresh_ahead(0.8f64)
-        .coalesce_cluster();
-    __redis_cached_call
+    __redis_cached_get_user_call(&id)
         .run_result_behind(
-            ::cache_runtime::__private::Probe::<Result<User, DbError>>::new()
-                .error_share(),
+            ::cache_runtime::__private::probe::<Result<User, DbError>>().error_share(),
             (pool, id),
             |(pool, id)| get_user_uncached(pool, id),
-            |(pool, id)| {
-                let pool = ::cache_runtime::__private::own(pool);
-                async move { get_user_uncached(&*pool, id).await }
-            },
+            |(pool, id)| (::cache_runtime::__private::own(pool), id),
+            |(pool, id)| async move { get_user_uncached(&*pool, id).await },
         )
         .await
 }
@@ -31,9 +18,18 @@ pub async fn get_user_uncached(pool: &Pool, id: u64) -> Result<User, DbError> {
 ///The cache entry of `get_user` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 pub fn get_user_entry(id: u64) -> ::cache_runtime::Entry<User> {
-    __redis_cached_get_user_site()
+    __redis_cached_get_user_call(&id).entry()
+}
+#[doc(hidden)]
+#[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+fn __redis_cached_get_user_call(id: &u64) -> ::cache_runtime::__private::Call<User> {
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+        fn here() {}
+        ::cache_runtime::__private::Site::new("get_user", &here).ttl("300 s")
+    };
+    __REDIS_CACHED_SITE
         .of::<User>()
-        .default_key(&[], &[&id])
+        .default_key(&[], &[id])
         .ttl(::core::time::Duration::from_secs(300u64))
         .stale_while_revalidate(::core::time::Duration::from_secs(60u64))
         .stale_if_error(::core::time::Duration::from_secs(3600u64))
@@ -41,15 +37,4 @@ pub fn get_user_entry(id: u64) -> ::cache_runtime::Entry<User> {
         .jitter(0.1f64)
         .refresh_ahead(0.8f64)
         .coalesce_cluster()
-        .entry()
-}
-#[doc(hidden)]
-fn __redis_cached_get_user_site() -> &'static ::cache_runtime::__private::Site {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-            "get_user",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("300 s");
-    &__REDIS_CACHED_SITE
 }

@@ -1,12 +1,7 @@
 pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N], Error> {
-    let __redis_cached_call = __redis_cached_load_site()
-        .of::<[T; N]>()
-        .default_key(&[::core::any::type_name::<T>()], &[&N, &id])
-        .ttl(::core::time::Duration::from_secs(60u64));
-    __redis_cached_call
+    __redis_cached_load_call::<T, N>(&id)
         .run_result(
-            ::cache_runtime::__private::Probe::<Result<[T; N], Error>>::new()
-                .error_share(),
+            ::cache_runtime::__private::probe::<Result<[T; N], Error>>().error_share(),
             move || load_uncached::<D, T, N>(db, id),
         )
         .await
@@ -23,19 +18,19 @@ pub async fn load_uncached<D: Db, T: Id, const N: usize>(
 ///The cache entry of `load` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 pub fn load_entry<T: Id, const N: usize>(id: T) -> ::cache_runtime::Entry<[T; N]> {
-    __redis_cached_load_site()
-        .of::<[T; N]>()
-        .default_key(&[::core::any::type_name::<T>()], &[&N, &id])
-        .ttl(::core::time::Duration::from_secs(60u64))
-        .entry()
+    __redis_cached_load_call::<T, N>(&id).entry()
 }
 #[doc(hidden)]
-fn __redis_cached_load_site() -> &'static ::cache_runtime::__private::Site {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-            "load",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("60 s");
-    &__REDIS_CACHED_SITE
+#[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+fn __redis_cached_load_call<T: Id, const N: usize>(
+    id: &T,
+) -> ::cache_runtime::__private::Call<[T; N]> {
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+        fn here() {}
+        ::cache_runtime::__private::Site::new("load", &here).ttl("60 s")
+    };
+    __REDIS_CACHED_SITE
+        .of::<[T; N]>()
+        .default_key(&[::core::any::type_name::<T>()], &[&N, id])
+        .ttl(::core::time::Duration::from_secs(60u64))
 }

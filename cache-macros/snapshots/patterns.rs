@@ -1,9 +1,5 @@
 async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
-    let __redis_cached_call = __redis_cached_sum_site()
-        .of::<u64>()
-        .default_key(&[], &[&a, &__redis_cached_arg1])
-        .ttl(::core::time::Duration::from_secs(60u64));
-    __redis_cached_call
+    __redis_cached_sum_call(&a, &__redis_cached_arg1)
         .run(move || sum_uncached(a, __redis_cached_arg1, __redis_cached_arg2))
         .await
 }
@@ -17,20 +13,20 @@ async fn sum_uncached(mut a: u64, (b, c): (u64, u64), _: &str) -> u64 {
 ///The cache entry of `sum` for these arguments.
 #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
 fn sum_entry(a: u64, __redis_cached_arg1: (u64, u64)) -> ::cache_runtime::Entry<u64> {
-    __redis_cached_sum_site()
-        .of::<u64>()
-        .default_key(&[], &[&a, &__redis_cached_arg1])
-        .ttl(::core::time::Duration::from_secs(60u64))
-        .entry()
+    __redis_cached_sum_call(&a, &__redis_cached_arg1).entry()
 }
 #[doc(hidden)]
-fn __redis_cached_sum_site() -> &'static ::cache_runtime::__private::Site {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-            "sum",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("60 s")
-        .namespace("sums");
-    &__REDIS_CACHED_SITE
+#[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+fn __redis_cached_sum_call(
+    a: &u64,
+    __redis_cached_arg1: &(u64, u64),
+) -> ::cache_runtime::__private::Call<u64> {
+    static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+        fn here() {}
+        ::cache_runtime::__private::Site::new("sum", &here).ttl("60 s").namespace("sums")
+    };
+    __REDIS_CACHED_SITE
+        .of::<u64>()
+        .default_key(&[], &[a, __redis_cached_arg1])
+        .ttl(::core::time::Duration::from_secs(60u64))
 }

@@ -1,13 +1,8 @@
 impl Users {
     pub(crate) async fn name(&self, id: u64) -> io::Result<Option<String>> {
-        let __redis_cached_call = Self::__redis_cached_name_site()
-            .of::<String>()
-            .template_key(&["{user:", "}:", ""], &[&id, &self.tenant])
-            .optional()
-            .ttl(::core::time::Duration::from_secs(5400u64));
-        __redis_cached_call
+        Self::__redis_cached_name_call(self, &id)
             .run_result(
-                ::cache_runtime::__private::Probe::<io::Result<Option<String>>>::new()
+                ::cache_runtime::__private::probe::<io::Result<Option<String>>>()
                     .error_share(),
                 move || Self::name_uncached(self, id),
             )
@@ -22,21 +17,22 @@ impl Users {
     ///The cache entry of `name` for these arguments.
     #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
     pub(crate) fn name_entry(&self, id: u64) -> ::cache_runtime::Entry<Option<String>> {
-        Self::__redis_cached_name_site()
-            .of::<String>()
-            .template_key(&["{user:", "}:", ""], &[&id, &self.tenant])
-            .optional()
-            .ttl(::core::time::Duration::from_secs(5400u64))
-            .entry()
+        Self::__redis_cached_name_call(self, &id).entry()
     }
     #[doc(hidden)]
-    fn __redis_cached_name_site() -> &'static ::cache_runtime::__private::Site {
-        fn __redis_cached_here() {}
-        static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = ::cache_runtime::__private::Site::new(
-                "name",
-                || ::core::any::type_name_of_val(&__redis_cached_here),
-            )
-            .ttl("1h 30m");
-        &__REDIS_CACHED_SITE
+    #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+    fn __redis_cached_name_call(
+        &self,
+        id: &u64,
+    ) -> ::cache_runtime::__private::Call<String, ::core::option::Option<String>> {
+        static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
+            fn here() {}
+            ::cache_runtime::__private::Site::new("name", &here).ttl("1h 30m")
+        };
+        __REDIS_CACHED_SITE
+            .of::<String>()
+            .template_key(&["{user:", "}:", ""], &[id, &self.tenant])
+            .optional()
+            .ttl(::core::time::Duration::from_secs(5400u64))
     }
 }

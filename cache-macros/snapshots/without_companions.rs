@@ -1,10 +1,8 @@
 async fn answer() -> u64 {
-    fn __redis_cached_here() {}
-    static __REDIS_CACHED_SITE: crate::deps::cache_runtime::__private::Site = crate::deps::cache_runtime::__private::Site::new(
-            "answer",
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl("60 s");
+    static __REDIS_CACHED_SITE: crate::deps::cache_runtime::__private::Site = {
+        fn here() {}
+        crate::deps::cache_runtime::__private::Site::new("answer", &here).ttl("60 s")
+    };
     let __redis_cached_call = __REDIS_CACHED_SITE
         .of::<u64>()
         .default_key(&[], &[])

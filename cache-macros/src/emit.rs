@@ -1,15 +1,14 @@
 //! Specification to tokens. The rule: it cannot fail, and it decides nothing.
 //!
 //! Locals have a mixed-site span, which parameters cannot shadow, and the prefix `__redis_cached_`, which no
-//! `const` or unit struct of the user can have. Items have the prefix alone.
-
-mod behind;
+//! `const` or unit struct of the user can have; only `self` behind its call is `__self`, as `#[async_trait]` has it.
+//! Items have the prefix alone.
 
 use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{FnArg, Ident, Pat, Receiver};
+use syn::{FnArg, Generics, Ident, Pat, Receiver, WhereClause};
 
 use crate::duration::Lifetime;
 use crate::item::Item;
@@ -24,6 +23,9 @@ macro_rules! mixed {
     ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
 }
 
+mod behind;
+mod shared;
+
 /// The whole expansion.
 pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
     let Some(names) = &spec.companions else {
@@ -33,12 +35,12 @@ pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
     let uncached = uncached(item, spec, names, &item.body.to_token_stream());
     let entry = names.entry.iter();
     let entry = entry.map(|name| entry_fn(item, spec, name, &entry_body(spec, names)));
-    let site = site(item, spec, names);
-    quote!(#function #uncached #(#entry)* #site)
+    let call = shared::call_fn(item, spec, names);
+    quote!(#function #uncached #(#entry)* #call)
 }
 
 /// Input:  `async fn get(id: u64) -> User { … }`
-/// Output: `async fn get(id: u64) -> User { let call = get_site().of::<User>().…; call.run(move || get_uncached(id)).await }`
+/// Output: `async fn get(id: u64) -> User { get_call(&id).run(move || get_uncached(id)).await }`
 fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     let receiver = item.sig.receiver().map(|receiver| &receiver.self_token);
     let arguments: Vec<_> = receiver
@@ -51,27 +53,26 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
                 .map(|(index, param)| argument(index, param).to_token_stream()),
         )
         .collect();
-    let turbofish = match turbofish(&item.sig.generics).as_slice() {
-        [] => None,
-        generics => Some(mixed!(::<#(#generics),*>)),
-    };
     let (scope, uncached) = (scope(spec), &names.uncached);
+    let turbofish = turbofished(&item.sig.generics);
     let uncached = mixed!(#scope #uncached #turbofish);
     let bodies = match &spec.behind {
         Some(behind) => behind::bodies(spec, behind, &uncached, &arguments),
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
-    let site_fn = located(&names.site, at_value(spec));
-    let at_value = at_value(spec);
-    let statements = run(spec, &quote_spanned!(at_value=> #scope #site_fn()), &bodies);
+    let call = shared::call(spec, names);
+    let statements = match spec.cache {
+        // What the expression borrows ends before the call runs.
+        Some(_) => held(spec, &call, &bodies),
+        None => run(spec, &call, &bodies),
+    };
     signed(item, spec, &statements)
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
 /// Output: `async fn get(&self, id: u64) -> User { static SITE: … ; let call = SITE.…; call.run(move || async move { … }).await }`
 fn inline(item: &Item, spec: &Spec) -> TokenStream {
-    let root = &spec.root;
-    let site = site_items(item, spec);
+    let site = site(item, spec);
     let output = &spec.shape.output;
     let bindings = spec.params.iter().enumerate().map(|(index, param)| {
         let (pattern, argument) = (&param.span.pat, argument(index, param));
@@ -101,17 +102,10 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
             #inner
         }
     };
-    let run = run(
-        spec,
-        &quote_spanned!(at_value(spec)=> __REDIS_CACHED_SITE),
-        &body,
-    );
-    let statements = mixed! {
-        fn __redis_cached_here() {}
-        static __REDIS_CACHED_SITE: #root::__private::Site = #site;
-        #run
-    };
-    signed(item, spec, &statements)
+    let (policy, cache) = (policy(spec, part), cache(spec));
+    // The parts of the key end with the first statement, as they need not be `Sync` for the future to be `Send`.
+    let run = held(spec, &mixed!(#policy #cache), &body);
+    signed(item, spec, &mixed!(#site #run))
 }
 
 /// The function under its own name, with `statements` as its body.
@@ -218,15 +212,7 @@ pub(crate) fn entry_fn(item: &Item, spec: &Spec, name: &Ident, body: &TokenStrea
         .iter()
         .map(|(name, ty)| quote!(#name: #ty));
     let inputs = receiver.chain(params);
-    let (generics, _, where_clause) = spec.entry.generics.split_for_impl();
-    let generics = (!spec.entry.generics.params.is_empty())
-        .then_some(&spec.entry.generics.params)
-        .map(|_| generics);
-    // What used a lifetime for the second time may be skipped.
-    let mut lifetimes = spec.entry.generics.lifetimes();
-    let single_use = lifetimes
-        .next()
-        .map(|_| mixed!(#[allow(single_use_lifetimes)]));
+    let (generics, single_use, where_clause) = generics_of(spec);
     let doc = format!(
         "The cache entry of `{}` for these arguments.",
         item.sig.ident
@@ -242,28 +228,25 @@ pub(crate) fn entry_fn(item: &Item, spec: &Spec, name: &Ident, body: &TokenStrea
     }
 }
 
+/// The generics of `_entry`, an attribute that they need, and their bounds.
+fn generics_of(spec: &Spec) -> (Option<&Generics>, Option<TokenStream>, Option<&WhereClause>) {
+    let generics = &spec.entry.generics;
+    // What used a lifetime for the second time may be skipped.
+    let single_use = generics
+        .lifetimes()
+        .next()
+        .map(|_| mixed!(#[allow(single_use_lifetimes)]));
+    let named = (!generics.params.is_empty()).then_some(generics);
+    (named, single_use, generics.where_clause.as_ref())
+}
+
 fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
-    let (scope, site_fn) = (scope(spec), located(&names.site, at_value(spec)));
-    let call = call(spec, &quote_spanned!(at_value(spec)=> #scope #site_fn()));
+    let call = shared::call(spec, names);
     mixed!(#call.entry())
 }
 
-fn site(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
-    let (attrs, root, name) = (&spec.companion_attrs, &spec.root, &names.site);
-    let site = site_items(item, spec);
-    mixed! {
-        #(#attrs)*
-        #[doc(hidden)]
-        fn #name() -> &'static #root::__private::Site {
-            fn __redis_cached_here() {}
-            static __REDIS_CACHED_SITE: #root::__private::Site = #site;
-            &__REDIS_CACHED_SITE
-        }
-    }
-}
-
 /// The facts of the function, which are the same for each of its calls.
-fn site_items(item: &Item, spec: &Spec) -> TokenStream {
+fn site(item: &Item, spec: &Spec) -> TokenStream {
     let root = &spec.root;
     let function = item.sig.ident.unraw().to_string();
     let ttl = match &spec.ttl {
@@ -273,24 +256,32 @@ fn site_items(item: &Item, spec: &Spec) -> TokenStream {
     };
     let namespace = spec.namespace.iter();
     let version = spec.version.iter();
+    // None of the user's names stands in the block.
     mixed! {
-        #root::__private::Site::new(
-            #function,
-            || ::core::any::type_name_of_val(&__redis_cached_here),
-        )
-        .ttl(#ttl)
-        #(.namespace(#namespace))*
-        #(.version(#version))*
+        static __REDIS_CACHED_SITE: #root::__private::Site = {
+            fn here() {}
+            #root::__private::Site::new(#function, &here)
+                .ttl(#ttl)
+                #(.namespace(#namespace))*
+                #(.version(#version))*
+        };
     }
 }
 
-/// The statements that answer a call from the cache, or run one of `bodies`. The parts of the key end with the first, as they
-/// need not be `Sync` for the future to be `Send`.
-fn run(spec: &Spec, site: &TokenStream, bodies: &TokenStream) -> TokenStream {
-    let call = call(spec, site);
+/// As [`run`], with a `call` that ends before the answer.
+fn held(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
+    let run = run(spec, &mixed!(__redis_cached_call), bodies);
+    mixed! {
+        let __redis_cached_call = #call;
+        #run
+    }
+}
+
+/// The expression that answers `call` from the cache, or runs one of `bodies`.
+fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let errors = spec.shape.fallible.then(|| {
         let (root, output) = (&spec.root, &spec.shape.output);
-        mixed!(#root::__private::Probe::<#output>::new().error_share(),)
+        mixed!(#root::__private::probe::<#output>().error_share(),)
     });
     let at = spec
         .behind
@@ -303,11 +294,7 @@ fn run(spec: &Spec, site: &TokenStream, bodies: &TokenStream) -> TokenStream {
         (Some(_), Some(_)) => "run_result_behind",
     };
     let run = Ident::new(run, at);
-    let run = quote_spanned!(at=> .#run(#errors #bodies));
-    quote_spanned! {at=>
-        let __redis_cached_call = #call;
-        __redis_cached_call #run.await
-    }
+    quote_spanned!(at=> #call.#run(#errors #bodies).await)
 }
 
 /// The return type's place, with this macro's names.
@@ -321,15 +308,18 @@ fn located(name: &Ident, span: Span) -> Ident {
     name
 }
 
-fn key(spec: &Spec) -> TokenStream {
+fn key(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream {
     let span = at_value(spec);
     match &spec.key {
         Key::Default { types, parts } => {
             let types = types.iter().map(|ty| match ty {
                 KeyType::Named(name) => mixed!(::core::any::type_name::<#name>()),
-                KeyType::Of(name) => mixed!(::core::any::type_name_of_val(&#name)),
+                KeyType::Of(path) => {
+                    let value = part(path);
+                    mixed!(::core::any::type_name_of_val(#value))
+                }
             });
-            let parts = parts.iter().map(part);
+            let parts = parts.iter().map(&part);
             quote_spanned!(span=> default_key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
@@ -357,12 +347,12 @@ fn part(path: &FieldPath) -> TokenStream {
     quote_spanned!(base.span()=> &#base #(.#fields)*)
 }
 
-/// The call with all that the options say of it.
-fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
-    let (shape, key) = (&spec.shape, key(spec));
+/// The call with all that the options say of it, but for the cache.
+fn policy(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream {
+    let (shape, key) = (&spec.shape, key(spec, part));
     let value = &shape.value;
     // What the value must be is asked here alone, at the return type.
-    let cached = quote_spanned!(at_value(spec)=> #site.of::<#value>().#key);
+    let cached = quote_spanned!(at_value(spec)=> __REDIS_CACHED_SITE.of::<#value>().#key);
     let optional = shape.optional.then(|| mixed!(.optional()));
     let ttl = match &spec.ttl {
         Some(Ttl::Fixed(lifetime)) => {
@@ -387,7 +377,6 @@ fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
         Coalesce::Process => None,
         Coalesce::Cluster => Some(mixed!(.coalesce_cluster())),
     });
-    let cache = spec.cache.iter();
     mixed! {
         #cached
         #optional
@@ -401,8 +390,13 @@ fn call(spec: &Spec, site: &TokenStream) -> TokenStream {
         #(.jitter(#jitter))*
         #refresh_ahead
         #coalesce
-        #(.cache(#cache))*
     }
+}
+
+/// Not among the rest of the policy, since it may name any parameter.
+fn cache(spec: &Spec) -> Option<TokenStream> {
+    let cache = spec.cache.as_ref();
+    cache.map(|cache| mixed!(.cache(#cache)))
 }
 
 fn duration(lifetime: &Lifetime) -> TokenStream {
@@ -417,6 +411,13 @@ fn duration(lifetime: &Lifetime) -> TokenStream {
             mixed!(::core::time::Duration::from_millis(#millis))
         }
         Lifetime::Computed(expr) => expr.to_token_stream(),
+    }
+}
+
+fn turbofished(generics: &Generics) -> Option<TokenStream> {
+    match turbofish(generics).as_slice() {
+        [] => None,
+        generics => Some(mixed!(::<#(#generics),*>)),
     }
 }
 

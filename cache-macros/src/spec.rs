@@ -25,7 +25,7 @@ use crate::rules::{
 use crate::shape::Shape;
 use crate::share::RefreshAhead;
 use crate::signature::{Boxed, Facts, Param, same};
-use crate::template::{FieldPath, Piece};
+use crate::template::{FieldPath, Piece, fields};
 
 /// All that the expansion is made of.
 pub(crate) struct Spec {
@@ -67,7 +67,8 @@ pub(crate) struct Names {
     pub(crate) uncached: Ident,
     /// `None`: the user wants no companions, and `uncached` is hidden.
     pub(crate) entry: Option<Ident>,
-    pub(crate) site: Ident,
+    /// Makes the call, for the function and for `entry`.
+    pub(crate) call: Ident,
 }
 
 /// A run behind the call.
@@ -108,7 +109,18 @@ pub(crate) enum KeyType {
     /// `Self`, or a generic parameter.
     Named(Ident),
     /// The type of a parameter that is an `impl Trait`.
-    Of(Ident),
+    Of(FieldPath),
+}
+
+impl Key {
+    /// What it is made of.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
+        let (parts, pieces) = match self {
+            Self::Default { parts, .. } => (parts.as_slice(), [].as_slice()),
+            Self::Template(pieces) => ([].as_slice(), pieces.as_slice()),
+        };
+        parts.iter().chain(fields(pieces))
+    }
 }
 
 impl Spec {
@@ -216,13 +228,13 @@ impl Spec {
             Some(stem) => Some(Names {
                 uncached: format_ident!("{stem}_uncached", span = name.span()),
                 entry: Some(format_ident!("{stem}_entry", span = name.span())),
-                site: hidden("site"),
+                call: hidden("call"),
             }),
             // Nobody is to see it, but a run behind the call needs a function.
             None if behind.is_some() && !in_trait => Some(Names {
                 uncached: hidden("uncached"),
                 entry: None,
-                site: hidden("site"),
+                call: hidden("call"),
             }),
             None => None,
         };
@@ -283,7 +295,7 @@ fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Argume
     let mut arguments: Vec<Argument> = Vec::new();
     if let Some(receiver) = receiver {
         arguments.push(Argument {
-            name: Ident::new("__redis_cached_self", Span::mixed_site()),
+            name: Ident::new("__self", Span::mixed_site()),
             passing: passing(&receiver.ty).unwrap_or(Passing::Moved),
             at: match receiver.colon_token {
                 Some(_) => target(&receiver.ty),
@@ -342,7 +354,10 @@ fn default_key(
             && generics::has_impl_trait(&param.ty)
             && selected.iter().any(|path| same(&path.base, name))
         {
-            types.push(KeyType::Of(name.clone()));
+            types.push(KeyType::Of(FieldPath {
+                base: name.clone(),
+                fields: Vec::new(),
+            }));
         }
     }
     parts.extend(selected);

@@ -182,11 +182,16 @@ impl Template {
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
-        self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Field(path) => Some(path),
-            Piece::Literal(_) => None,
-        })
+        fields(&self.pieces)
     }
+}
+
+/// What a template is made of, apart from its text.
+pub(crate) fn fields(pieces: &[Piece]) -> impl Iterator<Item = &FieldPath> {
+    pieces.iter().filter_map(|piece| match piece {
+        Piece::Field(path) => Some(path),
+        Piece::Literal(_) => None,
+    })
 }
 
 /// Two pieces whose values run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and "".

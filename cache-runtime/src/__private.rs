@@ -2,7 +2,8 @@
 //! semantic versioning.
 
 pub use crate::{
+    call::Call,
     own::{Own, OwnArgument, own},
-    probe::Probe,
+    probe::{Probe, probe},
     site::Site,
 };

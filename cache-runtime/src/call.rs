@@ -168,12 +168,14 @@ impl<V: 'static, R: 'static> Call<V, R> {
     }
 
     /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
-    /// caller that waits, `own` the one that owns what it uses. One of the two is called at most.
-    pub async fn run_behind<A, F, G>(
+    /// caller that waits, `behind` the one that uses what `own` makes of its arguments. One of the two is called
+    /// at most.
+    pub async fn run_behind<A, O, F, G>(
         self,
         arguments: A,
         here: impl FnOnce(A) -> F,
-        own: impl FnOnce(A) -> G,
+        own: impl FnOnce(A) -> O,
+        behind: impl FnOnce(O) -> G,
     ) -> R
     where
         R: Send + 'static,
@@ -181,7 +183,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
         G: Future<Output = R> + Send + 'static,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        let own = |arguments| sure(own(arguments));
+        let own = |arguments| sure(behind(own(arguments)));
         let work = Work {
             arguments,
             here: |arguments| sure(here(arguments)),
@@ -191,12 +193,13 @@ impl<V: 'static, R: 'static> Call<V, R> {
     }
 
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
-    pub async fn run_result_behind<A, E, F, G>(
+    pub async fn run_result_behind<A, O, E, F, G>(
         self,
         errors: ErrorShare<E>,
         arguments: A,
         here: impl FnOnce(A) -> F,
-        own: impl FnOnce(A) -> G,
+        own: impl FnOnce(A) -> O,
+        behind: impl FnOnce(O) -> G,
     ) -> Result<R, E>
     where
         R: Send + 'static,
@@ -204,6 +207,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
         F: Future<Output = Result<R, E>>,
         G: Future<Output = Result<R, E>> + Send + 'static,
     {
+        let own = |arguments| behind(own(arguments));
         let work = Work {
             arguments,
             here,

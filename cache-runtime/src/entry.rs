@@ -70,7 +70,7 @@ impl<R> Entry<R> {
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        static SITE: Site = Site::new("Cache::entry", || "");
+        static SITE: Site = Site::new("Cache::entry", &());
         let share = ValueShare::alone();
         Self {
             site: &SITE,

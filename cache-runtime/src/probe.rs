@@ -11,7 +11,7 @@
 //! | `site.of::<T>().default_key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
 //! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
 //! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
-//! | `Probe::<T>::new().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
+//! | `probe::<T>().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 
 use std::any::Any;
@@ -216,18 +216,10 @@ pub struct Probe<T>(ProbeAlone<T>);
 /// A [`Probe`] of a `Result` whose error is not `Clone + Send + Sync`.
 pub struct ProbeAlone<T>(PhantomData<fn() -> T>);
 
-impl<T> Probe<T> {
-    /// Asks about `T`.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(ProbeAlone(PhantomData))
-    }
-}
-
-impl<T> Default for Probe<T> {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Asks about `T`.
+#[must_use]
+pub const fn probe<T>() -> Probe<T> {
+    Probe(ProbeAlone(PhantomData))
 }
 
 impl<T> Deref for Probe<T> {
@@ -408,7 +400,7 @@ mod tests {
     use std::io;
     use std::rc::Rc;
 
-    use super::{ErrorShare, Probe, ValueShare};
+    use super::{ErrorShare, ValueShare, probe};
 
     #[derive(Debug, Clone, PartialEq)]
     struct Plain(u8);
@@ -433,25 +425,19 @@ mod tests {
     #[test]
     fn shares_can_be_sent_whatever_they_share() {
         is_copy_send_sync(&ValueShare::<Rc<Cell<u8>>>::alone());
-        is_copy_send_sync(&Probe::<Result<(), Rc<u8>>>::new().error_share());
+        is_copy_send_sync(&probe::<Result<(), Rc<u8>>>().error_share());
     }
 
     #[test]
     fn in_a_generic_function_only_the_written_bounds_count() {
         fn unbounded<E>(error: &E) -> bool {
-            Probe::<Result<(), E>>::new()
-                .error_share()
-                .keep(error)
-                .is_some()
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
         }
         fn bounded<E: Clone + Send + Sync + 'static>(error: &E) -> bool {
-            Probe::<Result<(), E>>::new()
-                .error_share()
-                .keep(error)
-                .is_some()
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
         }
         fn nested<E: Clone + Send + Sync + 'static>(error: &Vec<E>) -> bool {
-            Probe::<Result<(), Vec<E>>>::new()
+            probe::<Result<(), Vec<E>>>()
                 .error_share()
                 .keep(error)
                 .is_some()
@@ -460,7 +446,7 @@ mod tests {
         where
             I::Item: Clone + Send + Sync + 'static,
         {
-            Probe::<Result<(), I::Item>>::new()
+            probe::<Result<(), I::Item>>()
                 .error_share()
                 .keep(error)
                 .is_some()
@@ -473,15 +459,14 @@ mod tests {
 
     #[test]
     fn an_error_is_kept_if_it_can_be() {
-        let share: ErrorShare<Plain> = Probe::<Result<Rc<u8>, Plain>>::new().error_share();
+        let share: ErrorShare<Plain> = probe::<Result<Rc<u8>, Plain>>().error_share();
         let kept = share.keep(&Plain(3)).unwrap();
         assert_eq!(share.take(&*kept), Some(Plain(3)));
-        let boxed: ErrorShare<Box<dyn Error>> =
-            Probe::<Result<u8, Box<dyn Error>>>::new().error_share();
+        let boxed: ErrorShare<Box<dyn Error>> = probe::<Result<u8, Box<dyn Error>>>().error_share();
         assert!(boxed.keep(&"no".into()).is_none());
-        let io: ErrorShare<io::Error> = Probe::<io::Result<u8>>::new().error_share();
+        let io: ErrorShare<io::Error> = probe::<io::Result<u8>>().error_share();
         assert!(io.keep(&io::ErrorKind::Other.into()).is_none());
-        let aliased = Probe::<Aliased<Option<u8>>>::new().error_share();
+        let aliased = probe::<Aliased<Option<u8>>>().error_share();
         assert!(aliased.keep(&"no".into()).is_none());
     }
 }

@@ -6,6 +6,7 @@
 //! they stop using the cache.
 
 use std::{
+    any::type_name,
     fmt,
     panic::Location,
     sync::{
@@ -51,14 +52,14 @@ pub struct Key(Result<String, Error>);
 static SEEN: Mutex<Vec<(&'static Site, Namespace)>> = Mutex::new(Vec::new());
 
 impl Site {
-    /// A function whose path the compiler tells; it stands where this is called.
+    /// A function whose path the compiler tells by an item inside it; it stands where this is called.
     #[must_use]
     #[track_caller]
-    pub const fn new(function: &'static str, path: fn() -> &'static str) -> Self {
+    pub const fn new<Item>(function: &'static str, _: &Item) -> Self {
         let place = Location::caller();
         Self {
             function,
-            path,
+            path: type_name::<Item>,
             file: place.file(),
             line: place.line(),
             ttl: "",

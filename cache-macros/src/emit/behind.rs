@@ -7,10 +7,11 @@ use super::located;
 use crate::owned::Passing;
 use crate::spec::{Argument, Behind, Spec};
 
-/// The arguments, what makes the body's future of them, and what does so when it outlives the call.
+/// The arguments, what makes the body's future of them, what makes them outlive the call, and what makes the future of
+/// those.
 ///
 /// Input:  `pool: &Pool, id: u64`
-/// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| { let pool = own(pool); async move { get_uncached(&*pool, id).await } }`
+/// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| (own(pool), id), |(pool, id)| async move { get_uncached(&*pool, id).await }`
 pub(super) fn bodies(
     spec: &Spec,
     behind: &Behind,
@@ -20,40 +21,39 @@ pub(super) fn bodies(
     // A body that cannot run there is reported at the option.
     let at = at_option(behind);
     let names: Vec<_> = behind.arguments.iter().map(|own| &own.name).collect();
-    let lent = behind
-        .arguments
-        .iter()
-        .map(|Argument { name, passing, .. }| match passing {
-            Passing::Moved => quote_spanned!(at=> #name),
-            Passing::Copied => quote_spanned!(at=> &*#name),
+    let here = quote_spanned!(at=> |(#(#names,)*)| #uncached(#(#names),*));
+    let owned = if behind.arguments.iter().any(is_copied) {
+        let owned = behind.arguments.iter().map(|argument| own(spec, argument));
+        let lent = behind.arguments.iter().map(|argument| {
+            let name = &argument.name;
+            match argument.passing {
+                Passing::Moved => quote_spanned!(at=> #name),
+                Passing::Copied => quote_spanned!(at=> &*#name),
+            }
         });
-    let copies = behind
-        .arguments
-        .iter()
-        .filter_map(|argument| copy(spec, argument));
-    let copies: Vec<_> = copies.collect();
-    let owned = if copies.is_empty() {
-        quote_spanned!(at=> #uncached(#(#names),*))
+        quote_spanned! {at=>
+            |(#(#names,)*)| (#(#owned,)*),
+            |(#(#names,)*)| async move { #uncached(#(#lent),*).await }
+        }
     } else {
-        quote_spanned!(at=> {
-            #(#copies)*
-            async move { #uncached(#(#lent),*).await }
-        })
+        quote_spanned!(at=> ::core::convert::identity, #here)
     };
-    quote_spanned! {at=>
-        (#(#arguments,)*),
-        |(#(#names,)*)| #uncached(#(#names),*),
-        |(#(#names,)*)| #owned
-    }
+    quote_spanned!(at=> (#(#arguments,)*), #here, #owned)
+}
+
+fn is_copied(argument: &Argument) -> bool {
+    argument.passing == Passing::Copied
 }
 
 /// Spanned at the type, where one that cannot be copied is reported.
-fn copy(spec: &Spec, argument: &Argument) -> Option<TokenStream> {
+fn own(spec: &Spec, argument: &Argument) -> TokenStream {
     let root = &spec.root;
     let at = Span::mixed_site().located_at(argument.at);
-    let (name, place) = (&argument.name, located(&argument.name, at));
-    (argument.passing == Passing::Copied)
-        .then(|| quote_spanned!(at=> let #name = #root::__private::own(#place);))
+    let place = located(&argument.name, at);
+    match argument.passing {
+        Passing::Moved => quote_spanned!(at=> #place),
+        Passing::Copied => quote_spanned!(at=> #root::__private::own(#place)),
+    }
 }
 
 /// Where the option stands that lets a body run behind its call.

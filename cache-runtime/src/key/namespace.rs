@@ -2,8 +2,8 @@
 //!
 //! | the compiler's path | namespace |
 //! |---|---|
-//! | `app::users::__redis_cached_get_user_site::__redis_cached_here` | `app.users.get_user` |
-//! | `app::users::get_user::__redis_cached_here` | `app.users.get_user` |
+//! | `app::users::__redis_cached_get_user_call::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
+//! | `app::users::get_user::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
 //! | `app::Repo::get::…`, called with `Self` = `app::Repo` | `app.Repo.get` |
 //! | `app::Repo<_>::get::…`, called with `Self` = `app::Repo<u8>` | `app.Repo<u8>.get` |
 //! | `<app::Repo as app::Get<u8>>::get::…` | `<app.Repo-as-app.Get<u8>>.get` |
@@ -35,7 +35,7 @@ impl Namespace {
     pub(crate) fn of_path(path: &str, function: &str) -> Self {
         let mut around = segments(path);
         around.pop(); // the item that the path is of
-        around.retain(|segment| *segment != "{{closure}}");
+        around.retain(|segment| !["{{closure}}", "__REDIS_CACHED_SITE"].contains(segment));
         around.pop(); // the function or its sibling
         let (left, own, right, of) = surroundings(&around);
         let mut before = String::new();

@@ -22,29 +22,37 @@ fn of(path: &str, function: &str, types: &[&str]) -> Option<String> {
 #[test]
 fn both_ways_to_expand_give_one_namespace() {
     let wanted = Some("app.users.get_user".to_owned());
-    let split = "app::users::__redis_cached_get_user_site::__redis_cached_here";
+    let split = "app::users::__redis_cached_get_user_call::__REDIS_CACHED_SITE::here";
     assert_eq!(of(split, "get_user", &[]), wanted);
     assert_eq!(
-        of("app::users::get_user::__redis_cached_here", "get_user", &[]),
-        wanted
-    );
-    assert_eq!(
         of(
-            "app::users::get_user::{{closure}}::__redis_cached_here",
+            "app::users::get_user::__REDIS_CACHED_SITE::here",
             "get_user",
             &[]
         ),
         wanted
     );
     assert_eq!(
-        of("app::__redis_cached_f_site::__redis_cached_here", "f", &[]),
+        of(
+            "app::users::get_user::{{closure}}::__REDIS_CACHED_SITE::here",
+            "get_user",
+            &[]
+        ),
+        wanted
+    );
+    assert_eq!(
+        of(
+            "app::__redis_cached_f_call::__REDIS_CACHED_SITE::here",
+            "f",
+            &[]
+        ),
         Some("app.f".to_owned())
     );
     assert_eq!(
         of("app::type::here", "r#type", &[]),
         Some("app.type".to_owned())
     );
-    let nested = "app::outer::{{closure}}::__redis_cached_f_site::__redis_cached_here";
+    let nested = "app::outer::{{closure}}::__redis_cached_f_call::__REDIS_CACHED_SITE::here";
     assert_eq!(of(nested, "f", &[]), Some("app.outer.f".to_owned()));
 }
 

@@ -1,0 +1,95 @@
+//! What the function and its `_entry` say of a call. The rule: both say it by one hidden function, which borrows
+//! what the key is made of.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens as _, quote_spanned};
+use syn::{Ident, Receiver, Type, parse_quote};
+
+use super::{at_value, cache, generics_of, located, part, plain, policy, scope, site, turbofished};
+use crate::item::Item;
+use crate::signature::same;
+use crate::spec::{Names, Spec};
+use crate::template::FieldPath;
+
+/// Input:  `name: &str, id: u64`, and `id` is the key
+/// Output: `fn get_call(id: &u64) -> Call<User> { static SITE: … ; SITE.of::<User>().default_key(&[], &[id]).ttl(…) }`
+pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
+    let (attrs, root, name) = (&spec.companion_attrs, &spec.root, &names.call);
+    let receiver = receiver(spec).map(|receiver| lent(receiver).to_token_stream());
+    let params = params(spec).map(|(name, ty)| match ty {
+        Type::ImplTrait(unnamed) if unnamed.bounds.len() > 1 => mixed!(#name: &(#ty)),
+        ty => mixed!(#name: &#ty),
+    });
+    let inputs = receiver.into_iter().chain(params);
+    let (generics, single_use, where_clause) = generics_of(spec);
+    let value = &spec.shape.value;
+    let returned = spec
+        .shape
+        .optional
+        .then(|| mixed!(, ::core::option::Option<#value>));
+    let site = site(item, spec);
+    let policy = policy(spec, |path| borrowed(spec, path));
+    mixed! {
+        #(#attrs)*
+        #[doc(hidden)]
+        #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
+        #single_use
+        fn #name #generics(#(#inputs),*) -> #root::__private::Call<#value #returned> #where_clause {
+            #site
+            #policy
+        }
+    }
+}
+
+/// The call of the function or of its `_entry`, with their cache.
+pub(super) fn call(spec: &Spec, names: &Names) -> TokenStream {
+    let at = at_value(spec);
+    let (scope, name, cache) = (scope(spec), located(&names.call, at), cache(spec));
+    let turbofish = turbofished(&spec.entry.generics);
+    let receiver = receiver(spec).map(|receiver| {
+        let this = &receiver.self_token;
+        match receiver.reference {
+            Some(_) => mixed!(#this),
+            None => mixed!(&#this),
+        }
+    });
+    let params = params(spec).map(|(name, _)| mixed!(&#name));
+    let arguments = receiver.into_iter().chain(params);
+    quote_spanned!(at=> #scope #name #turbofish(#(#arguments),*) #cache)
+}
+
+/// The receiver, if it is part of the key.
+fn receiver(spec: &Spec) -> Option<&Receiver> {
+    let receiver = spec.entry.receiver.as_ref();
+    receiver.filter(|_| in_key(spec, &Ident::new("self", Span::call_site())))
+}
+
+/// The parameters that are part of the key.
+fn params(spec: &Spec) -> impl Iterator<Item = &(Ident, Type)> {
+    let params = spec.entry.params.iter();
+    params.filter(|(name, _)| in_key(spec, name))
+}
+
+fn in_key(spec: &Spec, name: &Ident) -> bool {
+    spec.key.fields().any(|path| same(&path.base, name))
+}
+
+/// `&self` for `self`, and `self: &Arc<Self>` for `self: Arc<Self>`.
+fn lent(receiver: &Receiver) -> Receiver {
+    let mut lent = plain(receiver);
+    if lent.reference.is_none() {
+        let ty = &lent.ty;
+        *lent.ty = parse_quote!(&#ty);
+        lent.reference = lent.colon_token.is_none().then(|| (parse_quote!(&), None));
+    }
+    lent
+}
+
+/// A part of the key where parameters are borrowed already.
+fn borrowed(spec: &Spec, path: &FieldPath) -> TokenStream {
+    let base = &path.base;
+    match path.fields.is_empty() && params(spec).any(|(name, _)| same(name, base)) {
+        true => base.to_token_stream(),
+        false => part(path),
+    }
+}
