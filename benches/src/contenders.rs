@@ -3,13 +3,21 @@
 //! **Each is set up as its own documentation says**, with what it turns on by default turned on. A file's head
 //! names that documentation; what is below it is all that a user of it writes.
 
+mod amalgam;
 mod by_hand;
+mod cached;
+mod hitbox;
+mod in_process;
 mod redis_cached;
 
 use std::future::Future;
 
+pub(crate) use self::amalgam::Amalgam;
 pub(crate) use self::by_hand::{multiplexed, with_manager};
-pub(crate) use self::redis_cached::RedisCached;
+pub(crate) use self::cached::{CachedByKey, CachedRedis, CachedSharded};
+pub(crate) use self::hitbox::Hitbox;
+pub(crate) use self::in_process::{Floor, Moka};
+pub(crate) use self::redis_cached::{RedisCached, RedisCachedInMemory};
 use crate::values::{Price, User};
 
 /// Two cached functions: hits are measured, and a miss asks the source and stores.

@@ -10,9 +10,10 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// The crates whose versions the report names: what is compared, and what all of it stands on.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "cache-runtime",
     "redis",
+    "serde_json",
     "cached",
     "hitbox",
     "hitbox-fn",
@@ -26,7 +27,7 @@ const CRATES: [&str; 10] = [
 /// The machine, the programs and the crates, as lines of the report.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    /// What it is, and which.
+    /// What each line is about, and what it says.
     pub(crate) facts: Vec<(String, String)>,
 }
 
@@ -39,17 +40,17 @@ impl Machine {
     pub(crate) fn look() -> io::Result<Self> {
         let cores = std::thread::available_parallelism()?;
         let processor = processor().unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-        let mut facts = vec![
+        let facts = vec![
             ("date".to_owned(), said_by("date", &["-u", "+%Y-%m-%d"])?),
             (
                 "processor".to_owned(),
                 format!("{processor}, {cores} cores"),
             ),
             ("kernel".to_owned(), said_by("uname", &["-sr"])?),
-            ("Redis".to_owned(), said_by("redis-server", &["--version"])?),
+            ("Redis".to_owned(), redis()?),
             ("Rust".to_owned(), said_by("rustc", &["--version"])?),
+            ("crates".to_owned(), crates()?),
         ];
-        facts.push(("crates".to_owned(), crates()?));
         Ok(Self { facts })
     }
 }
@@ -59,6 +60,13 @@ fn processor() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     Some(line.split_once(": ")?.1.to_owned())
+}
+
+/// `7.0.15` of `Redis server v=7.0.15 sha=…`.
+fn redis() -> io::Result<String> {
+    let said = said_by("redis-server", &["--version"])?;
+    let version = said.split(' ').find_map(|word| word.strip_prefix("v="));
+    Ok(version.unwrap_or(&said).to_owned())
 }
 
 fn said_by(program: &str, arguments: &[&str]) -> io::Result<String> {

@@ -35,10 +35,20 @@ struct Work {
 }
 
 /// All kinds of work, in the order of the report.
-const WORKS: &[Work] = &[Work {
-    name: "redis-hits",
-    run: |settings| Box::pin(works::redis_hits::run(settings)),
-}];
+const WORKS: &[Work] = &[
+    Work {
+        name: "redis-hits",
+        run: |settings| Box::pin(works::redis_hits::run(settings)),
+    },
+    Work {
+        name: "redis-sizes",
+        run: |settings| Box::pin(works::redis_sizes::run(settings)),
+    },
+    Work {
+        name: "memory-hits",
+        run: |settings| Box::pin(works::memory_hits::run(settings)),
+    },
+];
 
 /// What a call costs, beside other crates.
 #[derive(Debug, Parser)]

@@ -14,7 +14,13 @@ const INTRODUCTION: &str = "\
 # What a call costs
 
 Written by `cargo run --release -p benches`, which starts a Redis server of its own and lets all contenders
-take turns in one process. Only ratios within one run count; times differ from machine to machine.
+take turns in one process, on two threads. Each contender is set up as its own documentation says; the code is in
+[`src/contenders`](src/contenders).
+
+*ratio* is the median over the rounds of a contender's time per call, divided by that of the first contender in the
+same round: less is faster. *least–most* are the ratios of single rounds. *a call* is the time that passed, divided by
+the calls that ended in it; with many callers each of them waits longer, as *p50*, *p99* and *p99.9* say. Only ratios
+within one run count: times differ from machine to machine, and on a busy one from round to round.
 
 ![The main ratios as bars.](results.svg)
 ";

@@ -11,9 +11,9 @@ pub(crate) struct Section {
     pub(crate) title: String,
     /// How to read the table, in a sentence or two.
     pub(crate) reading: String,
-    /// The columns' names. The first column is the row's own name, and stands left.
+    /// The columns' names.
     pub(crate) header: Vec<String>,
-    /// As many cells in each as in the header.
+    /// As many cells in each as in the header. A column whose cells all begin with a digit stands right.
     pub(crate) rows: Vec<Vec<String>>,
     /// What the picture shows of it.
     pub(crate) bars: Option<Bars>,
@@ -42,13 +42,15 @@ impl Section {
         std::iter::once(&self.header).chain(&self.rows)
     }
 
-    /// Each column's width in characters.
-    fn widths(&self) -> Vec<usize> {
-        let width = |column: usize| {
-            let cells = self.lines().filter_map(|line| line.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    /// Each column's width in characters, and whether it stands right.
+    fn columns(&self) -> Vec<(usize, bool)> {
+        let column = |number: usize| {
+            let cells = self.lines().filter_map(|line| line.get(number));
+            let width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            let figure = |row: &Vec<String>| row[number].starts_with(|c: char| c.is_ascii_digit());
+            (width, self.rows.iter().all(figure))
         };
-        (0..self.header.len()).map(width).collect()
+        (0..self.header.len()).map(column).collect()
     }
 }
 
@@ -56,21 +58,21 @@ impl fmt::Display for Section {
     /// As Markdown, with columns that line up in a terminal too.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "## {}\n\n{}\n", self.title, self.reading)?;
-        let widths = self.widths();
+        let columns = self.columns();
         for (number, line) in self.lines().enumerate() {
             if number == 1 {
                 write!(f, "\n|")?;
-                for (column, width) in widths.iter().enumerate() {
-                    let end = if column == 0 { "-" } else { ":" };
+                for (width, right) in &columns {
+                    let end = if *right { ":" } else { "-" };
                     write!(f, "-{}{end}|", "-".repeat(*width))?;
                 }
             }
             write!(f, "\n|")?;
-            for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-                if column == 0 {
-                    write!(f, " {cell:<width$} |")?;
-                } else {
+            for (cell, (width, right)) in line.iter().zip(&columns) {
+                if *right {
                     write!(f, " {cell:>width$} |")?;
+                } else {
+                    write!(f, " {cell:<width$} |")?;
                 }
             }
         }

@@ -9,8 +9,10 @@ use cache_tests::RedisServer;
 /// How long to measure, and where Redis is.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    quick: bool,
-    server: RedisServer,
+    /// Whether this run is only to see that it runs.
+    pub(crate) quick: bool,
+    /// The server that contenders share. It is never emptied, so they keep apart by their keys.
+    pub(crate) server: RedisServer,
 }
 
 impl Settings {
@@ -20,21 +22,6 @@ impl Settings {
             quick,
             server: RedisServer::start().await,
         }
-    }
-
-    /// Whether this run is only to see that it runs.
-    pub(crate) fn quick(&self) -> bool {
-        self.quick
-    }
-
-    /// The shared server; it is never emptied, so works keep apart by their keys.
-    pub(crate) fn server(&self) -> &RedisServer {
-        &self.server
-    }
-
-    /// The shared server's address, `redis://…`.
-    pub(crate) fn redis_url(&self) -> String {
-        self.server.url()
     }
 
     /// How many turns each contender has; a warm-up comes before, and is not counted.

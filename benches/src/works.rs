@@ -2,4 +2,7 @@
 //!
 //! **Each is an `async fn(&Settings) -> Section`**, and stands in [`WORKS`](crate::WORKS).
 
+mod hits;
+pub(crate) mod memory_hits;
 pub(crate) mod redis_hits;
+pub(crate) mod redis_sizes;

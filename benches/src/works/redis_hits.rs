@@ -2,24 +2,30 @@
 //!
 //! **The first contender is redis-rs by hand**, and the others are ratios to it.
 
-use crate::contenders::{RedisCached, multiplexed, with_manager};
+use super::hits::{Measured, Named, header, percentiles};
+use crate::contenders::{Amalgam, CachedRedis, Hitbox, RedisCached, multiplexed, with_manager};
 use crate::load::Load;
-use crate::section::{Bars, Group, Section};
+use crate::section::{Bars, Section};
 use crate::settings::Settings;
-use crate::turns::{Entrant, Standing, take_turns};
+use crate::turns::{Entrant, fill};
 use crate::values::Size;
 
-const HEADER: [&str; 7] = ["", "ratio", "least–most", "a call", "p50", "p99", "p99.9"];
+const KEYS: u64 = 10_000;
+
+/// What one has to know of all tables of Redis hits.
+pub(super) const FORMATS: &str = "\
+What is stored is JSON, but for `cached`, whose only format is MessagePack, and for hitbox, which recommends bincode.";
 
 /// Values of 330 bytes, all contenders, all numbers of callers.
 pub(crate) async fn run(settings: &Settings) -> Section {
-    let entrants = entrants(&settings.redis_url()).await;
-    let (mut rows, mut groups) = (Vec::new(), Vec::new());
+    let entrants = entrants(&settings.server.url()).await;
+    fill(&entrants, Size::B330, KEYS).await;
+    let mut measured = Measured::default();
     for (name, callers, keys) in [
-        ("1 caller", 1, 10_000),
-        ("8 callers", 8, 10_000),
-        ("64 callers", 64, 10_000),
-        ("512 callers", 512, 10_000),
+        ("1 caller", 1, KEYS),
+        ("8 callers", 8, KEYS),
+        ("64 callers", 64, KEYS),
+        ("512 callers", 512, KEYS),
         ("64 callers, one hot key", 64, 1),
     ] {
         let load = Load {
@@ -28,54 +34,43 @@ pub(crate) async fn run(settings: &Settings) -> Section {
             keys,
             batch: 1,
         };
-        let standings = take_turns(settings, &entrants, load).await;
-        rows.extend(standings.iter().map(|standing| row(name, standing)));
-        let bars = standings.iter().map(|s| (s.name.to_owned(), s.ratio()));
-        groups.push(Group {
+        let load = Named {
             name: name.to_owned(),
-            bars: bars.collect(),
-        });
+            load,
+        };
+        measured.measure(settings, &entrants, load).await;
     }
     Section {
-        title: "Hits in Redis, 330 bytes".to_owned(),
-        reading: "READING".to_owned(),
-        header: HEADER.map(str::to_owned).to_vec(),
-        rows,
+        title: "A hit in Redis, 330 bytes of JSON".to_owned(),
+        reading: format!(
+            "Callers ask for distinct keys out of {KEYS}, or all for the same one. {FORMATS}"
+        ),
+        header: header(&["p50", "p99", "p99.9"]),
+        rows: measured.rows(percentiles),
         bars: Some(Bars {
-            title: "A hit in Redis, against redis-rs by hand".to_owned(),
-            groups,
+            title: "A hit in Redis, 330 bytes: time per call, against redis-rs by hand".to_owned(),
+            groups: measured.groups(),
         }),
     }
 }
 
 async fn entrants(url: &str) -> Vec<Entrant> {
+    let mut entrants = near(url).await;
+    let hitbox = Hitbox::on(url).expect("a URL");
+    let amalgam = Amalgam::on(url).await.expect("a server that runs");
+    entrants.push(Entrant::new("hitbox", hitbox));
+    entrants.push(Entrant::new("amalgam", amalgam));
+    entrants
+}
+
+/// Those that are near by hand.
+pub(super) async fn near(url: &str) -> Vec<Entrant> {
+    let by_hand = multiplexed(url).await.expect("a server that runs");
+    let manager = with_manager(url).await.expect("a server that runs");
     vec![
-        Entrant::new(
-            "by hand",
-            multiplexed(url).await.expect("a server that runs"),
-        ),
-        Entrant::new(
-            "by hand, manager",
-            with_manager(url).await.expect("a server that runs"),
-        ),
+        Entrant::new("by hand", by_hand),
+        Entrant::new("by hand, manager", manager),
         Entrant::new("redis_cached", RedisCached::on(url).expect("a URL")),
+        Entrant::new("cached", CachedRedis::on(url)),
     ]
-}
-
-fn row(load: &str, standing: &Standing) -> Vec<String> {
-    let (least, most) = standing.spread();
-    let at = |quantile| micros(standing.all.waits.value_at_quantile(quantile) as f64);
-    vec![
-        format!("{load}: {}", standing.name),
-        format!("{:.2}", standing.ratio()),
-        format!("{least:.2}–{most:.2}"),
-        micros(standing.all.per_call()),
-        at(0.5),
-        at(0.99),
-        at(0.999),
-    ]
-}
-
-fn micros(nanoseconds: f64) -> String {
-    format!("{:.1} µs", nanoseconds / 1_000.0)
 }
