@@ -47,7 +47,7 @@ impl Connection {
     }
 
     /// The connection to send on, pinned if `keeps_state`.
-    async fn live(&self, keeps_state: bool) -> Result<(Arc<Link>, Live), RedisError> {
+    async fn live(&self, keeps_state: bool) -> Result<(Arc<Link>, Arc<Live>), RedisError> {
         let mut pinned = None;
         loop {
             let (link, live) = self.redis.own_live(None).await.map_err(no_connection)?;
@@ -62,7 +62,7 @@ impl Connection {
 
     /// The connection that takes the place of one that is not logged in any more, if a command that was
     /// refused for that may be sent there.
-    async fn next_to(&self, live: Live) -> Option<(Arc<Link>, Live)> {
+    async fn next_to(&self, live: Arc<Live>) -> Option<(Arc<Link>, Arc<Live>)> {
         let next = self.redis.own_live(Some(live.number)).await.ok()?;
         // What the server kept is gone: the user is to hear of it before anything is executed without.
         (!live.is_pinned()).then_some(next)
@@ -72,13 +72,13 @@ impl Connection {
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
-            let (_link, mut live) = self.live(keeps_state(command)).await?;
-            let answer = live.connection.req_packed_command(command).await;
+            let (_link, live) = self.live(keeps_state(command)).await?;
+            let answer = live.connection.clone().req_packed_command(command).await;
             if !answer.as_ref().is_ok_and(lacks_login) {
                 return answer;
             }
             match self.next_to(live).await {
-                Some((_link, mut next)) => next.connection.req_packed_command(command).await,
+                Some((_link, next)) => next.connection.clone().req_packed_command(command).await,
                 None => answer,
             }
         })
@@ -91,16 +91,18 @@ impl ConnectionLike for Connection {
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
-            let (_link, mut live) = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
-            let sent = live.connection.req_packed_commands(pipeline, offset, count);
+            let (_link, live) = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
+            let mut connection = live.connection.clone();
+            let sent = connection.req_packed_commands(pipeline, offset, count);
             let answers = sent.await;
             // Where the first was not executed, none was.
             if !(answers.as_ref()).is_ok_and(|answers| answers.first().is_some_and(lacks_login)) {
                 return answers;
             }
             match self.next_to(live).await {
-                Some((_link, mut next)) => {
-                    let sent = next.connection.req_packed_commands(pipeline, offset, count);
+                Some((_link, next)) => {
+                    let mut connection = next.connection.clone();
+                    let sent = connection.req_packed_commands(pipeline, offset, count);
                     sent.await
                 }
                 None => answers,

@@ -76,7 +76,7 @@ enum State {
     Gone,
     /// The task with this connection's number makes one.
     Connecting(u64),
-    Up(Live),
+    Up(Arc<Live>),
     Failed(Error),
     /// There is not to be a connection any more.
     Closed,
@@ -100,7 +100,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    fn new(made: Made, number: u64) -> (Self, Driver) {
+    fn new(made: Made, number: u64) -> (Arc<Self>, Driver) {
         let Made {
             connection,
             driver,
@@ -117,7 +117,7 @@ impl Live {
             pushes,
             pinned: Arc::default(),
         };
-        (live, driver)
+        (Arc::new(live), driver)
     }
 
     /// Marks that the server keeps something for this very connection: subscriptions, the keys that it
@@ -228,11 +228,11 @@ impl Link {
         store: &Arc<RedisStore>,
         broken: Option<u64>,
         deadline: Instant,
-    ) -> Result<Live, Error> {
+    ) -> Result<Arc<Live>, Error> {
         if broken.is_none()
             && let State::Up(live) = &*self.state.borrow()
         {
-            return Ok(live.clone());
+            return Ok(Arc::clone(live));
         }
         let mut states = self.state.subscribe();
         let mut number = None;
@@ -253,7 +253,7 @@ impl Link {
         let settled = states.wait_for(|state| !matches!(state, State::Connecting(_)));
         match tokio::time::timeout_at(deadline.into(), settled).await {
             Ok(Ok(state)) => match &*state {
-                State::Up(live) => Ok(live.clone()),
+                State::Up(live) => Ok(Arc::clone(live)),
                 State::Failed(error) => Err(error.clone()),
                 State::Closed => Err(closed()),
                 State::Gone | State::Connecting(_) => Err(lost()),
@@ -387,7 +387,7 @@ async fn drive(
         Ok(made) => {
             tracing::debug!(number, "connected to redis");
             let (live, driver) = Live::new(made, number);
-            settle(&gone.state, number, State::Up(live.clone()));
+            settle(&gone.state, number, State::Up(Arc::clone(&live)));
             renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
         }
@@ -436,7 +436,7 @@ enum Handover {
 
 impl GoneOnDrop {
     /// Hands out `next` from now on, if it may take the place of what is handed out.
-    fn hand_over(&mut self, next: &Live) -> Handover {
+    fn hand_over(&mut self, next: &Arc<Live>) -> Handover {
         let mut handover = Handover::Gone;
         self.state.send_if_modified(|state| {
             handover = match state {
@@ -446,7 +446,7 @@ impl GoneOnDrop {
                     Handover::Pinned
                 }
                 State::Up(live) => {
-                    *live = next.clone();
+                    *live = Arc::clone(next);
                     Handover::Done
                 }
                 _ => Handover::Gone,

@@ -347,18 +347,18 @@ impl RedisStore {
                     return Err(error);
                 }
             };
-            let (number, pulse) = (live.number, Arc::clone(&live.pulse));
-            pulse.asked();
-            let error = match tokio::time::timeout_at(deadline.into(), request.send(live)).await {
+            let number = live.number;
+            live.pulse.asked();
+            let error = match tokio::time::timeout_at(deadline.into(), request.send(&live)).await {
                 Ok(Ok(reply)) => {
                     pass.replied();
                     return Ok(reply);
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    if self.is_stall(pulse.silent_since()) {
+                    if self.is_stall(live.pulse.silent_since()) {
                         // The other runtimes' connections may be well, and keep the breaker closed.
-                        if pulse.stall(self.timeout) {
+                        if live.pulse.stall(self.timeout) {
                             link.give_up(number);
                         }
                         self.gate.stalled(self);
@@ -419,10 +419,11 @@ impl RedisStore {
         let deadline = Instant::now() + PROBE;
         let mut broken = None;
         loop {
-            let mut live = link.live(self, broken, deadline).await?;
+            let live = link.live(self, broken, deadline).await?;
             let number = live.number;
             let command = redis::cmd("PING");
-            let ping = command.query_async::<()>(&mut live.connection);
+            let mut connection = live.connection.clone();
+            let ping = command.query_async::<()>(&mut connection);
             match tokio::time::timeout(self.timeout, ping).await {
                 Ok(Ok(())) => return Ok(()),
                 // A user without the right to PING; whoever refuses is there.
@@ -460,7 +461,7 @@ impl RedisStore {
     pub(crate) async fn own_live(
         self: &Arc<Self>,
         broken: Option<u64>,
-    ) -> Result<(Arc<Link>, Live), Error> {
+    ) -> Result<(Arc<Link>, Arc<Live>), Error> {
         let link = self.own_links.present()?;
         let auth = self.connector.auth();
         auth.tend(Instant::now());

@@ -71,8 +71,8 @@ pub(super) enum Request<'a> {
 }
 
 impl Request<'_> {
-    pub(super) async fn send(&self, mut live: Live) -> Result<Reply, RedisError> {
-        let connection = &mut live.connection;
+    pub(super) async fn send(&self, live: &Live) -> Result<Reply, RedisError> {
+        let connection = &mut live.connection.clone();
         match self {
             Self::Command(command) => Ok(reply(command.query_async::<Value>(connection).await?)),
             Self::Deletes(pipeline) => {

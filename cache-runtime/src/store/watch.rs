@@ -163,7 +163,7 @@ impl RedisStore {
     }
 
     /// The connection that hears of locks, unless there is none in time.
-    async fn listening(self: &Arc<Self>, link: &Link, by: Instant) -> Option<Live> {
+    async fn listening(self: &Arc<Self>, link: &Link, by: Instant) -> Option<Arc<Live>> {
         if self.watches().is_resting() {
             return None;
         }
@@ -182,7 +182,7 @@ impl RedisStore {
     /// Reads a lock, and asks the server to push its next change.
     ///
     /// Takes the connection, because one that has been replaced stands as long as somebody has it.
-    async fn look(&self, link: &Link, mut live: Live, lock: &str, seen: &[u8]) -> Look {
+    async fn look(&self, link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
         let Some(pushes) = &live.pushes else {
             return Look::Blind;
         };
@@ -199,9 +199,8 @@ impl RedisStore {
         commands.cmd("CLIENT").arg("CACHING").arg("YES");
         commands.cmd("GET").arg(lock);
         live.pulse.asked();
-        let sent = live
-            .connection
-            .req_packed_commands(&commands, 0, commands.len());
+        let mut connection = live.connection.clone();
+        let sent = connection.req_packed_commands(&commands, 0, commands.len());
         let Ok(answers) = timeout(self.timeout(), sent).await else {
             if self.is_stall(live.pulse.silent_since()) && live.pulse.stall(self.timeout()) {
                 link.give_up(live.number);

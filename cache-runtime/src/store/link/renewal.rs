@@ -13,7 +13,10 @@
 //! A pass that the server refuses, or that it cannot be asked about, changes nothing for the connection
 //! that stands.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
@@ -36,7 +39,7 @@ pub(super) async fn drive(
     store: &Weak<RedisStore>,
     connector: &Connector,
     purpose: Purpose,
-    mut live: Live,
+    mut live: Arc<Live>,
     mut driver: Driver,
     gone: &mut GoneOnDrop,
 ) {
@@ -79,7 +82,7 @@ pub(super) async fn drive(
                     );
                     return;
                 }
-                live.pass = pass;
+                Arc::make_mut(&mut live).pass = pass;
                 if gone.hand_over(&live) != Handover::Done {
                     return;
                 }

@@ -122,7 +122,7 @@ impl Scene {
         let link = self.store.watches().links.present().unwrap();
         let deadline = Instant::now() + PATIENCE;
         let live = link.live(&self.store, None, deadline).await.unwrap();
-        live.pushes.unwrap()
+        live.pushes.clone().unwrap()
     }
 
     fn signal(&self, signal: &str) {
