@@ -27,7 +27,7 @@ use tracing::Instrument as _;
 use crate::{clock::Clock, sharded::lock, store::link::has_timers};
 
 /// So many keys rest at most; one that is forgotten is asked for earlier.
-const RESTING: u64 = 10_000;
+const RESTING: usize = 10_000;
 
 /// Runs of all caches.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -39,7 +39,7 @@ pub(crate) struct Background {
     /// By number; `None`: no more are to begin.
     tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
     begun: AtomicU64,
-    rests: moka::sync::Cache<Arc<str>, Rest>,
+    rests: quick_cache::sync::Cache<Arc<str>, Rest>,
     pauses: RangeInclusive<Duration>,
     clock: Clock,
     /// The runtime that was last looked at, and whether it has timers.
@@ -84,16 +84,11 @@ impl Background {
     /// `limit`: while so many run in this process, none begins here. `pauses`: the first one after a
     /// failure, and the longest.
     pub(crate) fn new(limit: usize, pauses: RangeInclusive<Duration>, clock: Clock) -> Self {
-        // As long as the streak of failures matters.
-        let memory = *pauses.end() * 2 + Duration::from_secs(60);
         Self {
             limit,
             tasks: Mutex::new(Some(HashMap::new())),
             begun: AtomicU64::new(0),
-            rests: moka::sync::Cache::builder()
-                .max_capacity(RESTING)
-                .time_to_live(memory)
-                .build(),
+            rests: quick_cache::sync::Cache::new(RESTING),
             pauses,
             clock,
             timers: Mutex::new(None),
@@ -178,11 +173,19 @@ impl Background {
             .is_some_and(|rest| self.clock.now() < rest.until)
     }
 
+    /// What was said of `key` last, unless that was so long ago that its failures do not matter any more.
+    fn last(&self, key: &str, now: Instant) -> Option<Rest> {
+        let matters_for = *self.pauses.end() + Duration::from_secs(60);
+        self.rests
+            .get(key)
+            .filter(|rest| now < rest.until + matters_for)
+    }
+
     /// A body of `key` failed: it rests for the first pause, doubled with each failure in a row up to the
     /// longest, and up to a tenth longer.
     pub(crate) fn failed(&self, key: &Arc<str>) {
         let now = self.clock.now();
-        let last = self.rests.get(key);
+        let last = self.last(key, now);
         // Several that ran side by side failed once.
         if last.is_some_and(|rest| rest.failures > 0 && now < rest.until) {
             return;
@@ -203,8 +206,9 @@ impl Background {
 
     /// Somebody else computes `key`, for this long at least.
     pub(crate) fn leave(&self, key: &Arc<str>, left: Duration) {
-        let until = self.clock.now() + left;
-        let last = self.rests.get(key);
+        let now = self.clock.now();
+        let until = now + left;
+        let last = self.last(key, now);
         let rest = Rest {
             failures: last.map_or(0, |rest| rest.failures),
             until: last.map_or(until, |rest| rest.until.max(until)),
@@ -215,7 +219,7 @@ impl Background {
     /// A body of `key` succeeded, or the key was changed.
     pub(crate) fn recovered(&self, key: &str) {
         if self.rests.contains_key(key) {
-            self.rests.invalidate(key);
+            self.rests.remove(key);
         }
     }
 }

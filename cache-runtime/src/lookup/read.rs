@@ -46,15 +46,15 @@ pub(super) enum Seen {
     Nothing,
     /// All of it, or the header, in which no two values are alike.
     Bytes(Bytes),
-    /// In this process: when it was stored.
-    StoredAt(Instant),
+    /// In this process: the entry's number.
+    Numbered(u64),
 }
 
 impl Seen {
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Bytes(bytes) => Some(bytes),
-            Self::Nothing | Self::StoredAt(_) => None,
+            Self::Nothing | Self::Numbered(_) => None,
         }
     }
 }
@@ -79,8 +79,8 @@ impl<R> Call<'_, R> {
     }
 
     pub(super) fn read_memory(&mut self, memory: &MemoryStore) -> Option<Found<R>> {
-        let (stored, aged, stored_at) = memory.get(&self.key)?;
-        self.seen = Seen::StoredAt(stored_at);
+        let (stored, aged, number) = memory.get(&self.key)?;
+        self.seen = Seen::Numbered(number);
         let Some(value) = self.rules.take(stored.as_ref()) else {
             self.site.counters().error(ErrorKind::Decode);
             return None;

@@ -2,14 +2,19 @@
 //!
 //! The one rule: **the right to store is that the flight is still in the map of flights**, so a
 //! store and an invalidation of one key happen one after the other, under that map's lock. Bounded
-//! in entries; an entry's own ttl ends it.
+//! in entries; an entry's own ttl ends it, to within the few milliseconds of a coarse clock.
 
 use std::{
     cell::RefCell,
     collections::HashMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
+
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, sync};
 
 use crate::{
     answer::{Answer, SharedValue},
@@ -18,10 +23,22 @@ use crate::{
     sharded::lock,
 };
 
+/// A shard of fewer entries would evict by chance what a whole store has room for.
+const SMALLEST_SHARD: u64 = 32;
+const MOST_SHARDS: u64 = 64;
+
+/// Fewer inserts than this are not worth a look for expired entries.
+const SELDOM: u64 = 1024;
+
 /// Values of this process, by key.
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
-    entries: moka::sync::Cache<Arc<str>, Entry>,
+    entries: sync::Cache<Arc<str>, Entry>,
+    /// How many entries were ever stored, which numbers them.
+    stored: AtomicU64,
+    /// The number at which expired entries are looked for: in between, as many are stored as there were
+    /// then, so that each pays for the look at one.
+    sweep_at: AtomicU64,
     clock: Clock,
     writes: Mutex<Writes>,
 }
@@ -38,20 +55,26 @@ struct Writes {
 #[derive(Debug, Clone)]
 struct Entry {
     value: Option<SharedValue>,
-    stored_at: Instant,
+    number: u64,
+    /// By the coarse clock.
+    stored_at: Duration,
     lifetime: Lifetime,
     /// How long the body took.
     took: Duration,
 }
 
 thread_local! {
-    /// Values that end while this thread may hold a lock, ours or moka's; `None`: it holds none.
+    /// Values that end while this thread may hold a lock, ours or the store's; `None`: it holds none.
     static ENDED: RefCell<Option<Vec<SharedValue>>> = const { RefCell::new(None) };
 }
 
 impl Entry {
-    fn age(&self, clock: &Clock) -> Duration {
-        clock.now().saturating_duration_since(self.stored_at)
+    fn age(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.stored_at)
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        self.age(now) >= self.lifetime.kept_for
     }
 }
 
@@ -91,31 +114,26 @@ pub(crate) fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
     locked()
 }
 
-struct AtItsOwnTime;
-
-impl moka::Expiry<Arc<str>, Entry> for AtItsOwnTime {
-    fn expire_after_create(&self, _: &Arc<str>, entry: &Entry, _: Instant) -> Option<Duration> {
-        Some(entry.lifetime.kept_for)
-    }
-
-    fn expire_after_update(
-        &self,
-        _: &Arc<str>,
-        entry: &Entry,
-        _: Instant,
-        _: Option<Duration>,
-    ) -> Option<Duration> {
-        Some(entry.lifetime.kept_for)
-    }
-}
-
 impl MemoryStore {
     pub(crate) fn new(capacity: u64, clock: Clock) -> Self {
+        // Rounded down, so that all shards together never hold more than they may.
+        let most = (capacity / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
+        let shards = 1 << most.ilog2();
+        let options = OptionsBuilder::new()
+            .shards(shards as usize)
+            .estimated_items_capacity(usize::try_from(capacity).unwrap_or(usize::MAX))
+            .weight_capacity(capacity / shards * shards)
+            .build()
+            .expect("invariant: both capacities are given");
         Self {
-            entries: moka::sync::Cache::builder()
-                .max_capacity(capacity)
-                .expire_after(AtItsOwnTime)
-                .build(),
+            entries: sync::Cache::with_options(
+                options,
+                UnitWeighter,
+                DefaultHashBuilder::default(),
+                sync::DefaultLifecycle::default(),
+            ),
+            stored: AtomicU64::new(0),
+            sweep_at: AtomicU64::new(SELDOM),
             clock,
             writes: Mutex::default(),
         }
@@ -138,17 +156,18 @@ impl MemoryStore {
         lock(&self.writes).rights.remove(key)
     }
 
-    /// The outcome under `key`, how old it is, and when it was stored.
-    pub(crate) fn get(&self, key: &str) -> Option<(Option<SharedValue>, Aged, Instant)> {
-        let mut entry = dropping_values_later(|| self.entries.get(key))?;
-        let age = entry.age(&self.clock);
+    /// The outcome under `key`, how old it is, and its number, which no other entry has.
+    pub(crate) fn get(&self, key: &str) -> Option<(Option<SharedValue>, Aged, u64)> {
+        // Nothing ends in there: what is cloned is in the store as well.
+        let mut entry = self.entries.get(key)?;
+        let age = entry.age(self.clock.coarse());
         let aged = Aged {
             age,
             fresh_for: entry.lifetime.fresh_for,
             took: entry.took,
         };
-        // moka ends entries a little late, and knows nothing of a clock that a test moves.
-        (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.stored_at))
+        // The store itself knows nothing of time.
+        (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.number))
     }
 
     /// Keeps the outcome of a body; a failure is never kept.
@@ -164,31 +183,55 @@ impl MemoryStore {
             Answer::Nothing => None,
             Answer::Failed(_) => return,
         };
+        let number = self.stored.fetch_add(1, Relaxed);
         let entry = Entry {
             value,
-            stored_at: self.clock.now(),
+            number,
+            stored_at: self.clock.coarse(),
             lifetime,
             took,
         };
-        dropping_values_later(|| self.entries.insert(Arc::clone(key), entry));
+        dropping_values_later(|| {
+            self.entries.insert(Arc::clone(key), entry);
+            let due = self.sweep_at.load(Relaxed);
+            let next = number + SELDOM;
+            // Only one of those who come at once.
+            if number >= due
+                && self
+                    .sweep_at
+                    .compare_exchange(due, next, Relaxed, Relaxed)
+                    .is_ok()
+            {
+                self.sweep();
+            }
+        });
+    }
+
+    /// Takes out what has expired. Nobody else does where nothing takes its place.
+    fn sweep(&self) {
+        let now = self.clock.coarse();
+        self.entries.retain(|_, entry| !entry.is_over(now));
+        let pause = SELDOM.max(self.entries.len() as u64);
+        self.sweep_at
+            .store(self.stored.load(Relaxed) + pause, Relaxed);
     }
 
     pub(crate) fn remove(&self, key: &str) {
-        dropping_values_later(|| self.entries.invalidate(key));
+        dropping_values_later(|| self.entries.remove(key));
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let entry = dropping_values_later(|| self.entries.get(key))?;
+        let entry = self.entries.peek(key)?;
         let left = entry
             .lifetime
             .kept_for
-            .checked_sub(entry.age(&self.clock))?;
+            .checked_sub(entry.age(self.clock.coarse()))?;
         (!left.is_zero()).then_some(left)
     }
 
-    /// How many entries there are, to within what is just being written.
+    /// How many entries there are that have not expired.
     pub(crate) fn len(&self) -> u64 {
-        dropping_values_later(|| self.entries.run_pending_tasks());
-        self.entries.entry_count()
+        dropping_values_later(|| self.sweep());
+        self.entries.len() as u64
     }
 }
