@@ -46,6 +46,7 @@ mod serializer;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod text;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +57,7 @@ use sha2::{Digest, Sha256};
 pub(crate) use namespace::Namespace;
 pub(crate) use prefix::check_prefix;
 pub(crate) use slot::{check_key, lock_key, token_key};
+pub(crate) use text::KeyText;
 
 use serializer::{Place, Writer};
 
@@ -79,15 +81,6 @@ impl<T: Serialize + ?Sized> KeyPart for T {
     fn write(&self, writer: &mut KeyWriter<'_>) -> Result<(), KeyError> {
         self.serialize(writer.writer())
     }
-}
-
-/// One piece of a `key = "…"` template.
-#[allow(missing_debug_implementations)] // a `dyn KeyPart` has none to offer
-pub enum Piece<'a> {
-    /// Text of the template.
-    Literal(&'static str),
-    /// A value inserted into it.
-    Value(&'a dyn KeyPart),
 }
 
 /// Where a [`KeyPart`] writes itself.
@@ -166,46 +159,33 @@ fn joined(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Appends the text of a `key = "…"` template.
+/// Appends the text of a `key = "…"` template: a literal before, between and after the parts.
 ///
 /// # Errors
 ///
 /// As [`arguments`].
-pub(crate) fn template(pieces: &[Piece<'_>], out: &mut String) -> Result<(), KeyError> {
-    for (n, piece) in pieces.iter().enumerate() {
-        let value = match piece {
-            Piece::Literal(text) => {
-                out.push_str(text);
-                continue;
-            }
-            Piece::Value(value) => *value,
-        };
-        match border(&pieces[n + 1..]) {
-            None => write(value, Place::Template, out)?,
-            Some(border) => {
-                let mut text = String::new();
-                write(value, Place::Template, &mut text)?;
-                escape::apart(&text, border, out);
-            }
+pub(crate) fn template(
+    literals: &[&str],
+    parts: &[&dyn KeyPart],
+    out: &mut String,
+) -> Result<(), KeyError> {
+    for (n, literal) in literals.iter().enumerate() {
+        debug_assert!(
+            !literal.is_empty() || n == 0 || n >= parts.len(),
+            "invariant: the macro refuses two pieces without text between them"
+        );
+        out.push_str(literal);
+        let Some(part) = parts.get(n) else { continue };
+        let start = out.len();
+        write(*part, Place::Template, out)?;
+        // What follows the last part meets nothing.
+        if n + 1 < parts.len()
+            && let Some(border) = literals.get(n + 1).and_then(|next| escape::border(next))
+        {
+            escape::keep_apart(start, border, out);
         }
     }
     Ok(())
-}
-
-/// The character that a piece may not hold because of the pieces after it.
-fn border(after: &[Piece<'_>]) -> Option<char> {
-    debug_assert!(
-        !matches!(after, [Piece::Value(_), ..]),
-        "invariant: the macro refuses two pieces without text between them"
-    );
-    match after {
-        [Piece::Literal(text), rest @ ..]
-            if rest.iter().any(|piece| matches!(piece, Piece::Value(_))) =>
-        {
-            escape::border(text)
-        }
-        _ => None,
-    }
 }
 
 /// Writes one value. User code runs in here, so a panic must not reach the caller.

@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::codec::Codec;
-use crate::key::{KeyPart, Piece};
+use crate::key::KeyPart;
 use crate::site::{Key, Site};
 
 /// A value or an error that several callers share, with its type forgotten.
@@ -114,7 +114,7 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = template_key(self.site, literals, parts);
+        let key = self.site.template_key(literals, parts);
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
     }
 }
@@ -133,7 +133,7 @@ impl<V> CachedByBytes<V> {
     where
         V: Cacheable,
     {
-        self.call(template_key(self.site, literals, parts))
+        self.call(self.site.template_key(literals, parts))
     }
 
     fn call(&self, key: Key) -> Call<V>
@@ -142,15 +142,6 @@ impl<V> CachedByBytes<V> {
     {
         Call::new(self.site, key, Codec::json(), ValueShare::alone())
     }
-}
-
-fn template_key(site: &'static Site, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
-    let mut pieces = Vec::with_capacity(literals.len() + parts.len());
-    for (n, literal) in literals.iter().enumerate() {
-        pieces.extend((!literal.is_empty()).then_some(Piece::Literal(literal)));
-        pieces.extend(parts.get(n).map(|part| Piece::Value(*part)));
-    }
-    site.template_key(&pieces)
 }
 
 /// Never holds; its message is what a user sees who hid a `Result` behind an alias.
@@ -389,8 +380,12 @@ impl<T: Clone + Send + Sync + 'static> Functions<T> {
 
 /// A clone is made for the cache's sake, so its panic is no reason for a call to fail.
 fn cloned<T: Clone>(value: &T) -> Option<T> {
-    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped.
-    catch_unwind(AssertUnwindSafe(|| value.clone())).ok()
+    let mut clone = None;
+    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped. What is returned from in
+    // there would be moved.
+    let caught = catch_unwind(AssertUnwindSafe(|| clone = Some(value.clone())));
+    drop(caught);
+    clone
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::{
 
 use crate::{
     error::{Error, ErrorKind},
-    key::{self, KeyError, KeyPart, Namespace, Piece},
+    key::{self, KeyError, KeyPart, KeyText, Namespace},
     sharded::lock,
     stats::{Counters, SiteStats},
 };
@@ -33,6 +33,7 @@ pub struct Site {
     pinned: Option<&'static str>,
     version: Option<u64>,
     namespace: OnceLock<Namespace>,
+    head: OnceLock<Head>,
     /// Two functions have this namespace, and neither pinned it.
     ambiguous: AtomicBool,
     /// The log was told why calls run without the cache.
@@ -46,7 +47,15 @@ pub struct Site {
 
 /// The part of a key that does not depend on the cache: namespace and arguments. Or why there is none.
 #[derive(Debug, Clone)]
-pub struct Key(Result<String, Error>);
+pub struct Key(Result<KeyText, Error>);
+
+/// What the keys of calls with these types begin with. Remembered for those that the function was first
+/// called with, which for most functions are all.
+struct Head {
+    types: Box<[&'static str]>,
+    /// Namespace and version.
+    text: Box<str>,
+}
 
 /// Every function that was called, with its namespace.
 static SEEN: Mutex<Vec<(&'static Site, Namespace)>> = Mutex::new(Vec::new());
@@ -66,6 +75,7 @@ impl Site {
             pinned: None,
             version: None,
             namespace: OnceLock::new(),
+            head: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             lossy: AtomicBool::new(false),
@@ -98,23 +108,9 @@ impl Site {
     /// The default key: namespace, version, types and arguments.
     #[must_use]
     pub fn key(&'static self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
-        let namespace = self.seen();
-        let mut text = String::with_capacity(64);
-        if self.ambiguous.load(Ordering::Relaxed) {
-            return Key(Err(Error::new(
-                ErrorKind::Key,
-                "another cached function has the same namespace",
-            )));
-        }
-        if let Err(error) = namespace.write(types, &mut text) {
-            if !self.refused.swap(true, Ordering::Relaxed) {
-                tracing::error!(function = %self.place(), %error, "calls run without the cache");
-            }
-            return self.no_key(error);
-        }
-        if let Some(version) = self.version {
-            text.push('@');
-            text.push_str(&version.to_string());
+        let mut text = KeyText::new();
+        if let Err(no_key) = self.begin_key(types, &mut text) {
+            return no_key;
         }
         if !parts.is_empty() {
             text.push(':');
@@ -125,12 +121,46 @@ impl Site {
         Key(Ok(text))
     }
 
-    /// A key that the attribute spells out.
+    /// Appends namespace, version and types.
+    fn begin_key(&'static self, types: &[&'static str], text: &mut KeyText) -> Result<(), Key> {
+        let head = self.head.get().filter(|head| *head.types == *types);
+        let namespace = match head {
+            Some(_) => None,
+            None => Some(self.seen()),
+        };
+        if self.ambiguous.load(Ordering::Relaxed) {
+            return Err(Key(Err(Error::new(
+                ErrorKind::Key,
+                "another cached function has the same namespace",
+            ))));
+        }
+        let Some(namespace) = namespace else {
+            text.extend(head.map(|head| &*head.text));
+            return Ok(());
+        };
+        if let Err(error) = namespace.write(types, text) {
+            if !self.refused.swap(true, Ordering::Relaxed) {
+                tracing::error!(function = %self.place(), %error, "calls run without the cache");
+            }
+            return Err(self.no_key(error));
+        }
+        if let Some(version) = self.version {
+            text.push('@');
+            text.push_str(&version.to_string());
+        }
+        self.head.get_or_init(|| Head {
+            types: types.into(),
+            text: text.as_str().into(),
+        });
+        Ok(())
+    }
+
+    /// A key that the attribute spells out: a literal before, between and after the parts.
     #[must_use]
-    pub fn template_key(&'static self, pieces: &[Piece<'_>]) -> Key {
+    pub fn template_key(&'static self, literals: &[&str], parts: &[&dyn KeyPart]) -> Key {
         self.seen();
-        let mut text = String::with_capacity(64);
-        match key::template(pieces, &mut text) {
+        let mut text = KeyText::new();
+        match key::template(literals, parts, &mut text) {
             Ok(()) => Key(Ok(text)),
             Err(error) => self.no_key(error),
         }
@@ -253,7 +283,11 @@ impl Key {
     /// A key that somebody spelled out.
     pub(crate) fn spelled(key: &str) -> Self {
         Self(match key::check_key(key) {
-            Ok(()) => Ok(key.to_owned()),
+            Ok(()) => {
+                let mut text = KeyText::new();
+                text.push_str(key);
+                Ok(text)
+            }
             Err(why) => Err(Error::new(
                 ErrorKind::Key,
                 format!("`{key}` cannot be a key; {why}"),
@@ -263,12 +297,19 @@ impl Key {
 
     /// The key in a cache with this prefix.
     pub(crate) fn in_cache(&self, prefix: &str) -> Result<Arc<str>, Error> {
-        let text = self.0.as_deref().map_err(Clone::clone)?;
+        let text = self.0.as_ref().map_err(Clone::clone)?;
         Ok(match prefix {
-            "" => text.into(),
-            prefix => format!("{prefix}:{text}").into(),
+            "" => text.as_str().into(),
+            prefix => in_prefix(prefix, text).as_str().into(),
         })
     }
+}
+
+/// The text of a key behind a prefix.
+fn in_prefix(prefix: &str, key: &str) -> KeyText {
+    let mut text = KeyText::new();
+    text.extend([prefix, ":", key]);
+    text
 }
 
 /// An annotated function that was called in this process.

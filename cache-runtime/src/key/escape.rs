@@ -12,14 +12,16 @@ pub(super) fn in_brackets(c: char) -> bool {
 }
 
 /// Appends `text`, its characters percent-escaped where `special` says so.
-pub(super) fn push(text: &str, special: fn(char) -> bool, out: &mut String) {
-    for c in text.chars() {
+pub(super) fn push(text: &str, special: impl Fn(char) -> bool, out: &mut String) {
+    let mut plain = 0;
+    for (at, c) in text.char_indices() {
         if special(c) {
+            out.push_str(&text[plain..at]);
             push_char(c, out);
-        } else {
-            out.push(c);
+            plain = at + c.len_utf8();
         }
     }
+    out.push_str(&text[plain..]);
 }
 
 fn push_char(c: char, out: &mut String) {
@@ -44,11 +46,21 @@ pub(super) fn border(literal: &str) -> Option<char> {
     literal.chars().next()
 }
 
-/// Appends a template's piece without any `border` in it, still one to one.
+/// Rewrites the template's piece that begins at `start` so that no `border` is in it, still one to one.
+pub(super) fn keep_apart(start: usize, border: char, out: &mut String) {
+    let piece = &out[start..];
+    // Most pieces stay as they are.
+    if piece.contains(border) || piece.contains('%') {
+        let piece = out.split_off(start);
+        apart(&piece, border, out);
+    }
+}
+
+/// Appends a template's piece without any `border` in it.
 ///
 /// A mark (`%` without two upper-case hexadecimal digits) stands only at the beginning. What follows a mark is escaped
 /// as a whole, `%` too, as the border may be part of its syntax; a scalar only holds escapes and plain characters.
-pub(super) fn apart(text: &str, border: char, out: &mut String) {
+fn apart(text: &str, border: char, out: &mut String) {
     let mut chars = text.chars();
     if let Some(rest) = text.strip_prefix('%')
         && !rest.starts_with(|c: char| matches!(c, '0'..='9' | 'A'..='F'))

@@ -9,7 +9,7 @@ use serde::ser::{
     SerializeTupleVariant as _, Serializer,
 };
 
-use super::{KeyPart, Piece, joined, template};
+use super::{KeyPart, joined, template};
 use read::{read_argument, read_piece};
 
 /// A value in serde's data model. Names of types are left out, for no key holds them.
@@ -252,16 +252,11 @@ pub(crate) fn check(values: &[Data]) {
 
     let literals = ["-", ":", ".x", "0", "A", "_", "=(", "n", "[", "–"];
     let mut key = String::new();
-    let mut pieces = Vec::new();
-    for (n, value) in values.iter().enumerate() {
-        if n > 0 {
-            pieces.push(Piece::Literal(
-                literals[(n + values.len()) % literals.len()],
-            ));
-        }
-        pieces.push(Piece::Value(value));
-    }
-    template(&pieces, &mut key).expect("nothing here fails");
+    let between = |n| literals[(n + values.len()) % literals.len()];
+    let mut around: Vec<&str> = (0..values.len()).map(between).collect();
+    around.push("");
+    around[0] = "";
+    template(&around, &parts, &mut key).expect("nothing here fails");
     let mut rest = key.as_str();
     for (n, value) in canon.iter().enumerate() {
         let literal =

@@ -54,9 +54,8 @@ impl<'w> Writer<'w> {
         }
     }
 
-    fn number(self, number: impl std::fmt::Debug) -> Written {
-        // Writing to a `String` never fails.
-        let _ = write!(self.out, "{number:?}");
+    fn integer(self, number: impl itoa::Integer) -> Written {
+        self.out.push_str(itoa::Buffer::new().format(number));
         Ok(())
     }
 
@@ -103,11 +102,23 @@ fn reads_otherwise(text: &str) -> bool {
     matches!(text, "true" | "false" | "null")
         || text.starts_with(['~', '.', '(', '['])
         || text.starts_with("some(")
-        || text
-            .strip_suffix("f32")
-            .unwrap_or(text)
-            .parse::<f64>()
-            .is_ok()
+        || may_be_a_number(text)
+            && text
+                .strip_suffix("f32")
+                .unwrap_or(text)
+                .parse::<f64>()
+                .is_ok()
+}
+
+/// Whether a number, `inf` or `nan` may begin as this text does: few strings do, and parsing takes its time.
+fn may_be_a_number(text: &str) -> bool {
+    let first = text.as_bytes().first();
+    first.is_some_and(|first| {
+        matches!(
+            first,
+            b'0'..=b'9' | b'+' | b'-' | b'.' | b'i' | b'I' | b'n' | b'N'
+        )
+    })
 }
 
 impl<'w> ser::Serializer for Writer<'w> {
@@ -122,37 +133,38 @@ impl<'w> ser::Serializer for Writer<'w> {
     type SerializeStructVariant = List<'w>;
 
     fn serialize_bool(self, v: bool) -> Written {
-        self.number(v)
+        self.out.push_str(if v { "true" } else { "false" });
+        Ok(())
     }
     fn serialize_i8(self, v: i8) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_i16(self, v: i16) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_i32(self, v: i32) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_i64(self, v: i64) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_i128(self, v: i128) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_u8(self, v: u8) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_u16(self, v: u16) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_u32(self, v: u32) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_u64(self, v: u64) -> Written {
-        self.number(v)
+        self.integer(v)
     }
     fn serialize_u128(self, v: u128) -> Written {
-        self.number(v)
+        self.integer(v)
     }
 
     /// The shortest decimals that are this `f32`, with a suffix where they are another `f64`.
@@ -169,7 +181,10 @@ impl<'w> ser::Serializer for Writer<'w> {
 
     /// Always with a `.` or an `e`, so that no integer reads the same.
     fn serialize_f64(self, v: f64) -> Written {
-        self.number(if v == 0.0 { 0.0 } else { v })
+        let v = if v == 0.0 { 0.0 } else { v };
+        // Writing to a `String` never fails.
+        let _ = write!(self.out, "{v:?}");
+        Ok(())
     }
 
     fn serialize_char(self, v: char) -> Written {
