@@ -39,9 +39,13 @@ impl SharedValue {
     /// A value for one caller; `None` if it is not a `V`.
     pub(crate) fn take<V>(&self, share: &ValueShare<V>, codec: &Codec<V>) -> Option<V> {
         match self {
-            Self::Kept { value, encode } => share
-                .take(&**value)
-                .or_else(|| codec.decode(&encode(&**value)?).ok()),
+            Self::Kept { value, encode } => {
+                let taken = share.take(&**value);
+                if taken.is_none() {
+                    return codec.decode(&encode(&**value)?).ok();
+                }
+                taken
+            }
             Self::Json(json) => codec.decode(json).ok(),
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     cache::Cache,
     codec::Codec,
     entry::Entry,
-    lookup::{Behind, Lookup, Work, here},
+    lookup::{Behind, Lookup, Work, here, near, near_first},
     policy::{Policy, RefreshAhead, Ttl},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
@@ -147,24 +147,25 @@ impl<V, R> Call<V, R> {
 
 impl<V: 'static, R: 'static> Call<V, R> {
     /// Answers from the cache, else from `body`.
-    pub async fn run<F>(self, body: impl FnOnce() -> F) -> R
+    pub fn run<F>(self, body: impl FnOnce() -> F) -> impl Future<Output = R>
     where
         F: Future<Output = R>,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        infallible(self.answer(errors, here(|()| sure(body()))).await)
+        let work = here(|()| sure(body()));
+        self.answer(errors, work, |value| value, infallible)
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
-    pub async fn run_result<E, F>(
+    pub fn run_result<E, F>(
         self,
         errors: ErrorShare<E>,
         body: impl FnOnce() -> F,
-    ) -> Result<R, E>
+    ) -> impl Future<Output = Result<R, E>>
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.answer(errors, here(|()| body())).await
+        self.answer(errors, here(|()| body()), Ok, |outcome| outcome)
     }
 
     /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
@@ -189,7 +190,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
             here: |arguments| sure(here(arguments)),
             behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
         };
-        infallible(self.answer(errors, work).await)
+        self.answer(errors, work, |value| value, infallible).await
     }
 
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
@@ -213,10 +214,44 @@ impl<V: 'static, R: 'static> Call<V, R> {
             here,
             behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
         };
-        self.answer(errors, work).await
+        self.answer(errors, work, Ok, |outcome| outcome).await
     }
 
-    async fn answer<A, E, F, H, B>(self, errors: ErrorShare<E>, work: Work<A, H, B>) -> Result<R, E>
+    /// `hit`, `end`: what the function returns for a value of the cache, and for the outcome of the whole way.
+    fn answer<A, E, F, H, B, T>(
+        self,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+        hit: impl Fn(R) -> T,
+        end: impl Fn(Result<R, E>) -> T,
+    ) -> impl Future<Output = T>
+    where
+        H: FnOnce(A) -> F,
+        F: Future<Output = Result<R, E>>,
+        B: FnOnce(A, Behind<R>, ErrorShare<E>),
+    {
+        near_first(
+            (self, errors, work),
+            move |(call, ..)| {
+                let Self {
+                    site,
+                    key,
+                    policy,
+                    cache,
+                    ..
+                } = call;
+                near(site, key, policy, cache.as_ref()).map(&hit)
+            },
+            |(call, errors, work)| call.look_up(errors, work),
+            end,
+        )
+    }
+
+    async fn look_up<A, E, F, H, B>(
+        self,
+        errors: ErrorShare<E>,
+        work: Work<A, H, B>,
+    ) -> Result<R, E>
     where
         H: FnOnce(A) -> F,
         F: Future<Output = Result<R, E>>,

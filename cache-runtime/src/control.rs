@@ -284,6 +284,11 @@ impl Control {
         Self { scope, reports }
     }
 
+    /// Whether the call that is being polled is in any scope.
+    pub(crate) fn is_scoped() -> bool {
+        SCOPE.try_with(|_| ()).is_ok()
+    }
+
     /// Of a run that is nobody's call.
     pub(crate) fn none() -> Self {
         Self {

@@ -49,6 +49,11 @@ pub fn set_cache(cache: Cache) -> Option<Cache> {
         .map(|previous| Cache::clone(&previous))
 }
 
+/// What `look` finds in the global cache, which is only lent; `None` also if there is none yet.
+pub(crate) fn with_installed<T>(look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+    INSTALLED.load().as_deref().and_then(look)
+}
+
 /// The global cache for an annotated function; `None` if the environment is not in order.
 pub(crate) fn installed() -> Option<Cache> {
     match installed_or_made() {

@@ -5,6 +5,7 @@
 //!
 //! | step | what happens |
 //! |---|---|
+//! | near | the store of this process has a value that is [fresh whatever else holds](near): that |
 //! | bypass | no cache, no key, or `NoStore`: the body |
 //! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
 //! | join | somebody computes this key: wait for that; nobody does: lead |
@@ -18,6 +19,7 @@
 
 mod behind;
 mod lead;
+mod near;
 mod read;
 mod renew;
 mod store;
@@ -34,6 +36,7 @@ use std::{
 
 pub(crate) use behind::{Behind, Work, here};
 pub(crate) use lead::Granted;
+pub(crate) use near::{near, near_first};
 pub(crate) use read::servers_time;
 use read::{Found, Seen};
 pub(crate) use renew::renewing;

@@ -239,6 +239,8 @@ pub(crate) enum Ttl<V> {
 struct Shape<V, R> {
     value: fn(&R) -> Option<&V>,
     wrap: fn(Option<V>) -> Option<R>,
+    /// A shared value wrapped, for on its way through another function it would be moved.
+    take: fn(&SharedValue, &ValueShare<V>, &Codec<V>) -> Option<R>,
 }
 
 impl<V, R> Clone for Shape<V, R> {
@@ -261,6 +263,7 @@ impl<V> Policy<V, V> {
             shape: Shape {
                 value: |value| Some(value),
                 wrap: |value| value,
+                take: SharedValue::take,
             },
         }
     }
@@ -278,6 +281,7 @@ impl<V> Policy<V, V> {
         let shape = Shape {
             value: Option::as_ref,
             wrap: Some,
+            take: |shared, share, codec| shared.take(share, codec).map(Some),
         };
         Policy {
             codec,
@@ -416,7 +420,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
         match shared {
             None => (self.shape.wrap)(None).or_else(|| self.decode_nothing().ok()),
-            Some(value) => (self.shape.wrap)(Some(value.take(&self.share, &self.codec)?)),
+            Some(value) => (self.shape.take)(value, &self.share, &self.codec),
         }
     }
 

@@ -295,6 +295,19 @@ impl Key {
         })
     }
 
+    /// What `find` says of the key in a cache with this prefix; `None` also if there is no key.
+    pub(crate) fn look_up<T>(
+        &self,
+        prefix: &str,
+        find: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        let text = self.0.as_ref().ok()?;
+        match prefix {
+            "" => find(text),
+            prefix => find(&in_prefix(prefix, text)),
+        }
+    }
+
     /// The key in a cache with this prefix.
     pub(crate) fn in_cache(&self, prefix: &str) -> Result<Arc<str>, Error> {
         let text = self.0.as_ref().map_err(Clone::clone)?;

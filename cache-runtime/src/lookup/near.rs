@@ -1,0 +1,100 @@
+//! A hit in the store of this process, answered at the first poll.
+//!
+//! The one rule: **it decides nothing that the read path would decide otherwise**: an entry that is not
+//! fresh under all circumstances, and a call of which more is asked than its value, go the whole way.
+//!
+//! It waits for nothing and, but for the value's clone, allocates nothing; only the rest of a call is made
+//! on the heap. So a call is small wherever it stands.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::boxed;
+use crate::{
+    cache::Cache,
+    control::Control,
+    global,
+    policy::{Circumstances, Judgement, Rules},
+    site::{Key, Site},
+    store::Store,
+};
+
+/// The value for a call with this key, and counts the hit; `None` says nothing about the store.
+/// `cache`: the global one where there is none.
+pub(crate) fn near<R>(
+    site: &'static Site,
+    key: &Key,
+    rules: &impl Rules<R>,
+    cache: Option<&Cache>,
+) -> Option<R> {
+    if Control::is_scoped() {
+        return None;
+    }
+    let value = match cache {
+        Some(cache) => fresh_in(cache, key, rules),
+        None => global::with_installed(|cache| fresh_in(cache, key, rules)),
+    };
+    if value.is_some() {
+        site.counters().hit();
+    }
+    value
+}
+
+fn fresh_in<R>(cache: &Cache, key: &Key, rules: &impl Rules<R>) -> Option<R> {
+    let inner = cache.inner();
+    let Store::Memory(memory) = &inner.store else {
+        return None;
+    };
+    if cache.is_shut_down() {
+        return None;
+    }
+    let (stored, aged, _) = key.look_up(&inner.prefix, |key| memory.get(key))?;
+    // Those under which the most happens: an entry that is merely fresh even so is that in truth. XFetch's one
+    // draw is left to the call.
+    let the_most = Circumstances {
+        at_rest: &|| false,
+        movable: &|| true,
+        draw: &|| 0.0,
+    };
+    match rules.freshness().judge(Some(aged), &the_most) {
+        Judgement::Fresh => rules.take(stored.as_ref()),
+        _ => None,
+    }
+}
+
+/// Answers at the first poll by what `near` finds, else by what `end` makes of the outcome of `rest`, which is only
+/// made then.
+pub(crate) fn near_first<C, T, F>(
+    call: C,
+    near: impl Fn(&C) -> Option<T>,
+    rest: impl FnOnce(C) -> F,
+    end: impl Fn(F::Output) -> T,
+) -> impl Future<Output = T>
+where
+    F: Future,
+{
+    let mut first = Some((call, rest));
+    let mut going: Option<Pin<Box<F>>> = None;
+    poll_fn(move |cx| {
+        // Lent, for on its way out of here it would be moved.
+        if let Some((call, _)) = &first
+            && let Some(answer) = near(call)
+        {
+            return Poll::Ready(answer);
+        }
+        if let Some((call, rest)) = first.take() {
+            going = Some(boxed(|| rest(call)));
+        }
+        let going = going.as_mut();
+        go_on(going.expect("invariant: made at the first poll"), cx).map(&end)
+    })
+}
+
+/// Kept out of the function that answers a near hit, which needs little of the stack.
+#[inline(never)]
+fn go_on<F: Future>(going: &mut Pin<Box<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    going.as_mut().poll(cx)
+}
