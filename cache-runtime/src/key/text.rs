@@ -84,3 +84,36 @@ impl fmt::Debug for KeyText {
         self.0.fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The memory of the texts that wait on this thread.
+    fn spares() -> Vec<usize> {
+        let spares = TEXTS.take();
+        let capacities = spares.iter().map(String::capacity).collect();
+        TEXTS.set(spares);
+        capacities
+    }
+
+    #[test]
+    fn the_next_text_is_empty_and_in_the_same_memory() {
+        let mut text = KeyText::new();
+        text.push_str("users:42");
+        let memory = text.as_ptr();
+        drop(text);
+        let text = KeyText::new();
+        assert_eq!((text.as_str(), text.as_ptr()), ("", memory));
+    }
+
+    #[test]
+    fn few_texts_wait_and_no_long_ones() {
+        drop([(); 2 * SPARE].map(|()| KeyText::new()));
+        assert_eq!(spares(), [USUAL; SPARE]);
+        let mut long = KeyText::new();
+        long.push_str(&"x".repeat(LONGEST + 1));
+        drop(long);
+        assert_eq!(spares(), [USUAL; SPARE - 1]);
+    }
+}

@@ -235,3 +235,60 @@ impl MemoryStore {
         self.entries.len() as u64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    const SHORT: Duration = Duration::from_secs(1);
+    const LONG: Duration = Duration::from_secs(1000);
+
+    fn store(store: &MemoryStore, key: u64, kept_for: Duration) {
+        let lifetime = Lifetime {
+            fresh_for: kept_for,
+            kept_for,
+        };
+        let key = key.to_string().into();
+        store.insert(&key, &Answer::Nothing, lifetime, Duration::ZERO);
+    }
+
+    #[test]
+    fn the_latest_entry_is_there_however_few_may_be() {
+        for capacity in [1, 2, 3, 31, 33, 100, 1000] {
+            let memory = MemoryStore::new(capacity, Clock::default());
+            for key in 0..3000 {
+                store(&memory, key, LONG);
+                assert!(memory.get(&key.to_string()).is_some(), "{capacity}: {key}");
+                assert!(memory.entries.len() as u64 <= capacity, "{capacity}: {key}");
+            }
+            let most = memory.entries.len() as u64;
+            assert!(most > capacity - 32, "{most} of {capacity}");
+        }
+    }
+
+    #[test]
+    fn expired_entries_go_as_others_are_stored() {
+        let clock = ManualClock::new();
+        let memory = MemoryStore::new(1_000_000, Clock::manual(clock.clone()));
+        for key in 0..5 * SELDOM {
+            store(&memory, key, SHORT);
+        }
+        clock.advance(SHORT);
+        for key in 0..10 * SELDOM {
+            store(&memory, 1_000_000 + key, LONG);
+        }
+        let entries = memory.entries.len() as u64;
+        assert_eq!(entries, 10 * SELDOM, "none of the expired");
+    }
+
+    #[test]
+    fn two_entries_of_one_moment_are_told_apart() {
+        let memory = MemoryStore::new(10, Clock::manual(ManualClock::new()));
+        let number = || memory.get("1").map(|(_, _, number)| number);
+        store(&memory, 1, LONG);
+        let first = number();
+        store(&memory, 1, LONG);
+        assert!(first.is_some() && number().is_some() && number() != first);
+    }
+}
