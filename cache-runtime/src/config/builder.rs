@@ -201,6 +201,9 @@ impl CacheBuilder {
 
     /// How many entries the in-process store holds at most.
     ///
+    /// What has expired is never answered, though it may keep its memory until as many others were stored. Ages are
+    /// told there by a coarse clock, to within a few milliseconds.
+    ///
     /// Default: 10,000.
     pub fn memory_capacity(mut self, entries: u64) -> Self {
         self.settings.memory_capacity = Some(Setting::new("memory_capacity", entries));
