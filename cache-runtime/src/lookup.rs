@@ -5,7 +5,7 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | near | the store of this process has a value that is [fresh whatever else holds](near): that |
+//! | near | the store of this process has a value that is [fresh whatever else holds](near()): that |
 //! | bypass | no cache, no key, or `NoStore`: the body |
 //! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
 //! | join | somebody computes this key: wait for that; nobody does: lead |
