@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Barrier;
 use tokio::task::{JoinSet, yield_now};
 
@@ -32,7 +33,7 @@ impl Load {
     /// The ids that a caller asks for, at random.
     fn ids(self, caller: u64) -> impl FnMut() -> u64 {
         let (first, callers) = (self.size.first_id(), self.callers);
-        let own = self.keys.div_ceil(callers).max(1);
+        let own = (self.keys / callers).max(1);
         let mut random = fastrand::Rng::with_seed(caller);
         move || first + (caller + callers * random.u64(..own)) % self.keys
     }
@@ -45,6 +46,8 @@ pub(crate) struct Sample {
     pub(crate) calls: u64,
     /// How long all of it took.
     pub(crate) time: Duration,
+    /// How much processor time of this process all of it took; a busy machine changes it little.
+    pub(crate) processor: Duration,
     /// How many nanoseconds each call took, or each batch of calls, divided by their number.
     pub(crate) waits: Histogram<u64>,
 }
@@ -55,6 +58,7 @@ impl Sample {
         Self {
             calls: 0,
             time: Duration::ZERO,
+            processor: Duration::ZERO,
             waits: Histogram::new(3).expect("three digits are among the possible"),
         }
     }
@@ -63,19 +67,34 @@ impl Sample {
     pub(crate) fn per_call(&self) -> f64 {
         self.time.as_nanos() as f64 / self.calls as f64
     }
+
+    /// How many nanoseconds of this process's processor time each call took.
+    pub(crate) fn processor_per_call(&self) -> f64 {
+        self.processor.as_nanos() as f64 / self.calls as f64
+    }
 }
 
 impl AddAssign<&Self> for Sample {
     fn add_assign(&mut self, other: &Self) {
         self.calls += other.calls;
         self.time += other.time;
+        self.processor += other.processor;
         self.waits += &other.waits;
     }
 }
 
+/// One caller's calls.
+struct Calls {
+    start: Instant,
+    end: Instant,
+    /// As in [`Sample`]; counted only when nobody calls any more.
+    waits: Vec<u64>,
+}
+
 /// Lets all callers call for this long.
 pub(crate) async fn drive<C: Contender>(contender: &C, load: Load, time: Duration) -> Sample {
-    let gate = Arc::new(Barrier::new(load.callers as usize + 1));
+    let used = processor_time();
+    let gate = Arc::new(Barrier::new(load.callers as usize));
     let mut callers = JoinSet::new();
     for caller in 0..load.callers {
         let (contender, gate) = (contender.clone(), Arc::clone(&gate));
@@ -84,23 +103,35 @@ pub(crate) async fn drive<C: Contender>(contender: &C, load: Load, time: Duratio
             call(&contender, load, caller, time).await
         });
     }
-    gate.wait().await;
-    let start = Instant::now();
-    let mut all = Sample::empty();
-    while let Some(sample) = callers.join_next().await {
-        all += &sample.expect("a caller that ends");
+    let all = callers.join_all().await;
+    let processor = processor_time() - used;
+    let start = all.iter().map(|calls| calls.start).min();
+    let end = all.iter().map(|calls| calls.end).max();
+    let mut sample = Sample::empty();
+    sample.time = end
+        .zip(start)
+        .map_or(Duration::ZERO, |(end, start)| end - start);
+    sample.processor = processor;
+    for wait in all.iter().flat_map(|calls| &calls.waits) {
+        sample.waits.record(*wait).expect("a histogram that grows");
     }
-    all.time = start.elapsed();
-    all
+    sample.calls = sample.waits.len() * u64::from(load.batch);
+    sample
 }
 
-/// One caller's calls.
-async fn call<C: Contender>(contender: &C, load: Load, caller: u64, time: Duration) -> Sample {
-    let mut sample = Sample::empty();
+/// What this process had of the processors so far.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).expect("more than none")
+}
+
+/// One caller's calls, one after the other.
+async fn call<C: Contender>(contender: &C, load: Load, caller: u64, time: Duration) -> Calls {
     let mut next_id = load.ids(caller);
+    let mut waits = Vec::with_capacity(1024);
     let start = Instant::now();
-    let mut last = start;
-    while last.duration_since(start) < time {
+    let mut end = start;
+    while end.duration_since(start) < time {
         for _ in 0..load.batch {
             let id = next_id();
             match load.size {
@@ -113,10 +144,54 @@ async fn call<C: Contender>(contender: &C, load: Load, caller: u64, time: Durati
             yield_now().await;
         }
         let now = Instant::now();
-        let wait = now.duration_since(last).as_nanos() as u64 / u64::from(load.batch);
-        sample.waits.record(wait).expect("a histogram that grows");
-        sample.calls += u64::from(load.batch);
-        last = now;
+        let wait = now.duration_since(end).as_nanos() as u64;
+        waits.push(wait / u64::from(load.batch));
+        end = now;
     }
-    sample
+    Calls { start, end, waits }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// Who asks for each id, of callers that ask for a thousand each.
+    fn askers(callers: u64, keys: u64) -> HashMap<u64, Vec<u64>> {
+        let load = Load {
+            size: Size::B330,
+            callers,
+            keys,
+            batch: 1,
+        };
+        let mut askers = HashMap::<u64, Vec<u64>>::new();
+        for caller in 0..callers {
+            let mut next_id = load.ids(caller);
+            for _ in 0..1_000 {
+                askers.entry(next_id()).or_default().push(caller);
+            }
+        }
+        for all in askers.values_mut() {
+            all.dedup();
+        }
+        askers
+    }
+
+    #[test]
+    fn callers_share_no_key_where_there_are_enough() {
+        for (callers, keys) in [(1, 10_000), (64, 10_000), (512, 10_000), (64, 64)] {
+            let askers = askers(callers, keys);
+            assert!(askers.values().all(|callers| callers.len() == 1));
+            let first = Size::B330.first_id();
+            assert!(askers.keys().all(|id| (first..first + keys).contains(id)));
+        }
+    }
+
+    #[test]
+    fn callers_share_the_only_key() {
+        let askers = askers(64, 1);
+        assert_eq!(askers.len(), 1);
+        assert!(askers.values().all(|callers| callers.len() == 64));
+    }
 }

@@ -19,10 +19,9 @@ take turns in one process, on two threads. Each contender is set up as its own d
 
 *ratio* is the median over the rounds of a contender's time per call, divided by that of the first contender in the
 same round: less is faster. *least–most* are the ratios of single rounds. *a call* is the time that passed, divided by
-the calls that ended in it; with many callers each of them waits longer, as *p50*, *p99* and *p99.9* say. Only ratios
-within one run count: times differ from machine to machine, and on a busy one from round to round.
-
-![The main ratios as bars.](results.svg)
+the calls that ended in it; with many callers each of them waits longer, as *p50*, *p99* and *p99.9* say. *CPU* is the
+processor time of this process, without the server's. Only ratios within one run count: times differ from machine to
+machine. Where a time limit ended on a busy machine, the source was asked, and the contender's name says how often.
 ";
 
 /// Writes both files into `directory`.

@@ -13,7 +13,8 @@ pub(crate) struct Section {
     pub(crate) reading: String,
     /// The columns' names.
     pub(crate) header: Vec<String>,
-    /// As many cells in each as in the header. A column whose cells all begin with a digit stands right.
+    /// As many cells in each as in the header. A column of figures stands right: all but the first, where all cells
+    /// begin with a digit.
     pub(crate) rows: Vec<Vec<String>>,
     /// What the picture shows of it.
     pub(crate) bars: Option<Bars>,
@@ -48,7 +49,7 @@ impl Section {
             let cells = self.lines().filter_map(|line| line.get(number));
             let width = cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
             let figure = |row: &Vec<String>| row[number].starts_with(|c: char| c.is_ascii_digit());
-            (width, self.rows.iter().all(figure))
+            (width, number > 0 && self.rows.iter().all(figure))
         };
         (0..self.header.len()).map(column).collect()
     }

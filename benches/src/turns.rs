@@ -80,12 +80,11 @@ pub(crate) struct Standing {
     pub(crate) all: Sample,
     /// How often the source was asked meanwhile: never, unless the machine is so busy that time limits end.
     pub(crate) misses: u64,
-    /// Each round's ratio to the first contender, times [`RATIO_UNIT`].
-    ratios: Histogram<u64>,
+    /// Each round's ratio of the time per call to the first contender's.
+    pub(crate) ratios: Ratios,
+    /// The same of the processor time.
+    pub(crate) processor_ratios: Ratios,
 }
-
-/// Ratios are counted in whole units of this many to one.
-const RATIO_UNIT: f64 = 10_000.0;
 
 impl Standing {
     fn new(name: &'static str) -> Self {
@@ -93,19 +92,38 @@ impl Standing {
             name,
             all: Sample::empty(),
             misses: 0,
-            ratios: Histogram::new(4).expect("four digits are among the possible"),
+            ratios: Ratios::none(),
+            processor_ratios: Ratios::none(),
         }
     }
+}
 
-    /// The median of the rounds' ratios to the first contender.
-    pub(crate) fn ratio(&self) -> f64 {
-        self.ratios.value_at_quantile(0.5) as f64 / RATIO_UNIT
+/// Ratios to the first contender, one for each round.
+pub(crate) struct Ratios(Histogram<u64>);
+
+impl Ratios {
+    /// A histogram counts whole numbers: so many are one.
+    const UNIT: f64 = 10_000.0;
+
+    fn none() -> Self {
+        Self(Histogram::new(4).expect("four digits are among the possible"))
     }
 
-    /// The least and the greatest ratio of any round.
-    pub(crate) fn spread(&self) -> (f64, f64) {
-        let units = (self.ratios.min(), self.ratios.max());
-        (units.0 as f64 / RATIO_UNIT, units.1 as f64 / RATIO_UNIT)
+    fn add(&mut self, ratio: f64) {
+        let units = (ratio * Self::UNIT) as u64;
+        self.0.record(units).expect("a histogram that grows");
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.0.value_at_quantile(0.5) as f64 / Self::UNIT
+    }
+
+    pub(crate) fn least(&self) -> f64 {
+        self.0.min() as f64 / Self::UNIT
+    }
+
+    pub(crate) fn most(&self) -> f64 {
+        self.0.max() as f64 / Self::UNIT
     }
 }
 
@@ -120,18 +138,17 @@ pub(crate) async fn take_turns(
     }
     let mut standings: Vec<_> = entrants.iter().map(|e| Standing::new(e.name)).collect();
     for _ in 0..settings.rounds() {
-        let mut first = None;
+        let mut first: Option<Sample> = None;
         for (entrant, standing) in entrants.iter().zip(&mut standings) {
             let asked = times_asked();
             let sample = (entrant.run)(load, settings.turn()).await;
             standing.misses += times_asked() - asked;
-            let ratio = sample.per_call() / *first.get_or_insert(sample.per_call());
-            let units = (ratio * RATIO_UNIT) as u64;
-            standing
-                .ratios
-                .record(units)
-                .expect("a histogram that grows");
             standing.all += &sample;
+            let first = first.get_or_insert_with(|| sample.clone());
+            let time = sample.per_call() / first.per_call();
+            let processor = sample.processor_per_call() / first.processor_per_call();
+            standing.ratios.add(time);
+            standing.processor_ratios.add(processor);
         }
     }
     standings

@@ -98,15 +98,15 @@ pub(crate) fn price_from_source(id: u64) -> Price {
 pub(crate) fn user_from_source(id: u64) -> User {
     ASKED.fetch_add(1, Ordering::Relaxed);
     let orders = match id {
-        KB200_FROM.. => 2_950,
-        KB10_FROM.. => 145,
+        KB200_FROM.. => 2_775,
+        KB10_FROM.. => 136,
         _ => 2,
     };
     User {
         id,
         name: "Augusta Ada King".to_owned(),
-        email: format!("ada.{id}@example.org"),
-        city: "Ockham, Surrey".to_owned(),
+        email: format!("ada.{id}@mail.example.org"),
+        city: "Ockham Park, Ockham, Surrey".to_owned(),
         active: true,
         score: 0.875,
         roles: vec!["reader".to_owned(), "author".to_owned()],

@@ -1,8 +1,8 @@
 //! redis-rs and serde_json by hand: GET, decode; on a miss compute, encode, SETEX.
 //!
 //! The connections are those of <https://docs.rs/redis/1.8.1/redis/#async>: one `MultiplexedConnection` that all
-//! callers clone, or a `ConnectionManager`, which also reconnects. No stampede is held off, no value is kept
-//! from being stored after an invalidation, and an error of Redis is the caller's.
+//! callers clone, or a `ConnectionManager`, which also reconnects. No stampede is held off, and no value is kept
+//! from being stored after an invalidation; where Redis fails, the source is asked.
 use redis::aio::{ConnectionLike, ConnectionManager, MultiplexedConnection};
 use redis::{AsyncCommands, Client, RedisResult};
 use serde::Serialize;
@@ -61,15 +61,13 @@ impl<C: ConnectionLike + Clone + Send + Sync + 'static> ByHand<C> {
 impl<C: ConnectionLike + Clone + Send + Sync + 'static> Contender for ByHand<C> {
     async fn user(&self, id: u64) -> User {
         let key = format!("{}:user:{id}", self.prefix);
-        self.cached(key, || user_from_source(id))
-            .await
-            .expect("Redis answers")
+        let cached = self.cached(key, || user_from_source(id)).await;
+        cached.unwrap_or_else(|_| user_from_source(id))
     }
 
     async fn price(&self, id: u64) -> Price {
         let key = format!("{}:price:{id}", self.prefix);
-        self.cached(key, || price_from_source(id))
-            .await
-            .expect("Redis answers")
+        let cached = self.cached(key, || price_from_source(id)).await;
+        cached.unwrap_or_else(|_| price_from_source(id))
     }
 }

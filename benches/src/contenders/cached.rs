@@ -69,11 +69,15 @@ async fn redis_price(id: u64) -> Result<Price, String> {
 
 impl Contender for CachedRedis {
     async fn user(&self, id: u64) -> User {
-        redis_user(id).await.expect("Redis answers")
+        redis_user(id)
+            .await
+            .unwrap_or_else(|_| user_from_source(id))
     }
 
     async fn price(&self, id: u64) -> Price {
-        redis_price(id).await.expect("Redis answers")
+        redis_price(id)
+            .await
+            .unwrap_or_else(|_| price_from_source(id))
     }
 }
 

@@ -34,13 +34,15 @@ impl Measured {
         let mut rows = Vec::new();
         for (load, standings) in &self.loads {
             for standing in standings {
-                let (least, most) = standing.spread();
+                let ratios = &standing.ratios;
                 let mut row = vec![
                     load.clone(),
                     named(standing),
-                    format!("{:.2}", standing.ratio()),
-                    format!("{least:.2}–{most:.2}"),
+                    format!("{:.2}", ratios.median()),
+                    format!("{:.2}–{:.2}", ratios.least(), ratios.most()),
                     time(standing.all.per_call()),
+                    format!("{:.2}", standing.processor_ratios.median()),
+                    time(standing.all.processor_per_call()),
                 ];
                 row.extend(more(standing));
                 rows.push(row);
@@ -56,7 +58,7 @@ impl Measured {
             bars: standings
                 .iter()
                 .skip(1)
-                .map(|s| (s.name.to_owned(), s.ratio()))
+                .map(|s| (s.name.to_owned(), s.ratios.median()))
                 .collect(),
         };
         self.loads.iter().map(group).collect()
@@ -82,7 +84,15 @@ pub(super) fn percentiles(standing: &Standing) -> Vec<String> {
 
 /// The columns' names, of which the first ones are always the same.
 pub(super) fn header(more: &[&str]) -> Vec<String> {
-    let first = ["load", "contender", "ratio", "least–most", "a call"];
+    let first = [
+        "load",
+        "contender",
+        "ratio",
+        "least–most",
+        "a call",
+        "CPU ratio",
+        "CPU a call",
+    ];
     first
         .iter()
         .chain(more)
