@@ -4,6 +4,7 @@ pub(crate) mod connect;
 pub(crate) mod gate;
 pub(crate) mod link;
 pub(crate) mod memory;
+pub(crate) mod read;
 pub(crate) mod reads;
 pub(crate) mod redis;
 pub(crate) mod request;

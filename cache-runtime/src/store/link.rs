@@ -30,7 +30,8 @@ use tokio::{
 
 use super::{
     connect::{Connector, Driver, Pulse},
-    reads::{Reads, Reply},
+    read::Reply,
+    reads::Reads,
     redis::RedisStore,
     watch::Pushes,
 };
@@ -613,11 +614,7 @@ mod tests {
         };
         let connector = Connector::new(endpoint).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
-        let link = Link::new(
-            Handle::current(),
-            Purpose::Commands,
-            Duration::from_secs(1),
-        );
+        let link = Link::new(Handle::current(), Purpose::Commands, Duration::from_secs(1));
         link.state.send_replace(State::Connecting(7));
         link.connect(&store, 7);
         // Nothing was awaited, so this runtime's only thread has not polled the task.

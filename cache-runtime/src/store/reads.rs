@@ -18,15 +18,11 @@
 //! first goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
 //! it.
 
-mod send;
-
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::Arc,
     time::{Duration, Instant},
 };
-
-pub(crate) use send::Reply;
 
 use crate::{
     flight::push_seat,
@@ -141,8 +137,8 @@ impl<T> Reads<T> {
             Entry::Occupied(asked) => asked.into_mut(),
             Entry::Vacant(vacant) => vacant.insert(Asked::nobody(now)),
         };
-        let held_up = asked.under_way >= TWICE
-            && now.saturating_duration_since(asked.since) < self.patience;
+        let held_up =
+            asked.under_way >= TWICE && now.saturating_duration_since(asked.since) < self.patience;
         if goes && !held_up && asked.waiting.is_empty() {
             asked.go(now);
             return Arrival::Go(state.way(1, now));
@@ -182,7 +178,12 @@ impl<T> Reads<T> {
 
     /// Lets reads go alone for a while: the server refused to answer several in one command. Those of `batch`,
     /// whose way is to be ended as well, go again.
-    pub(crate) fn go_alone(&self, batch: Vec<(Arc<str>, Vec<oneshot::Sender<T>>)>, deadline: Instant, now: Instant) {
+    pub(crate) fn go_alone(
+        &self,
+        batch: Vec<(Arc<str>, Vec<oneshot::Sender<T>>)>,
+        deadline: Instant,
+        now: Instant,
+    ) {
         let mut state = lock(&self.state);
         let state = &mut *state;
         state.alone_until = Some(now + ALONE);

@@ -1,4 +1,4 @@
-//! Sends the reads that [`Reads`](super::Reads) lets go, and hands out what comes of them.
+//! Sends the reads that [`Reads`](super::reads::Reads) lets go, and hands out what comes of them.
 //!
 //! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
 //! wherever its future is dropped.
@@ -8,11 +8,12 @@ use std::{slice, sync::Arc, time::Instant};
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::timeout_at};
 
-use super::{Arrival, Batch, Way};
-use crate::{
-    error::{Error, ErrorKind},
-    store::{link::Link, redis::RedisStore},
+use super::{
+    link::Link,
+    reads::{Arrival, Batch, Way},
+    redis::RedisStore,
 };
+use crate::error::{Error, ErrorKind};
 
 /// What comes of one read.
 pub(crate) type Reply = Result<Option<Bytes>, Error>;
@@ -105,7 +106,10 @@ async fn send(store: Arc<RedisStore>, link: Arc<Link>, batch: Batch<Reply>) {
         bytes: None,
     };
     let values = match &*keys {
-        [key] => store.get(&link, key, deadline).await.map(|value| vec![value]),
+        [key] => store
+            .get(&link, key, deadline)
+            .await
+            .map(|value| vec![value]),
         keys => store.get_many(&link, keys, deadline).await,
     };
     match values {
