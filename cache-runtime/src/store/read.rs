@@ -3,7 +3,7 @@
 //! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
 //! wherever its future is dropped.
 
-use std::{slice, sync::Arc, time::Instant};
+use std::{borrow::Cow, slice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::timeout_at};
@@ -33,9 +33,9 @@ impl RedisStore {
         match link.reads().arrive(key, deadline, Instant::now()) {
             Arrival::Go(way) => {
                 let mut passage = Passage {
-                    store: self,
-                    link,
-                    keys: slice::from_ref(key),
+                    store: Cow::Borrowed(self),
+                    link: Cow::Borrowed(link),
+                    keys: Cow::Borrowed(slice::from_ref(key)),
                     way,
                     bytes: None,
                 };
@@ -65,11 +65,11 @@ fn size(value: &Option<Bytes>) -> usize {
     value.as_ref().map_or(0, Bytes::len)
 }
 
-/// Keys that are on their way, until this is dropped.
+/// Keys that are on their way, until this is dropped: a caller's own, or those of a batch.
 struct Passage<'a> {
-    store: &'a Arc<RedisStore>,
-    link: &'a Arc<Link>,
-    keys: &'a [Arc<str>],
+    store: Cow<'a, Arc<RedisStore>>,
+    link: Cow<'a, Arc<Link>>,
+    keys: Cow<'a, [Arc<str>]>,
     way: Way,
     /// How much came, if a reply did.
     bytes: Option<usize>,
@@ -78,39 +78,41 @@ struct Passage<'a> {
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
         let reads = self.link.reads();
-        let next = reads.end(self.way, self.keys, self.bytes, Instant::now());
-        spawn(self.store, self.link, next);
+        let next = reads.end(self.way, &self.keys, self.bytes, Instant::now());
+        spawn(&self.store, &self.link, next);
     }
 }
 
 /// Sends each batch from a task of its own, on the runtime of the link.
 fn spawn(store: &Arc<RedisStore>, link: &Arc<Link>, batches: Vec<Batch<Reply>>) {
     for batch in batches {
-        let sending = send(Arc::clone(store), Arc::clone(link), batch);
+        // Made here: a task that ends before its first poll drops its arguments, and nothing else.
+        let passage = Passage {
+            store: Cow::Owned(Arc::clone(store)),
+            link: Cow::Owned(Arc::clone(link)),
+            keys: Cow::Owned(batch.keys),
+            way: batch.way,
+            bytes: None,
+        };
+        let sending = send(passage, batch.seats, batch.deadline);
         link.runtime().spawn(sending);
     }
 }
 
-async fn send(store: Arc<RedisStore>, link: Arc<Link>, batch: Batch<Reply>) {
-    let Batch {
-        keys,
-        seats,
-        deadline,
-        way,
-    } = batch;
-    let mut passage = Passage {
-        store: &store,
-        link: &link,
-        keys: &keys,
-        way,
-        bytes: None,
-    };
-    let values = match &*keys {
+async fn send(
+    mut passage: Passage<'static>,
+    seats: Vec<Vec<oneshot::Sender<Reply>>>,
+    deadline: Instant,
+) {
+    let Passage {
+        store, link, keys, ..
+    } = &passage;
+    let values = match &**keys {
         [key] => store
-            .get(&link, key, deadline)
+            .get(link, key, deadline)
             .await
             .map(|value| vec![value]),
-        keys => store.get_many(&link, keys, deadline).await,
+        keys => store.get_many(link, keys, deadline).await,
     };
     match values {
         Ok(values) => {
