@@ -293,6 +293,10 @@ impl<T> Asked<T> {
 
     fn wait(&mut self, deadline: Instant) -> oneshot::Receiver<T> {
         let (seat, turn) = oneshot::channel();
+        if self.waiting.is_empty() {
+            // The one before is that of callers who went.
+            self.deadline = deadline;
+        }
         push_seat(&mut self.waiting, seat, oneshot::Sender::is_closed);
         self.deadline = self.deadline.max(deadline);
         turn
