@@ -10,7 +10,7 @@ use tokio::{sync::oneshot, time::timeout_at};
 
 use super::{
     link::Link,
-    reads::{Arrival, Batch, Way},
+    reads::{Arrival, Batch, LINGER, Way},
     redis::RedisStore,
 };
 use crate::error::{Error, ErrorKind};
@@ -30,7 +30,8 @@ impl RedisStore {
         key: &Arc<str>,
         deadline: Instant,
     ) -> Reply {
-        match link.reads().arrive(key, deadline, Instant::now()) {
+        let now = Instant::now();
+        match link.reads().arrive(key, deadline, now) {
             Arrival::Go(way) => {
                 let mut passage = Passage {
                     store: Cow::Borrowed(self),
@@ -43,9 +44,17 @@ impl RedisStore {
                 passage.bytes = reply.as_ref().ok().map(size);
                 reply
             }
-            Arrival::Wait(turn, batches) => {
+            Arrival::Wait(mut turn, batches) => {
                 spawn(self, link, batches);
-                match timeout_at(deadline.into(), turn).await {
+                let soon = deadline.min(now + LINGER);
+                let told = match timeout_at(soon.into(), &mut turn).await {
+                    Ok(told) => Ok(told),
+                    Err(_) => {
+                        spawn(self, link, link.reads().insist(key, Instant::now()));
+                        timeout_at(deadline.into(), turn).await
+                    }
+                };
+                match told {
                     Ok(Ok(reply)) => reply,
                     Ok(Err(_)) => Err(Error::new(
                         ErrorKind::Unavailable,

@@ -11,9 +11,10 @@
 //! | the key is on its way twice | waits for the end of one: a reply that is lost holds up those alone who asked for it |
 //! | values are large | goes in batches of few keys, or alone: nobody waits long for the bytes of others |
 //! | the server refused an MGET: a cluster, or a user without the right | goes alone, for a minute |
+//! | it has waited to go for [`LINGER`] | goes: those on their way may be kept by callers that do not poll them, or the server may be far |
 //! | what it would wait for has been on its way for `patience` | goes: the other is taken for abandoned, a future that is kept and not polled |
 //!
-//! So a lone caller never waits, there is no timer, and the more callers there are the more they share. A batch
+//! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A batch
 //! holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes; whoever came
 //! first goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
 //! it.
@@ -31,15 +32,17 @@ use crate::{
 };
 
 /// So many keys on their way keep the connection and the server busy.
-const ENOUGH: usize = 16;
+pub(crate) const ENOUGH: usize = 16;
 /// The keys of one MGET.
-const LARGEST: usize = 64;
+pub(crate) const LARGEST: usize = 64;
 /// The bytes of its reply.
 const BYTES: usize = 64 * 1024;
 /// How many replies the average size goes back, about.
 const SMOOTHING: usize = 16;
 /// How often a key is on its way at once.
 const TWICE: u32 = 2;
+/// How long a read waits to go at most, but for others of its key.
+pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// For how long reads go alone where the server refused an MGET.
 const ALONE: Duration = Duration::from_secs(60);
 
@@ -128,8 +131,7 @@ impl<T> Reads<T> {
     pub(crate) fn arrive(&self, key: &Arc<str>, deadline: Instant, now: Instant) -> Arrival<T> {
         let mut state = lock(&self.state);
         if state.under_way > 0 && now.saturating_duration_since(state.since) >= self.patience {
-            state.under_way = 0;
-            state.round += 1;
+            state.forget_those_under_way();
         }
         let goes = state.order.is_empty() && state.may_go(1, now);
         let state = &mut *state;
@@ -149,6 +151,16 @@ impl<T> Reads<T> {
             state.order.push(Arc::clone(key));
         }
         Arrival::Wait(turn, state.next(now))
+    }
+
+    /// What is to be sent because somebody has waited for [`LINGER`] to read `key`.
+    pub(crate) fn insist(&self, key: &str, now: Instant) -> Vec<Batch<T>> {
+        let mut state = lock(&self.state);
+        if state.keys.get(key).is_none_or(|asked| !asked.in_order) {
+            return Vec::new();
+        }
+        state.forget_those_under_way();
+        state.next(now)
     }
 
     /// Notes that keys are on their way no more, and gives what is to be sent next.
@@ -215,6 +227,12 @@ impl<T> State<T> {
     /// Whether so many keys that could go together wait no longer.
     fn may_go(&self, together: usize, now: Instant) -> bool {
         self.under_way < ENOUGH || together >= self.limit(now)
+    }
+
+    /// Their ends count no more.
+    fn forget_those_under_way(&mut self) {
+        self.under_way = 0;
+        self.round += 1;
     }
 
     fn way(&mut self, keys: usize, now: Instant) -> Way {
