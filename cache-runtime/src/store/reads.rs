@@ -328,3 +328,6 @@ impl<T> Asked<T> {
         seats
     }
 }
+
+#[cfg(test)]
+mod tests;
