@@ -1,4 +1,4 @@
-//! The runtime's flight and shared read, under every order in which threads can take turns.
+//! The runtime's flight and its reads, under every order in which threads can take turns.
 //!
 //! The one rule: **the files under test are the runtime's own**; what differs is `crate::sync`.
 
@@ -13,8 +13,8 @@
 mod flight;
 #[allow(dead_code)]
 #[rustfmt::skip]
-#[path = "../../../cache-runtime/src/shared_read.rs"]
-mod shared_read;
+#[path = "../../../cache-runtime/src/store/reads.rs"]
+mod reads;
 #[rustfmt::skip]
 #[path = "../../../cache-runtime/src/sharded.rs"]
 mod sharded;
@@ -25,5 +25,5 @@ mod readers;
 mod schedules;
 
 pub use caller::{Act, Body, Call, Step, Stop, Store, act, follow};
-pub use readers::{Patience, Read, read};
+pub use readers::{Patience, Place, Read, read};
 pub use schedules::Schedules;
