@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::Call;
+use super::{Call, boxed};
 use crate::{
     clock::Clock,
     codec::{Stamp, Stored},
@@ -70,8 +70,8 @@ impl<R> Call<'_, R> {
                 if found.aged.is_none() && self.control.reports() {
                     let Self { budget, key, .. } = self;
                     // Only for the report: a failure leaves it without.
-                    let left = budget.spend(|deadline| redis.ttl(key, deadline)).await;
-                    found.left = left.ok().flatten();
+                    let left = boxed(|| budget.spend(|deadline| redis.ttl(key, deadline)));
+                    found.left = left.await.ok().flatten();
                 }
                 Some(found)
             }
@@ -121,9 +121,11 @@ impl<R> Call<'_, R> {
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
     pub(super) async fn finish_invalidation(&mut self, redis: &Arc<RedisStore>) -> bool {
-        if !self.cache.unfinished.holds(&self.cache, &self.key) {
-            return true;
-        }
+        !self.cache.unfinished.holds(&self.cache, &self.key)
+            || boxed(|| self.delete_first(redis)).await
+    }
+
+    async fn delete_first(&mut self, redis: &Arc<RedisStore>) -> bool {
         let keys = self.keys();
         let Self { budget, cache, .. } = self;
         match budget
@@ -159,7 +161,11 @@ impl<R> Call<'_, R> {
             Some(stamp) => {
                 self.seen = Seen::Bytes(bytes.slice(..header));
                 self.outdated = true;
-                Some(self.aged(redis, stamp).await)
+                let known = known_time(&self.cache.clock, redis);
+                Some(match known {
+                    Some(now) => stamp.aged(now),
+                    None => boxed(|| self.aged(redis, stamp)).await,
+                })
             }
         };
         Some(Found {
@@ -170,10 +176,9 @@ impl<R> Call<'_, R> {
         })
     }
 
-    /// How old a stamp is by the server's clock.
+    /// How old a stamp is by the server's clock, which is asked.
     async fn aged(&mut self, redis: &Arc<RedisStore>, stamp: Stamp) -> Aged {
-        let Self { budget, cache, .. } = self;
-        let now = budget.spend(|deadline| servers_time(&cache.clock, redis, deadline));
+        let now = self.budget.spend(|deadline| redis.time(deadline));
         let now = match now.await {
             Ok(now) => now,
             Err(error) => {
@@ -185,13 +190,18 @@ impl<R> Call<'_, R> {
     }
 }
 
+/// That time without asking, unless this caller is told to ask.
+fn known_time(clock: &Clock, redis: &RedisStore) -> Option<u64> {
+    clock.servers().or_else(|| redis.known_time(Instant::now()))
+}
+
 /// The time by which stamps are judged, in milliseconds since 1970. The server is seldom asked for it.
 pub(crate) async fn servers_time(
     clock: &Clock,
     redis: &Arc<RedisStore>,
     deadline: Instant,
 ) -> Result<u64, Error> {
-    match clock.servers().or_else(|| redis.known_time(Instant::now())) {
+    match known_time(clock, redis) {
         Some(now) => Ok(now),
         None => redis.time(deadline).await,
     }

@@ -219,6 +219,14 @@ impl Link {
         matches!(*self.state.borrow(), State::Up(_))
     }
 
+    /// The connection, if there is one.
+    pub(super) fn up(&self) -> Option<Arc<Live>> {
+        match &*self.state.borrow() {
+            State::Up(live) => Some(Arc::clone(live)),
+            _ => None,
+        }
+    }
+
     /// The connection, made anew if there is none or if its number is `broken`.
     ///
     /// # Errors
@@ -231,9 +239,9 @@ impl Link {
         deadline: Instant,
     ) -> Result<Arc<Live>, Error> {
         if broken.is_none()
-            && let State::Up(live) = &*self.state.borrow()
+            && let Some(live) = self.up()
         {
-            return Ok(Arc::clone(live));
+            return Ok(live);
         }
         let mut states = self.state.subscribe();
         let mut number = None;

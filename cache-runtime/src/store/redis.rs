@@ -338,7 +338,12 @@ impl RedisStore {
             let first = broken.is_none();
             let since = Instant::now();
             self.connector.auth().tend(since);
-            let live = match link.live(self, broken, deadline).await {
+            let up = link.up().filter(|_| first);
+            let live = match up {
+                Some(live) => Ok(live),
+                None => Box::pin(link.live(self, broken, deadline)).await,
+            };
+            let live = match live {
                 Ok(live) => live,
                 Err(error) => {
                     if error.is_timeout() && self.is_stall(Some(since)) {
@@ -388,7 +393,7 @@ impl RedisStore {
             broken = Some(number);
             if failure == Failure::NotExecutedYet {
                 let pause = Instant::now() + BUSY_PAUSE;
-                tokio::time::sleep_until(pause.min(deadline).into()).await;
+                Box::pin(tokio::time::sleep_until(pause.min(deadline).into())).await;
                 // A number that no connection has: sends again without a new connection.
                 broken = Some(u64::MAX);
             }
