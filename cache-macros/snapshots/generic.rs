@@ -24,7 +24,10 @@ pub fn load_entry<T: Id, const N: usize>(id: T) -> ::cache_runtime::Entry<[T; N]
 #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
 fn __redis_cached_load_call<T: Id, const N: usize>(
     id: &T,
-) -> ::cache_runtime::__private::Call<[T; N]> {
+) -> ::cache_runtime::__private::Call<[T; N]>
+where
+    [T; N]: ::cache_runtime::Cacheable,
+{
     static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
         fn here() {}
         ::cache_runtime::__private::Site::new("load", &here).ttl("60 s")

@@ -53,14 +53,17 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
                 .map(|(index, param)| argument(index, param).to_token_stream()),
         )
         .collect();
+    let turbofish = match turbofish(&item.sig.generics).as_slice() {
+        [] => None,
+        generics => Some(mixed!(::<#(#generics),*>)),
+    };
     let (scope, uncached) = (scope(spec), &names.uncached);
-    let turbofish = turbofished(&item.sig.generics);
     let uncached = mixed!(#scope #uncached #turbofish);
     let bodies = match &spec.behind {
         Some(behind) => behind::bodies(spec, behind, &uncached, &arguments),
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
-    let call = shared::call(spec, names);
+    let call = shared::call(spec, names, at_run(spec));
     let statements = match spec.cache {
         // What the expression borrows ends before the call runs.
         Some(_) => held(spec, &call, &bodies),
@@ -241,7 +244,7 @@ fn generics_of(spec: &Spec) -> (Option<&Generics>, Option<TokenStream>, Option<&
 }
 
 fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
-    let call = shared::call(spec, names);
+    let call = shared::call(spec, names, Span::mixed_site());
     mixed!(#call.entry())
 }
 
@@ -283,10 +286,7 @@ fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
         let (root, output) = (&spec.root, &spec.shape.output);
         mixed!(#root::__private::probe::<#output>().error_share(),)
     });
-    let at = spec
-        .behind
-        .as_ref()
-        .map_or_else(Span::mixed_site, behind::at_option);
+    let at = at_run(spec);
     let run = match (&errors, &spec.behind) {
         (None, None) => "run",
         (None, Some(_)) => "run_behind",
@@ -295,6 +295,12 @@ fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
     };
     let run = Ident::new(run, at);
     quote_spanned!(at=> #call.#run(#errors #bodies).await)
+}
+
+/// Where a call's own mistakes are reported: at the option that needs more of it, else at the attribute.
+fn at_run(spec: &Spec) -> Span {
+    let behind = spec.behind.as_ref();
+    behind.map_or_else(Span::mixed_site, behind::at_option)
 }
 
 /// The return type's place, with this macro's names.
@@ -411,13 +417,6 @@ fn duration(lifetime: &Lifetime) -> TokenStream {
             mixed!(::core::time::Duration::from_millis(#millis))
         }
         Lifetime::Computed(expr) => expr.to_token_stream(),
-    }
-}
-
-fn turbofished(generics: &Generics) -> Option<TokenStream> {
-    match turbofish(generics).as_slice() {
-        [] => None,
-        generics => Some(mixed!(::<#(#generics),*>)),
     }
 }
 

@@ -3,11 +3,12 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
-use syn::{Ident, Receiver, Type, parse_quote};
+use syn::{Ident, Receiver, Type, WhereClause, parse_quote};
 
-use super::{at_value, cache, generics_of, located, part, plain, policy, scope, site, turbofished};
+use super::{at_value, cache, generics_of, located, part, plain, policy, site};
+use crate::generics::names;
 use crate::item::Item;
-use crate::signature::same;
+use crate::signature::{same, turbofish};
 use crate::spec::{Names, Spec};
 use crate::template::FieldPath;
 
@@ -21,7 +22,8 @@ pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
         ty => mixed!(#name: &#ty),
     });
     let inputs = receiver.into_iter().chain(params);
-    let (generics, single_use, where_clause) = generics_of(spec);
+    let (generics, single_use, _) = generics_of(spec);
+    let where_clause = where_clause(spec);
     let value = &spec.shape.value;
     let returned = spec
         .shape
@@ -41,11 +43,32 @@ pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     }
 }
 
+/// The bounds of `_entry`. Where the function's own types decide whether the value can be cached, that is asked here: so
+/// the callers know of it, and do not ask for a part of it again.
+fn where_clause(spec: &Spec) -> Option<WhereClause> {
+    let mut generics = spec.entry.generics.clone();
+    let (value, root) = (&spec.shape.value, &spec.root);
+    let mut types = spec.entry.generics.type_params();
+    if types.any(|ty| names(value.to_token_stream(), &ty.ident)) {
+        let bound = mixed!(#value: #root::Cacheable);
+        generics
+            .make_where_clause()
+            .predicates
+            .push(parse_quote!(#bound));
+    }
+    generics.where_clause
+}
+
 /// The call of the function or of its `_entry`, with their cache.
-pub(super) fn call(spec: &Spec, names: &Names) -> TokenStream {
-    let at = at_value(spec);
-    let (scope, name, cache) = (scope(spec), located(&names.call, at), cache(spec));
-    let turbofish = turbofished(&spec.entry.generics);
+pub(super) fn call(spec: &Spec, names: &Names, at: Span) -> TokenStream {
+    let (name, cache) = (located(&names.call, at), cache(spec));
+    let scope = spec.in_impl.then(|| quote_spanned!(at=> Self::));
+    // A type that cannot be cached is reported at the return type.
+    let types: Vec<_> = turbofish(&spec.entry.generics)
+        .into_iter()
+        .map(|name| located(name, name.span().located_at(at_value(spec))))
+        .collect();
+    let turbofish = (!types.is_empty()).then(|| quote_spanned!(at=> ::<#(#types),*>));
     let receiver = receiver(spec).map(|receiver| {
         let this = &receiver.self_token;
         match receiver.reference {
