@@ -9,6 +9,7 @@ mod cached;
 mod hitbox;
 mod in_process;
 mod redis_cached;
+pub(crate) mod slow;
 
 use std::future::Future;
 

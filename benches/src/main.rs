@@ -48,6 +48,18 @@ const WORKS: &[Work] = &[
         name: "memory-hits",
         run: |settings| Box::pin(works::memory_hits::run(settings)),
     },
+    Work {
+        name: "zipf",
+        run: |settings| Box::pin(works::zipf::run(settings)),
+    },
+    Work {
+        name: "short-ttl",
+        run: |settings| Box::pin(works::short_ttl::run(settings)),
+    },
+    Work {
+        name: "stampede",
+        run: |settings| Box::pin(works::stampede::run(settings)),
+    },
 ];
 
 /// What a call costs, beside other crates.

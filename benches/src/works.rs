@@ -2,7 +2,11 @@
 //!
 //! **Each is an `async fn(&Settings) -> Section`**, and stands in [`WORKS`](crate::WORKS).
 
+mod callers;
 mod hits;
 pub(crate) mod memory_hits;
 pub(crate) mod redis_hits;
 pub(crate) mod redis_sizes;
+pub(crate) mod short_ttl;
+pub(crate) mod stampede;
+pub(crate) mod zipf;

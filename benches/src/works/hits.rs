@@ -101,7 +101,7 @@ pub(super) fn header(more: &[&str]) -> Vec<String> {
 }
 
 /// Nanoseconds, with three digits and a unit.
-fn time(nanoseconds: f64) -> String {
+pub(super) fn time(nanoseconds: f64) -> String {
     let (figure, unit) = match nanoseconds {
         ..1e3 => (nanoseconds, "ns"),
         ..1e6 => (nanoseconds / 1e3, "µs"),
