@@ -49,6 +49,10 @@ const WORKS: &[Work] = &[
         run: |settings| Box::pin(works::memory_hits::run(settings)),
     },
     Work {
+        name: "misses",
+        run: |settings| Box::pin(works::misses::run(settings)),
+    },
+    Work {
         name: "zipf",
         run: |settings| Box::pin(works::zipf::run(settings)),
     },
