@@ -64,6 +64,10 @@ const WORKS: &[Work] = &[
         name: "stampede",
         run: |settings| Box::pin(works::stampede::run(settings)),
     },
+    Work {
+        name: "outage",
+        run: |settings| Box::pin(works::outage::run(settings)),
+    },
 ];
 
 /// What a call costs, beside other crates.

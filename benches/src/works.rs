@@ -6,6 +6,7 @@ mod callers;
 mod hits;
 pub(crate) mod memory_hits;
 pub(crate) mod misses;
+pub(crate) mod outage;
 pub(crate) mod redis_hits;
 pub(crate) mod redis_sizes;
 pub(crate) mod short_ttl;
