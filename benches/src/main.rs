@@ -68,6 +68,10 @@ const WORKS: &[Work] = &[
         name: "outage",
         run: |settings| Box::pin(works::outage::run(settings)),
     },
+    Work {
+        name: "rotation",
+        run: |settings| Box::pin(works::rotation::run(settings)),
+    },
 ];
 
 /// What a call costs, beside other crates.

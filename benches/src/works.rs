@@ -9,6 +9,7 @@ pub(crate) mod misses;
 pub(crate) mod outage;
 pub(crate) mod redis_hits;
 pub(crate) mod redis_sizes;
+pub(crate) mod rotation;
 pub(crate) mod short_ttl;
 pub(crate) mod stampede;
 pub(crate) mod zipf;
