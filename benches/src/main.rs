@@ -72,6 +72,10 @@ const WORKS: &[Work] = &[
         name: "rotation",
         run: |settings| Box::pin(works::rotation::run(settings)),
     },
+    Work {
+        name: "memory",
+        run: |settings| Box::pin(works::memory::run(settings)),
+    },
 ];
 
 /// What a call costs, beside other crates.
@@ -83,6 +87,9 @@ struct Arguments {
     /// Only this kind of work, printed and not written to `results.md`; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// Fills this store with so many entries, and prints how many kilobytes the process grew by.
+    #[arg(long, hide = true, num_args = 2, value_names = ["STORE", "ENTRIES"])]
+    grow: Option<Vec<String>>,
 }
 
 impl Arguments {
@@ -108,6 +115,13 @@ impl Arguments {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
+    if let Some(grow) = &arguments.grow {
+        println!(
+            "{}",
+            works::memory::growth(&grow[0], grow[1].parse()?).await
+        );
+        return Ok(());
+    }
     let works = arguments.works()?;
     let settings = Settings::start(arguments.quick).await;
     let mut sections = Vec::new();

@@ -4,6 +4,7 @@
 
 mod callers;
 mod hits;
+pub(crate) mod memory;
 pub(crate) mod memory_hits;
 pub(crate) mod misses;
 pub(crate) mod outage;
