@@ -76,6 +76,10 @@ const WORKS: &[Work] = &[
         name: "memory",
         run: |settings| Box::pin(works::memory::run(settings)),
     },
+    Work {
+        name: "allocations",
+        run: |settings| Box::pin(works::allocations::run(settings)),
+    },
 ];
 
 /// What a call costs, beside other crates.

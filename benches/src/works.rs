@@ -2,6 +2,7 @@
 //!
 //! **Each is an `async fn(&Settings) -> Section`**, and stands in [`WORKS`](crate::WORKS).
 
+pub(crate) mod allocations;
 mod callers;
 mod hits;
 pub(crate) mod memory;
