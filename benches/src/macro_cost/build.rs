@@ -1,0 +1,204 @@
+//! How long crates of cached functions take to compile.
+//!
+//! **What is compared is processor time**: a machine that does something else too gives fewer cores, and no other
+//! count of seconds.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+use std::{env, fs, io};
+
+use super::crates::{Crates, Way};
+use crate::section::Section;
+use crate::settings::Settings;
+
+/// The processor's clock ticks a second, as `/proc` counts them.
+const TICKS: f64 = 100.0;
+
+/// A way to compile.
+#[derive(Clone, Copy)]
+struct Mode {
+    command: &'static str,
+    /// In each crate.
+    functions: usize,
+    rounds: usize,
+}
+
+const MODES: [Mode; 2] = [
+    Mode {
+        command: "check",
+        functions: 200,
+        rounds: 7,
+    },
+    // It makes code, which takes ten times as long.
+    Mode {
+        command: "build",
+        functions: 50,
+        rounds: 3,
+    },
+];
+
+const QUICK: Mode = Mode {
+    command: "check",
+    functions: 20,
+    rounds: 1,
+};
+
+/// Compiles each contender's crate in turns, all of it every time.
+///
+/// # Panics
+///
+/// Where a crate does not compile, or warns.
+pub(crate) fn compile_time(settings: &Settings) -> Section {
+    let modes = if settings.quick() {
+        [QUICK].as_slice()
+    } else {
+        &MODES
+    };
+    let (root, mut rows) = (root(), Vec::new());
+    for mode in modes {
+        let directory = target(&root).join("macro-cost");
+        let crates =
+            Crates::write(&root, directory, mode.functions).expect("a directory to write to");
+        rows.extend(turns(&crates, *mode));
+    }
+    let header = [
+        "",
+        "processor",
+        "to by hand",
+        "least–greatest",
+        "a function",
+    ];
+    Section {
+        title: "What cached functions cost at compile time".to_owned(),
+        reading: "Each crate has the same functions: four shapes of return values, and methods; one in ten with \
+                  `stale_while_revalidate`, which `cached` has not in Redis. `cargo check`, and `cargo build` without \
+                  optimisation, of that crate alone: what it depends on is built before, and nothing is incremental. \
+                  Seconds are the processor's; they and the ratios are medians over the rounds. *A function* is what \
+                  one costs beyond its body. No crate has a warning."
+            .to_owned(),
+        header: header.map(str::to_owned).into(),
+        rows,
+        bars: None,
+    }
+}
+
+/// The repository.
+pub(super) fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package
+        .parent()
+        .expect("the package stands in the repository")
+        .to_owned()
+}
+
+pub(super) fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// A row for each way to cache.
+fn turns(crates: &Crates, mode: Mode) -> Vec<Vec<String>> {
+    for way in Way::ALL {
+        compile(crates, way, mode);
+    }
+    let mut seconds = [(); Way::ALL.len()].map(|()| Vec::new());
+    for _ in 0..mode.rounds {
+        for (way, times) in Way::ALL.into_iter().zip(&mut seconds) {
+            touch(&crates.library(way)).expect("a file that was written");
+            let before = processor_seconds();
+            compile(crates, way, mode);
+            times.push(processor_seconds() - before);
+        }
+    }
+    let [first, .., bodies] = &seconds;
+    let row = |(way, times): (Way, &Vec<f64>)| {
+        let ratios = each(times, first, |mine, first| mine / first);
+        let beyond = each(times, bodies, |mine, bodies| mine - bodies);
+        let name = format!(
+            "`cargo {}` of {}, {}",
+            mode.command,
+            mode.functions,
+            way.name()
+        );
+        vec![
+            name,
+            format!("{:.2} s", median(times)),
+            format!("{:.2}", median(&ratios)),
+            format!("{:.2}–{:.2}", ratios[0], ratios[ratios.len() - 1]),
+            format!("{:.1} ms", 1000.0 * median(&beyond) / mode.functions as f64),
+        ]
+    };
+    Way::ALL.into_iter().zip(&seconds).map(row).collect()
+}
+
+/// What `of` says of each round, in order.
+fn each(mine: &[f64], other: &[f64], of: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let mut values: Vec<_> = mine
+        .iter()
+        .zip(other)
+        .map(|(mine, other)| of(*mine, *other))
+        .collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Compiles one crate, from what is on this machine.
+fn compile(crates: &Crates, way: Way, mode: Mode) {
+    let output = cargo(crates)
+        .args([mode.command, "--quiet", "--package", way.package()])
+        .output()
+        .expect("cargo starts");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && messages.is_empty(),
+        "cargo {} of the crate `{}`:\n{messages}",
+        mode.command,
+        way.package()
+    );
+}
+
+/// A cargo that this run's own settings do not reach.
+pub(super) fn cargo(crates: &Crates) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .current_dir(&crates.directory)
+        .env("CARGO_TARGET_DIR", crates.directory.join("target"))
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_INCREMENTAL", "0")
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_PROFILE_DEV_DEBUG")
+        .stdin(Stdio::null());
+    cargo
+}
+
+fn touch(file: &Path) -> io::Result<()> {
+    File::options()
+        .append(true)
+        .open(file)?
+        .set_modified(SystemTime::now())
+}
+
+/// What the processes that this one started and waited for have used so far.
+///
+/// # Panics
+///
+/// Where there is no `/proc`.
+fn processor_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/self/stat").expect("a system with /proc");
+    // The second field is the program's name in parentheses; `cutime` and `cstime` are the 16th and the 17th.
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: f64 = after_name
+        .split_whitespace()
+        .skip(13)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum();
+    ticks / TICKS
+}
