@@ -9,6 +9,7 @@
 mod contenders;
 mod load;
 mod machine;
+mod macro_cost;
 mod picture;
 mod report;
 mod section;
@@ -79,6 +80,18 @@ const WORKS: &[Work] = &[
     Work {
         name: "allocations",
         run: |settings| Box::pin(works::allocations::run(settings)),
+    },
+    Work {
+        name: "futures",
+        run: |settings| Box::pin(async { macro_cost::futures(settings) }),
+    },
+    Work {
+        name: "expansion",
+        run: |settings| Box::pin(async { macro_cost::expansion(settings) }),
+    },
+    Work {
+        name: "compile-time",
+        run: |settings| Box::pin(async { macro_cost::compile_time(settings) }),
     },
 ];
 

@@ -51,7 +51,7 @@ const QUICK: Mode = Mode {
 ///
 /// Where a crate does not compile, or warns.
 pub(crate) fn compile_time(settings: &Settings) -> Section {
-    let modes = if settings.quick() {
+    let modes = if settings.quick {
         [QUICK].as_slice()
     } else {
         &MODES

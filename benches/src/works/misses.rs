@@ -57,7 +57,7 @@ pub(crate) async fn run(settings: &Settings) -> Section {
             rows.push(vec![
                 name.to_owned(),
                 standing.name.to_owned(),
-                format!("{:.2}", standing.ratio()),
+                format!("{:.2}", standing.ratios.median()),
                 time(standing.all.per_call()),
                 format!("{round_trips:.1}"),
             ]);
