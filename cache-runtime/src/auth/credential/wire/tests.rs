@@ -94,9 +94,10 @@ async fn an_answer_that_breaks_off_is_no_answer() {
 
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_named() {
-    let port = TcpListener::bind("127.0.0.1:0").expect("a port");
+    // Held and not listened on, so that nobody else can take the port and answer.
+    let port = tokio::net::TcpSocket::new_v4().expect("a socket");
+    port.bind(([127, 0, 0, 1], 0).into()).expect("a port");
     let address = port.local_addr().expect("bound");
-    drop(port);
     let url = format!("http://{address}/").parse().expect("an address");
     let failure = ask(url).await.expect_err("nobody");
     assert_eq!(failure.kind, ErrorKind::Connect);
