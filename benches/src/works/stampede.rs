@@ -3,7 +3,7 @@
 //! **Every round has a key of its own**, on which each caller calls once.
 
 use std::iter::once;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_tests::RedisServer;
 
@@ -15,6 +15,8 @@ use crate::settings::Settings;
 use crate::values::Size;
 
 const SOURCE: Duration = Duration::from_millis(50);
+/// After so long a contender has no further round.
+const ENOUGH: Duration = Duration::from_secs(1);
 
 /// On Redis and in memory.
 pub(crate) async fn run(settings: &Settings) -> Section {
@@ -33,7 +35,7 @@ pub(crate) async fn run(settings: &Settings) -> Section {
         title: "A stampede".to_owned(),
         reading: format!(
             "{callers} callers ask at once for one key that is not stored, and the source takes {} ms. *source runs* are best where there is \
-             one; *until all were answered* is best near what the source takes. The middle one of three rounds.",
+             one; *until all were answered* is best near what the source takes. The middle one of three rounds; who is slow has fewer.",
             SOURCE.as_millis(),
         ),
         header: [
@@ -52,12 +54,16 @@ pub(crate) async fn run(settings: &Settings) -> Section {
 
 async fn row(store: &str, function: &Function, callers: usize) -> Vec<String> {
     let mut rounds: Vec<Answers> = Vec::new();
+    let start = Instant::now();
     for round in 0..3 {
+        if round > 0 && start.elapsed() > ENOUGH {
+            break;
+        }
         let id = Size::B330.first_id() + round;
         rounds.push(ask(function, (0..callers).map(|_| once(id))).await);
     }
     rounds.sort_by_key(|answers| answers.time);
-    let middle = &rounds[1];
+    let middle = &rounds[rounds.len() / 2];
     vec![
         store.to_owned(),
         function.name().to_owned(),
