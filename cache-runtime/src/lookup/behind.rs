@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Call, lead::Acquisition, read::Seen};
 use crate::{
@@ -162,20 +162,29 @@ impl<R> Call<'_, R> {
         if self.control.is_only_if_cached() {
             match self.control.park().await {}
         }
-        let turn = match self.cache.flights.join(&self.key) {
-            Joined::Wait(turn) => turn,
-            Joined::Lead(_) if self.rests_by_now() => return None,
-            Joined::Lead(lead) => {
-                let permit = self.cache.background.permit()?;
-                let turn = lead.wait_too();
-                let run = self.behind(permit, lead, Reason::SoftTimeout);
-                (work.behind?)(work.arguments, run, errors);
-                turn
+        let until = Instant::now() + limit;
+        let mut own = work.behind.map(|behind| (work.arguments, behind));
+        let mut joined = self.cache.flights.join(&self.key);
+        let answer = loop {
+            let turn = match joined {
+                Joined::Wait(turn) => turn,
+                Joined::Lead(_) if self.rests_by_now() => return None,
+                Joined::Lead(lead) => {
+                    // A second one goes to the next who waits.
+                    let (arguments, behind) = own.take()?;
+                    let permit = self.cache.background.permit()?;
+                    let turn = lead.wait_too();
+                    let run = self.behind(permit, lead, Reason::SoftTimeout);
+                    behind(arguments, run, errors);
+                    turn
+                }
+            };
+            match timeout_at(until, turn).await {
+                Ok(Ok(Turn::Answer(answer))) => break answer,
+                // The attempt of another is over, and may just have stored what this call waits for.
+                Ok(Ok(Turn::Lead(lead))) => joined = Joined::Lead(lead),
+                Ok(Ok(Turn::Alone) | Err(_)) | Err(_) => return None,
             }
-        };
-        // A lead that falls to this call goes to the next one who waits: it is to be answered now.
-        let Ok(Ok(Turn::Answer(answer))) = timeout(limit, turn).await else {
-            return None;
         };
         let value = self.take(&answer, &errors)?.ok()?;
         self.missed(None);
