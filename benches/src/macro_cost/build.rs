@@ -29,12 +29,12 @@ const MODES: [Mode; 2] = [
     Mode {
         command: "check",
         functions: 200,
-        rounds: 7,
+        rounds: 5,
     },
     // It makes code, which takes ten times as long.
     Mode {
         command: "build",
-        functions: 50,
+        functions: 20,
         rounds: 3,
     },
 ];
@@ -158,9 +158,10 @@ fn compile(crates: &Crates, way: Way, mode: Mode) {
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && messages.is_empty(),
-        "cargo {} of the crate `{}`:\n{messages}",
+        "cargo {} of the crate `{}`, {}:\n{messages}",
         mode.command,
-        way.package()
+        way.package(),
+        output.status
     );
 }
 
