@@ -181,7 +181,7 @@ fn a_full_batch_waits_for_nothing() {
 #[test]
 fn whoever_comes_while_others_wait_does_not_go_before_them() {
     let scene = Scene::new();
-    // The first one's end lets a batch go that has its place, and one more.
+    // Two go in the place of one, so that another end makes no place.
     let mut busy = scene.busy();
     let _turns = [1, 2].map(|number| scene.only_waits(number));
     let batch = one(scene.end(busy.remove(0)));
@@ -336,6 +336,19 @@ fn reads_that_nobody_polls_are_forgotten_after_a_while_and_may_end_later() {
     assert_eq!(told(&mut waiting), Told::Nothing);
     scene.end_all(busy);
     assert_eq!(told(&mut waiting), Told::Reply(0));
+}
+
+#[test]
+fn who_comes_after_reads_were_forgotten_goes_with_those_who_waited_for_them() {
+    let mut scene = Scene::new();
+    let kept = scene.busy();
+    let _waiting = scene.only_waits(1);
+    scene.now += PATIENCE;
+    let (_turn, batches) = scene.waits(2);
+    let batch = one(batches);
+    assert_eq!(batch.keys, keys([1, 2]));
+    scene.answer(batch, 1);
+    scene.end_all(kept);
 }
 
 #[test]
