@@ -3,6 +3,8 @@
 //! The one rule: **a value is cloned where its type allows it, else decoded from its JSON**; read as
 //! another type than it was written as, it goes through its JSON, as it would through Redis.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use crate::{
@@ -19,6 +21,9 @@ pub(crate) enum Answer {
     /// The body failed; the error is of a type that can be cloned.
     Failed(Kept),
 }
+
+/// What the first of those who got the same bytes made of them, for the others.
+pub(crate) type Decoded = OnceLock<Kept>;
 
 /// A value that many can have.
 #[derive(Debug, Clone)]

@@ -257,19 +257,13 @@ impl<V: 'static, R: 'static> Call<V, R> {
         F: Future<Output = Result<R, E>>,
         B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
-        let Self {
-            site,
-            key,
-            policy,
-            timeout,
-            cache,
-        } = self;
+        // Lent, for taken apart it would be here twice.
         let lookup = Lookup {
-            site,
-            key: &key,
-            rules: &policy,
-            cache,
-            timeout,
+            site: self.site,
+            key: &self.key,
+            rules: &self.policy,
+            cache: self.cache.as_ref(),
+            timeout: self.timeout,
             ttl: None,
         };
         lookup.run(errors, work).await

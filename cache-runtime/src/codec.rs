@@ -94,7 +94,11 @@ impl<V: Cacheable> Codec<V> {
                 serde_json::to_writer(&mut bytes, value)?;
                 Ok(bytes)
             },
-            decode: |payload| serde_json::from_slice(payload),
+            decode: |payload| match std::str::from_utf8(payload) {
+                // Checked as a whole, which takes less than string by string.
+                Ok(json) => serde_json::from_str(json),
+                Err(_) => serde_json::from_slice(payload),
+            },
             encode_kept: |value| {
                 let value = value.downcast_ref::<V>()?;
                 caught(|| serde_json::to_vec(value)).ok()

@@ -125,11 +125,13 @@ impl<R> Entry<R> {
             cache.invalidate(&key, self.timeout(cache)).await?;
         }
         let deadline = self.deadline(cache);
-        let Some(bytes) = redis.read(&redis.link()?, &key, deadline).await? else {
+        let Some(fetched) = redis.read(&redis.link()?, &key, deadline).await? else {
             return Ok(None);
         };
-        let stored = Stored::parse(&bytes).map_err(not_decoded);
-        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored)?, stored.stamp)));
+        let stored = Stored::parse(&fetched.bytes).map_err(not_decoded);
+        let others = fetched.decoded.as_deref();
+        let decoded =
+            stored.and_then(|stored| Ok((self.rules.decode(&stored, others)?, stored.stamp)));
         let (value, stamp) = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {
@@ -424,7 +426,7 @@ impl<R> Entry<R> {
             site: self.site,
             key: &self.key,
             rules: &*self.rules,
-            cache: self.cache.clone(),
+            cache: self.cache.as_ref(),
             timeout: self.timeout,
             ttl: self.ttl,
         }

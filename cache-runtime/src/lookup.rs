@@ -63,7 +63,7 @@ pub(crate) struct Lookup<'a, R> {
     pub(crate) key: &'a Key,
     pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
     /// Default: the global cache.
-    pub(crate) cache: Option<Cache>,
+    pub(crate) cache: Option<&'a Cache>,
     /// Default: the cache's.
     pub(crate) timeout: Option<Duration>,
     /// Default: the attribute's.
@@ -171,14 +171,16 @@ impl<R> Lookup<'_, R> {
 impl<'a, R> Lookup<'a, R> {
     /// Gives everything back if there is no cache, or the call has no key in it.
     fn begin(self, control: Control) -> Result<Call<'a, R>, (Self, Control)> {
-        let cache = match &self.cache {
-            Some(cache) => Some(cache.clone()),
-            None => global::installed(),
+        let open = |cache: &Cache| (!cache.is_shut_down()).then(|| Arc::clone(cache.inner()));
+        let cache = match self.cache {
+            Some(cache) => open(cache),
+            None => {
+                global::with_installed(open).or_else(|| global::installed().as_ref().and_then(open))
+            }
         };
-        let Some(cache) = cache.filter(|cache| !cache.is_shut_down()) else {
+        let Some(cache) = cache else {
             return Err((self, control));
         };
-        let cache = Arc::clone(cache.inner());
         let Ok(key) = self.key.in_cache(&cache.prefix) else {
             return Err((self, control));
         };

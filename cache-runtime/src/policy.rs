@@ -36,7 +36,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    answer::{Answer, SharedValue},
+    answer::{Answer, Decoded, SharedValue},
     codec::{Codec, CodecError, Stamp, Stored, encode_none, header},
     error::{Error, ErrorKind},
     probe::ValueShare,
@@ -321,8 +321,8 @@ pub(crate) trait Rules<R> {
     /// The bytes to store, with a stamp if they must have one.
     fn encode(&self, returned: &R, stamp: Option<&Stamp>) -> Result<Bytes, Error>;
 
-    /// What stored bytes stand for.
-    fn decode(&self, stored: &Stored<'_>) -> Result<R, Error>;
+    /// What stored bytes stand for. `decoded`: where others get the same bytes, what came of them so far.
+    fn decode(&self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<R, Error>;
 
     /// What can be handed to many callers; `json` as [`encode`](Self::encode) gave it without a stamp, if it did.
     fn share(&self, returned: &R, json: Option<&Bytes>) -> Result<Answer, Error>;
@@ -388,9 +388,12 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         }
     }
 
-    fn decode(&self, stored: &Stored<'_>) -> Result<R, Error> {
-        let value = self.codec.decode_optional(stored).map_err(not_decoded)?;
-        match (self.shape.wrap)(value) {
+    fn decode(&self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<R, Error> {
+        let value = match decoded {
+            Some(decoded) => self.decode_once(stored, decoded),
+            None => self.codec.decode_optional(stored),
+        };
+        match (self.shape.wrap)(value.map_err(not_decoded)?) {
             Some(returned) => Ok(returned),
             None => self.decode_nothing(),
         }
@@ -412,7 +415,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
 
     fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error> {
         let bytes = self.encode(returned, None)?;
-        let decoded = self.decode(&Stored::parse(&bytes).map_err(not_decoded)?)?;
+        let decoded = self.decode(&Stored::parse(&bytes).map_err(not_decoded)?, None)?;
         let faithful = self.encode(&decoded, None)? == bytes;
         Ok((self.share(&decoded, None)?, faithful))
     }
@@ -430,6 +433,23 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
 }
 
 impl<V, R> Policy<V, R> {
+    /// A clone of what another caller decoded, else what is stored, and a clone of it for the others.
+    fn decode_once(&self, stored: &Stored<'_>, decoded: &Decoded) -> Result<Option<V>, CodecError> {
+        if let Some(kept) = decoded.get()
+            && let Some(value) = self.share.take(&**kept)
+        {
+            return Ok(Some(value));
+        }
+        let value = self.codec.decode_optional(stored)?;
+        if let Some(value) = &value
+            && let Some(kept) = self.share.keep(value)
+        {
+            // Whoever was first is as good.
+            drop(decoded.set(kept));
+        }
+        Ok(value)
+    }
+
     /// A body's `None`, read as a `V` that is an `Option` itself: that of `Cache::entry`.
     fn decode_nothing(&self) -> Result<R, Error> {
         let value = self.codec.decode(b"null").map_err(not_decoded)?;

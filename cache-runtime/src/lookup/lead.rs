@@ -24,7 +24,7 @@ use crate::{
     cache::Inner,
     flight::{Joined, Lead},
     probe::ErrorShare,
-    store::{Store, memory::MemoryStore, redis::RedisStore},
+    store::{Store, memory::MemoryStore, read::Fetched, redis::RedisStore},
     token::{self, Acquired, Keys, Token, Wish},
 };
 
@@ -257,7 +257,7 @@ impl<R> Call<'_, R> {
                     };
                 }
                 Ok(Acquired::Value(bytes)) => {
-                    if let Some(found) = self.decode(&redis, bytes).await
+                    if let Some(found) = self.decode(&redis, Fetched::alone(bytes)).await
                         && found.is_fresh()
                     {
                         return Acquisition::Found(found);

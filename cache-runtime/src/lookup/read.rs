@@ -19,6 +19,7 @@ use crate::{
     store::{
         Store,
         memory::MemoryStore,
+        read::Fetched,
         redis::{RedisStore, Urgency},
     },
 };
@@ -65,8 +66,8 @@ impl<R> Call<'_, R> {
         match self.cache.store.clone() {
             Store::Memory(memory) => self.read_memory(&memory),
             Store::Redis(redis) => {
-                let bytes = self.read_redis(&redis).await?;
-                let mut found = self.decode(&redis, bytes).await?;
+                let fetched = self.read_redis(&redis).await?;
+                let mut found = self.decode(&redis, fetched).await?;
                 if found.aged.is_none() && self.control.reports() {
                     let Self { budget, key, .. } = self;
                     // Only for the report: a failure leaves it without.
@@ -94,7 +95,7 @@ impl<R> Call<'_, R> {
         })
     }
 
-    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Bytes> {
+    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Fetched> {
         let link = match redis.link() {
             Ok(link) => link,
             Err(error) => {
@@ -111,7 +112,7 @@ impl<R> Call<'_, R> {
             .spend(|deadline| redis.read(&link, key, deadline))
             .await
         {
-            Ok(bytes) => bytes,
+            Ok(fetched) => fetched,
             Err(error) => {
                 self.failed(&error);
                 None
@@ -144,10 +145,11 @@ impl<R> Call<'_, R> {
     pub(super) async fn decode(
         &mut self,
         redis: &Arc<RedisStore>,
-        bytes: Bytes,
+        Fetched { bytes, decoded }: Fetched,
     ) -> Option<Found<R>> {
         let stored = Stored::parse(&bytes).map_err(not_decoded);
-        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored)?, stored)));
+        let others = decoded.as_deref();
+        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored, others)?, stored)));
         let (value, stamp, header) = match decoded {
             Ok((value, stored)) => (value, stored.stamp, stored.header_len(&bytes)),
             Err(error) => {

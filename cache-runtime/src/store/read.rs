@@ -3,20 +3,51 @@
 //! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
 //! wherever its future is dropped.
 
-use std::{borrow::Cow, slice, sync::Arc, time::Instant};
+use std::{borrow::Cow, pin::pin, sync::Arc, time::Instant};
 
 use bytes::Bytes;
-use tokio::{sync::oneshot, time::timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{sleep_until, timeout_at},
+};
 
 use super::{
     link::Link,
-    reads::{Arrival, Batch, LINGER, Way},
+    reads::{Arrival, Batch, LINGER, Next, Read, Way},
     redis::RedisStore,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    answer::Decoded,
+    error::{Error, ErrorKind},
+};
 
 /// What comes of one read.
-pub(crate) type Reply = Result<Option<Bytes>, Error>;
+pub(crate) type Reply = Result<Option<Fetched>, Error>;
+
+/// The bytes of a value.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: Bytes,
+    /// Where other callers get the same bytes.
+    pub(crate) decoded: Option<Arc<Decoded>>,
+}
+
+impl Fetched {
+    /// Bytes that no other caller gets.
+    pub(crate) fn alone(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            decoded: None,
+        }
+    }
+
+    fn shared(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            decoded: Some(Arc::default()),
+        }
+    }
+}
 
 impl RedisStore {
     /// Reads one value on the connection of `link`, alone or with others.
@@ -36,23 +67,20 @@ impl RedisStore {
                 let mut passage = Passage {
                     store: Cow::Borrowed(self),
                     link: Cow::Borrowed(link),
-                    keys: Cow::Borrowed(slice::from_ref(key)),
                     way,
-                    bytes: None,
+                    reply: None,
                 };
                 let reply = self.get(link, key, deadline).await;
-                passage.bytes = reply.as_ref().ok().map(size);
-                reply
+                passage.reply = reply.as_ref().ok().map(|value| (1, size(value)));
+                Ok(reply?.map(Fetched::alone))
             }
-            Arrival::Wait(mut turn, batches) => {
-                spawn(self, link, batches);
-                let soon = deadline.min(now + LINGER);
-                let told = match timeout_at(soon.into(), &mut turn).await {
-                    Ok(told) => Ok(told),
-                    Err(_) => {
-                        spawn(self, link, link.reads().insist(key, Instant::now()));
-                        timeout_at(deadline.into(), turn).await
-                    }
+            Arrival::Wait(turn, next) => {
+                go_on(self, link, next);
+                // Whoever drives the batch has a timer, which a read meets within about `LINGER`.
+                let told = if deadline < now + 4 * LINGER {
+                    timeout_at(deadline.into(), turn).await
+                } else {
+                    Ok(turn.await)
                 };
                 match told {
                     Ok(Ok(reply)) => reply,
@@ -60,94 +88,162 @@ impl RedisStore {
                         ErrorKind::Unavailable,
                         "a read that was to be sent with others was given up",
                     )),
-                    Err(_) => Err(Error::new(
-                        ErrorKind::Timeout,
-                        "redis did not answer within the timeout",
-                    )),
+                    Err(_) => Err(too_late()),
                 }
             }
         }
     }
 }
 
+fn too_late() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "redis did not answer within the timeout",
+    )
+}
+
 fn size(value: &Option<Bytes>) -> usize {
     value.as_ref().map_or(0, Bytes::len)
 }
 
-/// Keys that are on their way, until this is dropped: a caller's own, or those of a batch.
+/// Reads that are on their way, until this is dropped: a caller's own, or those of a batch.
 struct Passage<'a> {
     store: Cow<'a, Arc<RedisStore>>,
     link: Cow<'a, Arc<Link>>,
-    keys: Cow<'a, [Arc<str>]>,
     way: Way,
-    /// How much came, if a reply did.
-    bytes: Option<usize>,
+    /// How many values came, and of how many bytes.
+    reply: Option<(usize, usize)>,
 }
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        let reads = self.link.reads();
-        let next = reads.end(self.way, &self.keys, self.bytes, Instant::now());
-        spawn(&self.store, &self.link, next);
+        let next = self.link.reads().end(self.way, self.reply, Instant::now());
+        go_on(&self.store, &self.link, next);
     }
 }
 
-/// Sends each batch from a task of its own, on the runtime of the link.
+/// Does what is next, each in a task of its own on the runtime of the link.
+fn go_on(store: &Arc<RedisStore>, link: &Arc<Link>, next: Next<Reply>) {
+    spawn(store, link, next.batches);
+    if next.depart {
+        let (store, own_link) = (Arc::clone(store), Arc::clone(link));
+        link.runtime().spawn(async move {
+            let link = own_link;
+            yield_now().await;
+            let mut batches = link.reads().depart(Instant::now());
+            let last = batches.pop();
+            spawn(&store, &link, batches);
+            if let Some(batch) = last {
+                send(Passage::of(&store, &link, batch.way), batch).await;
+            }
+        });
+    }
+    if next.hurry {
+        // Whoever waits keeps both.
+        let (weak_store, weak_link) = (Arc::downgrade(store), Arc::downgrade(link));
+        link.runtime().spawn(async move {
+            let mut again = Some(Instant::now() + LINGER);
+            while let Some(at) = again {
+                sleep_until(at.into()).await;
+                let (Some(store), Some(link)) = (weak_store.upgrade(), weak_link.upgrade()) else {
+                    return;
+                };
+                let (batches, next) = link.reads().hurry(Instant::now());
+                spawn(&store, &link, batches);
+                again = next;
+            }
+        });
+    }
+}
+
+impl Passage<'static> {
+    fn of(store: &Arc<RedisStore>, link: &Arc<Link>, way: Way) -> Self {
+        Self {
+            store: Cow::Owned(Arc::clone(store)),
+            link: Cow::Owned(Arc::clone(link)),
+            way,
+            reply: None,
+        }
+    }
+}
+
 fn spawn(store: &Arc<RedisStore>, link: &Arc<Link>, batches: Vec<Batch<Reply>>) {
     for batch in batches {
         // Made here: a task that ends before its first poll drops its arguments, and nothing else.
-        let passage = Passage {
-            store: Cow::Owned(Arc::clone(store)),
-            link: Cow::Owned(Arc::clone(link)),
-            keys: Cow::Owned(batch.keys),
-            way: batch.way,
-            bytes: None,
-        };
-        let sending = send(passage, batch.seats, batch.deadline);
-        link.runtime().spawn(sending);
+        let passage = Passage::of(store, link, batch.way);
+        link.runtime().spawn(send(passage, batch));
     }
 }
 
-async fn send(
-    mut passage: Passage<'static>,
-    seats: Vec<Vec<oneshot::Sender<Reply>>>,
-    deadline: Instant,
-) {
-    let Passage {
-        store, link, keys, ..
-    } = &passage;
-    let values = match &**keys {
-        [key] => store
-            .get(link, key, deadline)
-            .await
-            .map(|value| vec![value]),
-        keys => store.get_many(link, keys, deadline).await,
+async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
+    let (store, link) = (Arc::clone(&passage.store), Arc::clone(&passage.link));
+    let Batch {
+        mut reads,
+        deadline,
+        ..
+    } = batch;
+    let keys: Vec<_> = reads.iter().map(|read| Arc::clone(&read.key)).collect();
+    let reading = async {
+        match &*keys {
+            [key] => store
+                .get(&link, key, deadline)
+                .await
+                .map(|value| vec![value]),
+            keys => store.get_many(&link, keys, deadline).await,
+        }
+    };
+    let mut reading = pin!(reading);
+    let values = loop {
+        let seats = reads.iter().flat_map(|read| &read.seats);
+        // Those who give up last are told by what is read, which knows why.
+        let early = seats
+            .map(|seat| seat.deadline)
+            .filter(|at| *at + LINGER < deadline)
+            .min();
+        let Some(early) = early else {
+            break reading.await;
+        };
+        match timeout_at(early.into(), &mut reading).await {
+            Ok(values) => break values,
+            Err(_) => {
+                let now = Instant::now();
+                for read in &mut reads {
+                    for seat in read.seats.extract_if(.., |seat| seat.deadline <= now) {
+                        drop(seat.turn.send(Err(too_late())));
+                    }
+                }
+            }
+        }
     };
     match values {
         Ok(values) => {
-            passage.bytes = Some(values.iter().map(size).sum());
-            for (seats, value) in seats.into_iter().zip(values) {
-                answer(seats, &Ok(value));
+            passage.reply = Some((values.len(), values.iter().map(size).sum()));
+            for (read, value) in reads.into_iter().zip(values) {
+                let fetched = if read.seats.len() > 1 {
+                    Fetched::shared
+                } else {
+                    Fetched::alone
+                };
+                answer(read, &Ok(value.map(fetched)));
             }
         }
         // It may have been one of them, or that they were many; each asks again for itself.
         Err(error) if keys.len() > 1 && was_refused(&error) => {
             tracing::debug!(%error, "values are read one by one for a while");
-            let seats = keys.iter().cloned().zip(seats).collect();
-            link.reads().go_alone(seats, deadline, Instant::now());
+            link.reads().go_alone(reads, Instant::now());
         }
         Err(error) => {
-            for seats in seats {
-                answer(seats, &Err(error.clone()));
+            for read in reads {
+                answer(read, &Err(error.clone()));
             }
         }
     }
 }
 
-fn answer(seats: Vec<oneshot::Sender<Reply>>, reply: &Reply) {
-    for seat in seats {
+fn answer(read: Read<Reply>, reply: &Reply) {
+    for seat in read.seats {
         // A caller that is gone needs no reply.
-        drop(seat.send(reply.clone()));
+        drop(seat.turn.send(reply.clone()));
     }
 }
 

@@ -5,18 +5,20 @@
 //!
 //! | when somebody reads a key | the read |
 //! |---|---|
-//! | fewer than [`ENOUGH`] keys are on their way | goes at once, as a GET that its caller drives |
-//! | more are | waits, and goes with all others that do as one MGET once fewer are, or once a batch is full |
-//! | the key waits already | is the one that waits |
-//! | the key is on its way twice | waits for the end of one: a reply that is lost holds up those alone who asked for it |
+//! | fewer than [`ENOUGH`] callers' reads are on their way, and no crowd was there a moment ago | goes at once, as a GET that its caller drives |
+//! | fewer are, and a crowd was there | goes when all tasks that can run have run, with those who came meanwhile |
+//! | more are | goes in the same way once fewer are, or once a batch is full |
 //! | values are large | goes in batches of few keys, or alone: nobody waits long for the bytes of others |
 //! | the server refused an MGET: a cluster, or a user without the right | goes alone, for a minute |
 //! | it has waited to go for [`LINGER`] | goes: those on their way may be kept by callers that do not poll them, or the server may be far |
-//! | what it would wait for has been on its way for `patience` | goes: the other is taken for abandoned, a future that is kept and not polled |
+//! | the latest has been on its way for `patience` | goes: those on their way are taken for abandoned, futures that are kept and not polled |
 //!
-//! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A batch
-//! holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes; whoever came
-//! first goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
+//! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A crowd
+//! is [`ENOUGH`] callers at once: a reply wakes many of them, and they are likely to come back together.
+//!
+//! A batch is full with the keys of half a crowd, so that one half is read while the other half uses what it got; and
+//! it holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes. Whoever came first
+//! goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
 //! it.
 
 use std::{
@@ -31,17 +33,15 @@ use crate::{
     sync::{Mutex, oneshot},
 };
 
-/// So many keys on their way keep the connection and the server busy.
+/// So many callers' reads on their way keep the connection and the server busy.
 pub(crate) const ENOUGH: usize = 16;
 /// The keys of one MGET.
-pub(crate) const LARGEST: usize = 64;
+pub(crate) const LARGEST: usize = 128;
 /// The bytes of its reply.
 const BYTES: usize = 64 * 1024;
 /// How many replies the average size goes back, about.
 const SMOOTHING: usize = 16;
-/// How often a key is on its way at once.
-const TWICE: u32 = 2;
-/// How long a read waits to go at most, but for others of its key.
+/// How long a read waits to go, to within as much again.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// For how long reads go alone where the server refused an MGET.
 const ALONE: Duration = Duration::from_secs(60);
@@ -55,32 +55,44 @@ pub(crate) struct Reads<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    keys: HashMap<Arc<str>, Asked<T>, ahash::RandomState>,
-    /// The keys that wait and may go, in the order in which they came.
-    order: Vec<Arc<str>>,
-    /// Keys on their way.
+    /// Those that wait to go, in the order in which their keys came.
+    waiting: Vec<Read<T>>,
+    /// Where in that order a key is.
+    places: HashMap<Arc<str>, usize, ahash::RandomState>,
+    /// When the first of them came.
+    first_came: Instant,
+    /// Whether somebody is about to let them go.
+    departing: bool,
+    /// Whether somebody looks for those that wait for too long.
+    hurrying: bool,
+    /// How many callers there were at once of late.
+    crowd: usize,
+    /// Callers whose reads are on their way.
     under_way: usize,
     /// When the latest of them went, or was answered.
     since: Instant,
     /// Advances when those on their way are taken for abandoned.
     round: u64,
+    /// The same callers, abandoned or not.
+    unended: usize,
     /// The bytes of late replies, times [`SMOOTHING`].
     average: usize,
     alone_until: Option<Instant>,
 }
 
-/// A key that somebody reads.
+/// A key, and those who wait for its value.
 #[derive(Debug)]
-struct Asked<T> {
-    under_way: u32,
-    /// When the latest of them went.
-    since: Instant,
-    /// Those who came after that.
-    waiting: Vec<oneshot::Sender<T>>,
-    /// When the last of those who wait gives up.
-    deadline: Instant,
-    /// Whether the key is in the order.
-    in_order: bool,
+pub(crate) struct Read<T> {
+    pub(crate) key: Arc<str>,
+    pub(crate) seats: Vec<Seat<T>>,
+}
+
+/// One who waits.
+#[derive(Debug)]
+pub(crate) struct Seat<T> {
+    pub(crate) turn: oneshot::Sender<T>,
+    /// When it gives up.
+    pub(crate) deadline: Instant,
 }
 
 /// What a caller does first.
@@ -88,38 +100,55 @@ struct Asked<T> {
 pub(crate) enum Arrival<T> {
     /// Send a read, for itself.
     Go(Way),
-    /// Send these batches, and wait for a reply; a channel that closes without one means that nobody asked.
-    Wait(oneshot::Receiver<T>, Vec<Batch<T>>),
+    /// Do what is next, and wait for a reply; a channel that closes without one means that nobody asked.
+    Wait(oneshot::Receiver<T>, Next<T>),
 }
 
-/// A note that keys are on their way, to be given to [`Reads::end`] whatever becomes of them.
+/// What is to be done for those who wait.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Next<T> {
+    /// To be sent.
+    pub(crate) batches: Vec<Batch<T>>,
+    /// Whether to call [`Reads::depart`] once all tasks that can run have run.
+    pub(crate) depart: bool,
+    /// Whether to call [`Reads::hurry`] after [`LINGER`].
+    pub(crate) hurry: bool,
+}
+
+/// A note that reads are on their way, to be given to [`Reads::end`] whatever becomes of them.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub(crate) struct Way {
     round: u64,
+    callers: usize,
 }
 
 /// Reads that go together.
 #[derive(Debug)]
 pub(crate) struct Batch<T> {
-    pub(crate) keys: Vec<Arc<str>>,
-    /// Who waits for each of them.
-    pub(crate) seats: Vec<Vec<oneshot::Sender<T>>>,
-    /// When the last of them gives up.
+    pub(crate) reads: Vec<Read<T>>,
+    /// When the last of the callers gives up.
     pub(crate) deadline: Instant,
     pub(crate) way: Way,
 }
 
 impl<T> Reads<T> {
-    /// `patience`: after it, a read that did not end is taken for abandoned.
+    /// `patience`: after it, reads that did not end are taken for abandoned.
     pub(crate) fn new(patience: Duration) -> Self {
+        let now = Instant::now();
         Self {
             state: Mutex::new(State {
-                keys: HashMap::default(),
-                order: Vec::new(),
+                waiting: Vec::new(),
+                places: HashMap::default(),
+                first_came: now,
+                departing: false,
+                hurrying: false,
+                crowd: 0,
                 under_way: 0,
-                since: Instant::now(),
+                since: now,
                 round: 0,
+                unended: 0,
                 average: 0,
                 alone_until: None,
             }),
@@ -133,84 +162,73 @@ impl<T> Reads<T> {
         if state.under_way > 0 && now.saturating_duration_since(state.since) >= self.patience {
             state.forget_those_under_way();
         }
-        let goes = state.order.is_empty() && state.may_go(1, now);
-        let state = &mut *state;
-        let asked = match state.keys.entry(Arc::clone(key)) {
-            Entry::Occupied(asked) => asked.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(Asked::nobody(now)),
-        };
-        let held_up =
-            asked.under_way >= TWICE && now.saturating_duration_since(asked.since) < self.patience;
-        if goes && !held_up && asked.waiting.is_empty() {
-            asked.go(now);
+        let is_free = state.under_way < ENOUGH && state.crowd < ENOUGH;
+        if state.waiting.is_empty() && (is_free || state.limit(now) == 1) {
             return Arrival::Go(state.way(1, now));
         }
-        let turn = asked.wait(deadline);
-        if !held_up && !asked.in_order {
-            asked.in_order = true;
-            state.order.push(Arc::clone(key));
-        }
-        Arrival::Wait(turn, state.next(now))
+        let (turn, told) = oneshot::channel();
+        state.wait(key, Seat { turn, deadline }, now);
+        Arrival::Wait(told, state.next(now))
     }
 
-    /// What is to be sent because somebody has waited for [`LINGER`] to read `key`.
-    pub(crate) fn insist(&self, key: &str, now: Instant) -> Vec<Batch<T>> {
+    /// Gives those that wait, if they may go.
+    pub(crate) fn depart(&self, now: Instant) -> Vec<Batch<T>> {
         let mut state = lock(&self.state);
-        if state.keys.get(key).is_none_or(|asked| !asked.in_order) {
-            return Vec::new();
+        state.departing = false;
+        if state.under_way < ENOUGH {
+            state.take(now)
+        } else {
+            // A full batch went meanwhile, at whose end the rest is next.
+            Vec::new()
         }
-        state.forget_those_under_way();
-        state.next(now)
     }
 
-    /// Notes that keys are on their way no more, and gives what is to be sent next.
+    /// Gives those that wait if they have done so for too long; and says when to look again, if anybody waits.
+    pub(crate) fn hurry(&self, now: Instant) -> (Vec<Batch<T>>, Option<Instant>) {
+        let mut state = lock(&self.state);
+        let mut batches = Vec::new();
+        if !state.waiting.is_empty() && now >= state.first_came + LINGER {
+            state.forget_those_under_way();
+            batches = state.take(now);
+        }
+        state.hurrying = !state.waiting.is_empty();
+        (batches, state.hurrying.then(|| state.first_came + LINGER))
+    }
+
+    /// Notes that reads are on their way no more, and says what is next.
     ///
-    /// `bytes`: how much came, if a reply did.
-    pub(crate) fn end(
-        &self,
-        way: Way,
-        keys: &[Arc<str>],
-        bytes: Option<usize>,
-        now: Instant,
-    ) -> Vec<Batch<T>> {
+    /// `reply`: how many values came, and how many bytes they were.
+    pub(crate) fn end(&self, way: Way, reply: Option<(usize, usize)>, now: Instant) -> Next<T> {
         let mut state = lock(&self.state);
-        if let Some(bytes) = bytes {
-            state.average += bytes / keys.len().max(1);
+        if let Some((values, bytes)) = reply {
+            state.average += bytes / values.max(1);
             state.average -= state.average / SMOOTHING;
         }
+        state.unended -= way.callers;
         if way.round == state.round {
-            state.under_way -= keys.len();
+            state.under_way -= way.callers;
             state.since = now;
-        }
-        for key in keys {
-            state.ended(key);
         }
         state.next(now)
     }
 
-    /// Lets reads go alone for a while: the server refused to answer several in one command. Those of `batch`,
+    /// Lets reads go alone for a while: the server refused to answer several in one command. Those of a batch,
     /// whose way is to be ended as well, go again.
-    pub(crate) fn go_alone(
-        &self,
-        batch: Vec<(Arc<str>, Vec<oneshot::Sender<T>>)>,
-        deadline: Instant,
-        now: Instant,
-    ) {
+    pub(crate) fn go_alone(&self, refused: Vec<Read<T>>, now: Instant) {
         let mut state = lock(&self.state);
-        let state = &mut *state;
         state.alone_until = Some(now + ALONE);
-        for (key, seats) in batch {
-            // On its way, and so there, until that is ended.
-            if let Some(asked) = state.keys.get_mut(&key) {
-                asked.deadline = asked.deadline.max(deadline);
-                asked.waiting.extend(seats);
+        for Read { key, seats } in refused {
+            for seat in seats {
+                state.wait(&key, seat, now);
             }
         }
     }
 
-    /// How many keys are being read right now.
+    /// How many callers' reads wait or are on their way.
     pub(crate) fn len(&self) -> usize {
-        lock(&self.state).keys.len()
+        let state = lock(&self.state);
+        let waiting = state.waiting.iter().map(|read| read.seats.len());
+        state.unended + waiting.sum::<usize>()
     }
 }
 
@@ -221,12 +239,8 @@ impl<T> State<T> {
             return 1;
         }
         let average = self.average / SMOOTHING;
-        (BYTES / average.max(1)).clamp(1, LARGEST)
-    }
-
-    /// Whether so many keys that could go together wait no longer.
-    fn may_go(&self, together: usize, now: Instant) -> bool {
-        self.under_way < ENOUGH || together >= self.limit(now)
+        let half = (self.crowd / 2).clamp(ENOUGH, LARGEST);
+        (BYTES / average.max(1)).clamp(1, half)
     }
 
     /// Their ends count no more.
@@ -235,97 +249,86 @@ impl<T> State<T> {
         self.round += 1;
     }
 
-    fn way(&mut self, keys: usize, now: Instant) -> Way {
-        self.under_way += keys;
+    fn way(&mut self, callers: usize, now: Instant) -> Way {
+        self.under_way += callers;
+        self.unended += callers;
         self.since = now;
-        Way { round: self.round }
-    }
-
-    /// A read of `key` is over.
-    fn ended(&mut self, key: &Arc<str>) {
-        let Some(asked) = self.keys.get_mut(key) else {
-            return;
-        };
-        asked.under_way = asked.under_way.saturating_sub(1);
-        if asked.waiting.is_empty() {
-            if asked.under_way == 0 {
-                self.keys.remove(key);
-            }
-        } else if !asked.in_order {
-            asked.in_order = true;
-            self.order.push(Arc::clone(key));
+        Way {
+            round: self.round,
+            callers,
         }
     }
 
-    /// Takes out what is to go now.
-    fn next(&mut self, now: Instant) -> Vec<Batch<T>> {
+    fn wait(&mut self, key: &Arc<str>, seat: Seat<T>, now: Instant) {
+        if self.waiting.is_empty() {
+            self.first_came = now;
+        }
+        match self.places.entry(Arc::clone(key)) {
+            Entry::Occupied(place) => {
+                let seats = &mut self.waiting[*place.get()].seats;
+                push_seat(seats, seat, Seat::is_left);
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.waiting.len());
+                self.waiting.push(Read {
+                    key: Arc::clone(key),
+                    seats: vec![seat],
+                });
+            }
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Next<T> {
+        let batches = if !self.waiting.is_empty() && self.waiting.len() >= self.limit(now) {
+            self.take(now)
+        } else {
+            Vec::new()
+        };
+        let waits = !self.waiting.is_empty();
+        let depart = waits && !self.departing && self.under_way < ENOUGH;
+        let hurry = waits && !self.hurrying;
+        self.departing |= depart;
+        self.hurrying |= hurry;
+        Next {
+            batches,
+            depart,
+            hurry,
+        }
+    }
+
+    /// Takes out all that wait.
+    fn take(&mut self, now: Instant) -> Vec<Batch<T>> {
+        self.places.clear();
+        let mut reads = std::mem::take(&mut self.waiting);
+        for read in &mut reads {
+            read.seats.retain(|seat| !seat.is_left());
+        }
+        reads.retain(|read| !read.seats.is_empty());
+        let waiting: usize = reads.iter().map(|read| read.seats.len()).sum();
+        // A crowd that went away is forgotten in a few steps.
+        self.crowd = (self.unended + waiting).max(self.crowd / 2);
+        let limit = self.limit(now);
         let mut batches = Vec::new();
-        while !self.order.is_empty() && self.may_go(self.order.len(), now) {
-            let limit = self.limit(now).min(self.order.len());
-            let mut batch = Batch {
-                keys: Vec::with_capacity(limit),
-                seats: Vec::with_capacity(limit),
-                deadline: now,
-                way: Way { round: self.round },
-            };
-            for key in self.order.drain(..limit) {
-                let Some(asked) = self.keys.get_mut(&key) else {
-                    continue;
-                };
-                let seats = asked.leave();
-                if seats.is_empty() {
-                    if asked.under_way == 0 {
-                        self.keys.remove(&key);
-                    }
-                    continue;
-                }
-                batch.deadline = batch.deadline.max(asked.deadline);
-                asked.go(now);
-                batch.keys.push(key);
-                batch.seats.push(seats);
-            }
-            if !batch.keys.is_empty() {
-                batch.way = self.way(batch.keys.len(), now);
-                batches.push(batch);
-            }
+        while !reads.is_empty() {
+            let rest = reads.split_off(limit.min(reads.len()));
+            let seats = || reads.iter().flat_map(|read| &read.seats);
+            let callers = seats().count();
+            let deadline = seats().map(|seat| seat.deadline).max().unwrap_or(now);
+            batches.push(Batch {
+                deadline,
+                way: self.way(callers, now),
+                reads,
+            });
+            reads = rest;
         }
         batches
     }
 }
 
-impl<T> Asked<T> {
-    fn nobody(now: Instant) -> Self {
-        Self {
-            under_way: 0,
-            since: now,
-            waiting: Vec::new(),
-            deadline: now,
-            in_order: false,
-        }
-    }
-
-    fn go(&mut self, now: Instant) {
-        self.under_way += 1;
-        self.since = now;
-    }
-
-    fn wait(&mut self, deadline: Instant) -> oneshot::Receiver<T> {
-        let (seat, turn) = oneshot::channel();
-        if self.waiting.is_empty() {
-            // The one before is that of callers who went.
-            self.deadline = deadline;
-        }
-        push_seat(&mut self.waiting, seat, oneshot::Sender::is_closed);
-        self.deadline = self.deadline.max(deadline);
-        turn
-    }
-
-    /// Takes out those who wait still.
-    fn leave(&mut self) -> Vec<oneshot::Sender<T>> {
-        self.in_order = false;
-        let mut seats = std::mem::take(&mut self.waiting);
-        seats.retain(|seat| !seat.is_closed());
-        seats
+impl<T> Seat<T> {
+    /// Whether nobody sits there any more.
+    fn is_left(&self) -> bool {
+        self.turn.is_closed()
     }
 }
 
