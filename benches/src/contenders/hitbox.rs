@@ -3,13 +3,13 @@
 //! `#[cached]` functions as in <https://docs.rs/hitbox-fn/0.2.1/hitbox_fn/#quick-start>. Values are stored as bincode,
 //! which the tables of <https://docs.rs/hitbox-redis/0.2.1/hitbox_redis/#serialization-formats> and of hitbox-moka
 //! recommend, so hits are decoded in memory too. Against stampedes its documentation recommends
-//! `BroadcastConcurrencyManager` for production.
+//! `BroadcastConcurrencyManager` for production, which acts where the policy has a limit of concurrency.
 
 use std::time::Duration;
 
 use hitbox::CacheableResponse;
 use hitbox::concurrency::BroadcastConcurrencyManager;
-use hitbox::policy::PolicyConfig;
+use hitbox::policy::{ConcurrencyLimit, PolicyConfig};
 use hitbox_backend::CacheBackend;
 use hitbox_backend::format::BincodeFormat;
 use hitbox_fn::{Cache, cached};
@@ -60,7 +60,9 @@ impl<B: CacheBackend> Hitbox<B> {
 }
 
 fn cache<B: CacheBackend, V: CacheableResponse>(backend: B) -> Of<B, V> {
-    let policy = PolicyConfig::builder().ttl(Duration::from_secs(3600));
+    let policy = PolicyConfig::builder()
+        .ttl(Duration::from_secs(3600))
+        .concurrency(ConcurrencyLimit::MIN);
     Cache::builder()
         .backend(backend)
         .policy(policy.build())

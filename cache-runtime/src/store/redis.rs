@@ -125,11 +125,7 @@ impl RedisStore {
     ) -> Result<Option<Bytes>, Error> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
-        match self.read_by(link, &command, deadline).await? {
-            Reply::Bytes(bytes) => Ok(Some(bytes)),
-            Reply::Nil => Ok(None),
-            _ => Err(unexpected("GET")),
-        }
+        value(self.read_by(link, &command, deadline).await?, "GET")
     }
 
     /// MGET on the connection of `link`: the values of `keys`, in their order.
@@ -145,16 +141,13 @@ impl RedisStore {
         for key in keys {
             command.arg(&**key);
         }
-        let values = match self.read_by(link, &command, deadline).await? {
-            Reply::List(values) if values.len() == keys.len() => values,
-            _ => return Err(unexpected("MGET")),
-        };
-        let value = |reply| match reply {
-            Reply::Bytes(bytes) => Ok(Some(bytes)),
-            Reply::Nil => Ok(None),
+        match self.read_by(link, &command, deadline).await? {
+            Reply::List(replies) if replies.len() == keys.len() => {
+                let values = replies.into_iter().map(|reply| value(reply, "MGET"));
+                values.collect()
+            }
             _ => Err(unexpected("MGET")),
-        };
-        values.into_iter().map(value).collect()
+        }
     }
 
     /// SET with an expiry, whatever was there.
@@ -524,6 +517,15 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)
+}
+
+/// A value, or that there is none.
+fn value(reply: Reply, command: &str) -> Result<Option<Bytes>, Error> {
+    match reply {
+        Reply::Bytes(bytes) => Ok(Some(bytes)),
+        Reply::Nil => Ok(None),
+        _ => Err(unexpected(command)),
+    }
 }
 
 fn unexpected(command: &str) -> Error {

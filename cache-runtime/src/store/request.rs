@@ -89,42 +89,46 @@ impl Request<'_> {
                 keys,
                 arguments,
             } => {
-                let by_script = async {
-                    // The same nonce goes with the text: a server that does not know the script has
-                    // executed nothing.
-                    let nonce = nonce();
-                    let invocation = |name: &str, script: &str| {
-                        let mut command = redis::cmd(name);
-                        command.arg(script).arg(keys.len()).arg(*keys);
-                        for argument in *arguments {
-                            match argument {
-                                Argument::Bytes(bytes) => command.arg(*bytes),
-                                Argument::Int(number) => command.arg(*number),
-                                Argument::Nonce => command.arg(&nonce),
-                            };
-                        }
-                        command
-                    };
-                    // By its text first on each connection: finding out that the server does not know it
-                    // would let other commands go before.
-                    let known =
-                        live.scripts.fetch_or(script.bit, Ordering::Relaxed) & script.bit != 0;
-                    if known {
-                        let by_hash = invocation("EVALSHA", script.hash());
-                        match by_hash.query_async::<Value>(connection).await {
-                            // Somebody emptied the server's cache of scripts.
-                            Err(error) if error.code() == Some("NOSCRIPT") => {}
-                            answer => return Ok(reply(answer?)),
-                        }
-                    }
-                    let by_text = invocation("EVAL", script.text);
-                    Ok(reply(by_text.query_async::<Value>(connection).await?))
-                };
                 // Apart, so that a hit needs no room for it.
-                Box::pin(by_script).await
+                Box::pin(run(script, keys, arguments, live)).await
             }
         }
     }
+}
+
+/// Runs a script by its hash where the connection's server has it, else by its text.
+async fn run(
+    script: &Script,
+    keys: &[&str],
+    arguments: &[Argument<'_>],
+    live: &Live,
+) -> Result<Reply, RedisError> {
+    let connection = &mut live.connection.clone();
+    // The same nonce goes with the text: a server that does not know the script has executed nothing.
+    let nonce = nonce();
+    let invocation = |name: &str, script: &str| {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(keys.len()).arg(keys);
+        for argument in arguments {
+            match argument {
+                Argument::Bytes(bytes) => command.arg(*bytes),
+                Argument::Int(number) => command.arg(*number),
+                Argument::Nonce => command.arg(&nonce),
+            };
+        }
+        command
+    };
+    let known = live.scripts.fetch_or(script.bit, Ordering::Relaxed) & script.bit != 0;
+    if known {
+        let by_hash = invocation("EVALSHA", script.hash());
+        match by_hash.query_async::<Value>(connection).await {
+            // Somebody emptied the server's cache of scripts.
+            Err(error) if error.code() == Some("NOSCRIPT") => {}
+            answer => return Ok(reply(answer?)),
+        }
+    }
+    let by_text = invocation("EVAL", script.text);
+    Ok(reply(by_text.query_async::<Value>(connection).await?))
 }
 
 /// Text that no other call in any process has made: 96 random bits a process, and a count.
