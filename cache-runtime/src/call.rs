@@ -247,26 +247,28 @@ impl<V: 'static, R: 'static> Call<V, R> {
         )
     }
 
-    async fn look_up<A, E, F, H, B>(
+    fn look_up<A, E, F, H, B>(
         self,
         errors: ErrorShare<E>,
         work: Work<A, H, B>,
-    ) -> Result<R, E>
+    ) -> impl Future<Output = Result<R, E>>
     where
         H: FnOnce(A) -> F,
         F: Future<Output = Result<R, E>>,
         B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
-        // Lent, for taken apart it would be here twice.
-        let lookup = Lookup {
-            site: self.site,
-            key: &self.key,
-            rules: &self.policy,
-            cache: self.cache.as_ref(),
-            timeout: self.timeout,
-            ttl: None,
-        };
-        lookup.run(errors, work).await
+        // A block, and all of it lent: an `async fn` would keep what it takes twice.
+        async move {
+            let lookup = Lookup {
+                site: self.site,
+                key: &self.key,
+                rules: &self.policy,
+                cache: self.cache.as_ref(),
+                timeout: self.timeout,
+                ttl: None,
+            };
+            lookup.run(errors, work).await
+        }
     }
 }
 

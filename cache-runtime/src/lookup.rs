@@ -94,13 +94,12 @@ impl<R> Lookup<'_, R> {
             }
             Some(CacheControl::NoStore) => return boxed(|| self.bypass(control, work)).await,
         }
-        let site = self.site;
-        let mut call = match self.begin(control) {
-            Ok(call) => call,
-            Err((lookup, control)) => return boxed(|| lookup.bypass(control, work)).await,
+        let Some(place) = self.place() else {
+            return boxed(|| self.bypass(control, work)).await;
         };
+        let mut call = self.begin(place, control);
         let outcome = call.run(errors, work).await;
-        site.counters().in_store(call.budget.spent());
+        call.site.counters().in_store(call.budget.spent());
         outcome
     }
 
@@ -137,16 +136,15 @@ impl<R> Lookup<'_, R> {
         if control.is_only_if_cached() {
             match control.park().await {}
         }
-        let site = self.site;
-        let mut call = match self.begin(control) {
-            Ok(call) => call,
-            Err((lookup, control)) => return boxed(|| lookup.bypass(control, work)).await,
+        let Some(place) = self.place() else {
+            return boxed(|| self.bypass(control, work)).await;
         };
+        let mut call = self.begin(place, control);
         let (lead, right) = call.take_over().await;
         let (outcome, ttl) = call
             .complete(lead, right, errors, || boxed(|| work.here()))
             .await;
-        site.counters().in_store(call.budget.spent());
+        call.site.counters().in_store(call.budget.spent());
         call.answer_or(outcome, None, ttl)
     }
 
@@ -169,22 +167,21 @@ impl<R> Lookup<'_, R> {
 }
 
 impl<'a, R> Lookup<'a, R> {
-    /// Gives everything back if there is no cache, or the call has no key in it.
-    fn begin(self, control: Control) -> Result<Call<'a, R>, (Self, Control)> {
+    /// The cache, and the whole key in it; `None` if there is no cache, or the call has no key.
+    fn place(&self) -> Option<(Arc<Inner>, Arc<str>)> {
         let open = |cache: &Cache| (!cache.is_shut_down()).then(|| Arc::clone(cache.inner()));
         let cache = match self.cache {
             Some(cache) => open(cache),
             None => {
                 global::with_installed(open).or_else(|| global::installed().as_ref().and_then(open))
             }
-        };
-        let Some(cache) = cache else {
-            return Err((self, control));
-        };
-        let Ok(key) = self.key.in_cache(&cache.prefix) else {
-            return Err((self, control));
-        };
-        Ok(Call {
+        }?;
+        let key = self.key.in_cache(&cache.prefix).ok()?;
+        Some((cache, key))
+    }
+
+    fn begin(self, (cache, key): (Arc<Inner>, Arc<str>), control: Control) -> Call<'a, R> {
+        Call {
             site: self.site,
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
             key,
@@ -194,7 +191,7 @@ impl<'a, R> Lookup<'a, R> {
             outdated: false,
             control,
             cache,
-        })
+        }
     }
 }
 
