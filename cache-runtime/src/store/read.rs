@@ -126,17 +126,12 @@ impl Drop for Passage<'_> {
 fn go_on(store: &Arc<RedisStore>, link: &Arc<Link>, next: Next<Reply>) {
     spawn(store, link, next.batches);
     if next.depart {
-        let (store, own_link) = (Arc::clone(store), Arc::clone(link));
-        link.runtime().spawn(async move {
-            let link = own_link;
-            yield_now().await;
-            let mut batches = link.reads().depart(Instant::now());
-            let last = batches.pop();
-            spawn(&store, &link, batches);
-            if let Some(batch) = last {
-                send(Passage::of(&store, &link, batch.way), batch).await;
-            }
-        });
+        let departure = Departure {
+            store: Arc::clone(store),
+            link: Arc::clone(link),
+            is_over: false,
+        };
+        link.runtime().spawn(departure.depart());
     }
     if next.hurry {
         // Whoever waits keeps both.
@@ -153,6 +148,40 @@ fn go_on(store: &Arc<RedisStore>, link: &Arc<Link>, next: Next<Reply>) {
                 again = next;
             }
         });
+    }
+}
+
+/// The duty to let those go who wait; dropped before that, it lets them go at once.
+struct Departure {
+    store: Arc<RedisStore>,
+    link: Arc<Link>,
+    is_over: bool,
+}
+
+impl Departure {
+    async fn depart(mut self) {
+        yield_now().await;
+        let mut batches = self.take();
+        let last = batches.pop();
+        spawn(&self.store, &self.link, batches);
+        if let Some(batch) = last {
+            send(Passage::of(&self.store, &self.link, batch.way), batch).await;
+        }
+    }
+
+    fn take(&mut self) -> Vec<Batch<Reply>> {
+        self.is_over = true;
+        self.link.reads().depart(Instant::now())
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Where the runtime has ended, their callers are told.
+            let batches = self.take();
+            spawn(&self.store, &self.link, batches);
+        }
     }
 }
 
