@@ -16,6 +16,7 @@ use cache_tests::wait::SOON;
 use cache_tests::{
     Body, Proxy, RedisServer, eventually, patient, poll_n_then_drop, redis_state, timed, within,
 };
+use serde::{Deserialize, Deserializer, Serialize};
 use tokio::task::{JoinHandle, yield_now};
 
 /// So many callers that most of their reads wait for others.
@@ -109,10 +110,15 @@ impl Scene {
         self.proxy.seen(name)
     }
 
-    /// How many keys each command that reads several has.
+    /// The commands that read several keys.
+    fn together(&self) -> Vec<Vec<String>> {
+        let commands = self.proxy.commands().into_iter();
+        commands.filter(|command| command[0] == "MGET").collect()
+    }
+
+    /// How many keys each of them has.
     fn batches(&self) -> Vec<usize> {
-        let commands = self.proxy.commands();
-        let batches = commands.iter().filter(|command| command[0] == "MGET");
+        let batches = self.together().into_iter();
         batches.map(|command| command.len() - 1).collect()
     }
 
@@ -174,13 +180,17 @@ async fn callers_on_many_threads_get_their_own_values() {
 #[tokio::test]
 async fn callers_of_one_key_share_a_few_gets() {
     let scene = Scene::start().await;
-    let callers: Vec<_> = (0..MANY).map(|_| scene.call(1)).collect();
-    for caller in callers {
-        assert_eq!(caller.await.unwrap(), Ok(value(1)));
+    // Before it is known that they are many, some go for themselves.
+    for most in [FEW, 4] {
+        scene.proxy.forget();
+        let callers: Vec<_> = (0..MANY).map(|_| scene.call(1)).collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), Ok(value(1)));
+        }
+        let sent = scene.proxy.seen_in_all();
+        assert_eq!(sent, scene.sent("GET"));
+        assert!(sent <= most, "{sent} commands");
     }
-    let sent = scene.proxy.seen_in_all();
-    assert_eq!(sent, scene.sent("GET"));
-    assert!(sent <= 4, "{sent} commands");
     scene.nothing_is_left().await;
 }
 
@@ -268,10 +278,12 @@ async fn p2_a_reply_that_is_held_back_costs_its_callers_one_timeout() {
     let scene = Scene::with_timeout(TIMEOUT).await;
     let held = scene.proxy.hold_reply(named("MGET"));
     let callers = scene.call_all();
-    let batch = among(&scene.cache, &held.arrived().await);
+    held.arrived().await;
     let ((), took) = timed(all_right(callers)).await;
     assert!(took < LESS_THAN_TWO_TIMEOUTS, "the calls took {took:?}");
-    assert_eq!(scene.body.runs(), batch.len() as u64);
+    // The replies behind it are held back as well.
+    let asked: usize = scene.batches().iter().sum();
+    assert_eq!(scene.body.runs(), asked as u64);
     held.release();
     eventually("no read to be left", SOON, async || {
         scene.cache.stats().reads == 0
@@ -286,25 +298,46 @@ async fn user_in_haste(cache: &Cache, body: &Body, id: u64) -> Result<u64, Faile
     body.returning(value(id)).await
 }
 
+impl Scene {
+    fn call_in_haste(&self, id: u64) -> Caller {
+        let (cache, body) = (self.cache.clone(), self.body.clone());
+        tokio::spawn(async move { user_in_haste(&cache, &body, id).await })
+    }
+}
+
 #[tokio::test]
 async fn p2_a_caller_in_haste_does_not_wait_as_long_as_those_it_reads_with() {
     let scene = Scene::start().await;
     let held = scene.proxy.hold_reply(named("MGET"));
-    let mut callers = scene.call_all();
-    let (cache, body) = (scene.cache.clone(), scene.body.clone());
-    // Reads the key of the last caller, with it.
-    let in_haste = tokio::spawn(async move { user_in_haste(&cache, &body, MANY - 1).await });
-    let (answer, took) = timed(in_haste).await;
-    assert_eq!(answer.unwrap(), Ok(value(MANY - 1)));
+    // So few that the last ones are one batch.
+    let mut callers: Vec<_> = (0..MANY / 3).map(|id| scene.call(id)).collect();
+    let last = MANY / 3 - 1;
+    let (answer, took) = timed(scene.call_in_haste(last)).await;
+    assert_eq!(answer.unwrap(), Ok(value(last)));
     assert!(took < SOON / 3, "the call took {took:?}");
-    let batch = among(&scene.cache, &held.arrived().await);
-    assert!(batch.contains(&(MANY - 1)));
+    assert!(among(&scene.cache, &held.arrived().await).contains(&last));
+    assert_eq!(scene.batches().len(), 1, "they were read together");
     assert_eq!(scene.body.runs(), 1);
     held.release();
-    let last = callers.pop().unwrap();
+    // The hasty one's body put its value while the other waited.
+    let patient = callers.pop().unwrap();
     all_right(callers).await;
-    assert_eq!(last.await.unwrap(), Ok(value(MANY - 1)));
+    assert_eq!(patient.await.unwrap(), Ok(value(last)));
     assert_eq!(scene.body.runs(), 1, "the patient have waited");
+}
+
+#[tokio::test]
+async fn p2_a_paused_clock_leaves_nobody_without_an_answer() {
+    let scene = Scene::start().await;
+    let held = scene.proxy.hold_reply(named("MGET"));
+    // Whenever nothing can run, the next timer fires.
+    tokio::time::pause();
+    let callers = scene.call_all();
+    let in_haste = scene.call_in_haste(MANY - 1);
+    let answer = within("an answer", SOON, in_haste).await.unwrap();
+    assert_eq!(answer, Ok(value(MANY - 1)));
+    all_right(callers).await;
+    drop(held);
 }
 
 #[tokio::test]
@@ -315,8 +348,8 @@ async fn p2_a_connection_cut_under_a_batch_costs_no_body() {
         let cut = scene.proxy.cut_in_reply_to(named("MGET"), bytes);
         scene.all_hit().await;
         cut.happened().await;
-        let batches = scene.batches();
-        assert_eq!(batches[0], batches[1], "it was sent once more: {batches:?}");
+        let asked = scene.together();
+        assert!(asked[1..].contains(&asked[0]), "it was not sent again");
     }
     scene.nothing_is_left().await;
 }
@@ -326,7 +359,10 @@ async fn p2_a_user_without_the_right_to_mget_reads_by_get() {
     let server = RedisServer::builder().user("app", "pw", &["~*", "+@all", "-mget"]);
     let scene = Scene::with(server, "app:pw@").await;
     scene.all_hit().await;
-    assert_eq!(scene.proxy.failures().len(), 1, "one was refused");
+    // Those that were sent before the first was refused.
+    let refused = scene.proxy.failures().len() as u64;
+    assert!(refused > 0);
+    assert_eq!(refused, scene.sent("MGET"));
     scene.proxy.forget();
     scene.all_hit().await;
     assert_eq!((scene.sent("GET"), scene.sent("MGET")), (MANY, 0));
@@ -349,9 +385,15 @@ async fn p2_a_key_that_the_user_may_not_read_costs_the_others_nothing() {
     assert_eq!((forbidden, body.runs()), (Ok(value(1)), 1));
     all_right(others).await;
     assert_eq!(scene.body.runs(), 0, "a hit runs no body");
-    let asked = scene.batches();
-    assert_eq!(asked.len(), 1, "it was among others: {asked:?}");
-    assert_eq!(scene.proxy.failures()[0].command, "MGET");
+    let forbidden = secret_entry(&cache, 1).key().unwrap();
+    let asked = scene.together();
+    let its = asked
+        .iter()
+        .find(|command| command.iter().any(|arg| **arg == *forbidden));
+    assert!(its.is_some(), "it was among others: {asked:?}");
+    let failures = scene.proxy.failures();
+    let refused: Vec<_> = failures.iter().map(|refused| &*refused.command).collect();
+    assert_eq!(refused, ["MGET", "GET"]);
     scene.nothing_is_left().await;
 }
 
@@ -420,6 +462,102 @@ async fn large_values_travel_in_small_batches() {
     scene.nothing_is_left().await;
 }
 
+/// Counts how often it is decoded.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Profile(u64);
+
+static PROFILES_DECODED: AtomicU64 = AtomicU64::new(0);
+
+impl<'de> Deserialize<'de> for Profile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        PROFILES_DECODED.fetch_add(1, Ordering::SeqCst);
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+#[redis_cached(ttl = 300, key = "user:{id}", skip(cache, body), cache = cache)]
+async fn profile(cache: &Cache, body: &Body, id: u64) -> Result<Profile, Failed> {
+    body.returning(Profile(value(id))).await
+}
+
+/// The same, and nobody can clone it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Session(u64);
+
+static SESSIONS_DECODED: AtomicU64 = AtomicU64::new(0);
+
+impl<'de> Deserialize<'de> for Session {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        SESSIONS_DECODED.fetch_add(1, Ordering::SeqCst);
+        u64::deserialize(deserializer).map(Self)
+    }
+}
+
+#[redis_cached(ttl = 300, key = "user:{id}", skip(cache, body), cache = cache)]
+async fn session(cache: &Cache, body: &Body, id: u64) -> Result<Session, Failed> {
+    body.returning(Session(value(id))).await
+}
+
+#[tokio::test]
+async fn callers_of_one_key_share_what_one_of_them_decoded() {
+    let scene = Scene::start().await;
+    // Those who go for themselves decode for themselves.
+    for most in [FEW, 4] {
+        let before = PROFILES_DECODED.load(Ordering::SeqCst);
+        let call = |_| {
+            let (cache, body) = (scene.cache.clone(), scene.body.clone());
+            tokio::spawn(async move { profile(&cache, &body, 1).await })
+        };
+        let callers: Vec<_> = (0..MANY).map(call).collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), Ok(Profile(value(1))));
+        }
+        let times = PROFILES_DECODED.load(Ordering::SeqCst) - before;
+        assert!((1..=most).contains(&times), "decoded {times} times");
+    }
+    assert_eq!(scene.body.runs(), 0, "a hit runs no body");
+}
+
+#[tokio::test]
+async fn what_nobody_can_clone_is_decoded_for_each_caller_of_one_key() {
+    let scene = Scene::start().await;
+    let call = |_| {
+        let (cache, body) = (scene.cache.clone(), scene.body.clone());
+        tokio::spawn(async move { session(&cache, &body, 1).await })
+    };
+    let callers: Vec<_> = (0..MANY).map(call).collect();
+    for caller in callers {
+        assert_eq!(caller.await.unwrap(), Ok(Session(value(1))));
+    }
+    assert!(scene.sent("GET") <= FEW, "they are read together");
+    assert_eq!(SESSIONS_DECODED.load(Ordering::SeqCst), MANY);
+    assert_eq!(scene.body.runs(), 0, "a hit runs no body");
+}
+
+#[redis_cached(ttl = 300, key = "user:{id}", skip(cache, body), cache = cache)]
+async fn user_as_float(cache: &Cache, body: &Body, id: u64) -> Result<f64, Failed> {
+    body.returning(value(id) as f64).await
+}
+
+#[tokio::test]
+async fn callers_of_one_key_get_the_type_they_ask_for() {
+    let scene = Scene::start().await;
+    for _ in 0..2 {
+        scene.proxy.forget();
+        let call = |id| {
+            let (cache, body) = (scene.cache.clone(), scene.body.clone());
+            tokio::spawn(async move { user_as_float(&cache, &body, id).await })
+        };
+        let both: Vec<_> = (0..MANY).map(|_| (scene.call(1), call(1))).collect();
+        for (integer, float) in both {
+            assert_eq!(integer.await.unwrap(), Ok(value(1)));
+            assert_eq!(float.await.unwrap(), Ok(value(1) as f64));
+        }
+        assert!(scene.sent("GET") <= FEW, "they are read together");
+    }
+    assert_eq!(scene.body.runs(), 0, "a hit runs no body");
+}
+
 #[redis_cached(ttl = 300, key = "current:{id}", skip(cache, source), cache = cache)]
 async fn current(cache: &Cache, source: &AtomicU64, id: u64) -> u64 {
     source.load(Ordering::SeqCst)
@@ -456,7 +594,7 @@ async fn p4_who_comes_after_an_invalidation_gets_no_reply_to_a_read_sent_before(
         asked.iter().all(|id| times(&key_of(*id)) == 2)
     })
     .await;
-    // These wait for one of the two, and the older one comes back first.
+    // These come while both are on their way, and the older one comes back first.
     late.extend(asked.iter().copied().map(call));
     yield_now().await;
     held.release();
