@@ -25,5 +25,5 @@ mod readers;
 mod schedules;
 
 pub use caller::{Act, Body, Call, Step, Stop, Store, act, follow};
-pub use readers::{Patience, Place, Read, read};
+pub use readers::{Others, Patience, Place, Read, read};
 pub use schedules::Schedules;

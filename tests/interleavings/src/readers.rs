@@ -3,9 +3,7 @@
 //! The one rule: **nobody gets a reply to a read that was sent before it came.**
 
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    slice,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -13,8 +11,8 @@ use std::{
 use shuttle::thread::{self, JoinHandle};
 
 use crate::{
-    reads::{Arrival, Batch, ENOUGH, Reads, Way},
-    sync::{point, whole},
+    reads::{Arrival, Batch, ENOUGH, Next, Reads, Way},
+    sync::{oneshot, point, whole},
 };
 
 /// What becomes of a caller.
@@ -24,8 +22,6 @@ pub enum Read {
     Patient,
     /// It goes away instead of waiting for a batch.
     GivesUp,
-    /// It waits for its reply, and insists on being read meanwhile.
-    Insists,
     /// If it reads for itself, it goes away before the reply.
     Dropped,
     /// If it reads for itself, it panics before the reply.
@@ -37,12 +33,25 @@ pub enum Read {
 pub struct Place {
     /// How many keys there are. A thread's first read is of the key with its number, the next one of the next.
     pub keys: usize,
-    /// Whether one more read is enough for the next one to wait.
-    pub busy: bool,
+    /// Who is there already.
+    pub others: Others,
     /// How long a read may take before it does not count any more.
     pub patience: Patience,
     /// Whether the server refuses to read several keys in one command.
     pub refuses: bool,
+    /// Whether reads that wait have soon waited for too long.
+    pub hurries: bool,
+}
+
+/// Who reads other keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// So many that one more read is enough for the next one to wait.
+    Busy,
+    /// Many did, who are gone: reads wait for those who come with them.
+    Gone,
+    /// As many as are busy, and those who wait with them: one more key fills their batch.
+    Waiting,
 }
 
 /// How long a read may take before it does not count any more.
@@ -64,7 +73,7 @@ pub enum Patience {
 /// If it is not so.
 pub fn read(place: Place, threads: &[&[Read]]) -> u64 {
     let readers = Arc::new(Readers::new(place));
-    let others = readers.others();
+    let (ways, turns) = readers.others();
     let start = |(first, reads): (usize, &&[Read])| {
         let (readers, reads) = (Arc::clone(&readers), reads.to_vec());
         thread::spawn(move || {
@@ -77,8 +86,9 @@ pub fn read(place: Place, threads: &[&[Read]]) -> u64 {
     for thread in threads {
         thread.join().expect("a panic ends the schedule");
     }
-    for (key, way) in others {
-        readers.end(way, slice::from_ref(&key));
+    drop(turns);
+    for way in ways {
+        readers.end(way, 1);
     }
     readers.over()
 }
@@ -89,15 +99,17 @@ struct Readers {
     reads: Reads<u64>,
     keys: Vec<Arc<str>>,
     place: Place,
+    /// Stands still, except for those who hurry.
+    now: Instant,
     ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
 struct Ledger {
-    now: u64,
-    under_way: HashMap<Arc<str>, usize>,
+    ticks: u64,
     sent: u64,
-    batches: Vec<JoinHandle<()>>,
+    /// Who sends batches, or is to let others go.
+    duties: Vec<JoinHandle<()>>,
 }
 
 /// The payload of a panic that belongs to the scenario.
@@ -114,21 +126,39 @@ impl Readers {
             reads: Reads::new(patience),
             keys: (0..place.keys).map(key).collect(),
             place,
+            now: Instant::now(),
             ledger: Mutex::default(),
         }
     }
 
-    /// Reads of other keys, all but one of those that are enough.
-    fn others(&self) -> Vec<(Arc<str>, Way)> {
-        let others = if self.place.busy { ENOUGH - 1 } else { 0 };
-        let other = |number| {
-            let key: Arc<str> = format!("others:{number}").into();
-            match self.reads.arrive(&key, deadline(), Instant::now()) {
-                Arrival::Go(way) => (key, way),
-                Arrival::Wait(..) => panic!("not enough are under way"),
-            }
+    /// What is on its way for others, and those of them who wait.
+    fn others(self: &Arc<Self>) -> (Vec<Way>, Vec<oneshot::Receiver<u64>>) {
+        let (mut ways, mut turns) = (Vec::new(), Vec::new());
+        let others = match self.place.others {
+            Others::Busy => ENOUGH - 1,
+            Others::Gone => 2 * ENOUGH,
+            Others::Waiting => 2 * ENOUGH - 1,
         };
-        (0..others).map(other).collect()
+        for number in 0..others {
+            let key = format!("others:{number}").into();
+            match self.reads.arrive(&key, self.deadline(), self.now) {
+                Arrival::Go(way) => ways.push(way),
+                Arrival::Wait(turn, next) => {
+                    turns.push(turn);
+                    self.go_on(next);
+                }
+            }
+        }
+        match self.place.others {
+            Others::Busy => {}
+            Others::Gone => {
+                ways.drain(..).for_each(|way| self.end(way, 1));
+                // The last one filled a batch, which ends too.
+                self.duties_are_done();
+            }
+            Others::Waiting => self.end(ways.remove(0), 1),
+        }
+        (ways, turns)
     }
 
     fn call(self: &Arc<Self>, key: usize, read: Read) {
@@ -142,34 +172,33 @@ impl Readers {
 
     /// What must be so when everybody is gone; how many reads were sent.
     fn over(&self) -> u64 {
-        while let Some(batch) = self.ledger(|ledger| ledger.batches.pop()) {
-            batch.join().expect("a panic ends the schedule");
-        }
+        self.duties_are_done();
         assert_eq!(self.reads.len(), 0, "a read without callers");
-        self.ledger(|ledger| {
-            assert!(ledger.under_way.values().all(|times| *times == 0));
-            ledger.sent
-        })
+        self.ledger(|ledger| ledger.sent)
+    }
+
+    fn duties_are_done(&self) {
+        while let Some(duty) = self.ledger(|ledger| ledger.duties.pop()) {
+            duty.join().expect("a panic ends the schedule");
+        }
     }
 
     fn read(self: &Arc<Self>, key: &Arc<str>, read: Read) {
         point();
         let came = self.ledger(Ledger::tick);
-        match self.reads.arrive(key, deadline(), Instant::now()) {
+        match self.reads.arrive(key, self.deadline(), self.now) {
             Arrival::Go(way) => {
-                let _passage = Passage::new(self, slice::from_ref(key), way);
+                let _passage = Passage::new(self, way, 1);
                 point();
                 // Not reported as a panic.
                 if read == Read::Panics {
                     resume_unwind(Box::new(Staged));
                 }
             }
-            Arrival::Wait(turn, batches) => {
-                self.spawn(batches);
-                match read {
-                    Read::GivesUp => return drop(turn),
-                    Read::Insists => self.spawn(self.reads.insist(key, Instant::now())),
-                    Read::Patient | Read::Dropped | Read::Panics => {}
+            Arrival::Wait(turn, next) => {
+                self.go_on(next);
+                if read == Read::GivesUp {
+                    return drop(turn);
                 }
                 let sent = shuttle::future::block_on(turn).expect("nobody is forgotten");
                 assert!(came < sent, "came at {came}, got a reply from {sent}");
@@ -177,30 +206,57 @@ impl Readers {
         }
     }
 
+    /// Does what is next, each in a thread of its own.
+    fn go_on(self: &Arc<Self>, next: Next<u64>) {
+        self.spawn(next.batches);
+        if next.depart {
+            self.duty(|readers| readers.spawn(readers.reads.depart(readers.now)));
+        }
+        if next.hurry && self.place.hurries {
+            self.duty(|readers| {
+                let mut again = Some(readers.now);
+                while let Some(at) = again {
+                    // The first time is too early for those who have just come.
+                    let (batches, next) = readers.reads.hurry(at);
+                    readers.spawn(batches);
+                    again = next;
+                }
+            });
+        }
+    }
+
     fn spawn(self: &Arc<Self>, batches: Vec<Batch<u64>>) {
         for batch in batches {
-            let readers = Arc::clone(self);
-            let sending = thread::spawn(move || readers.send(batch));
-            self.ledger(|ledger| ledger.batches.push(sending));
+            self.duty(|readers| readers.send(batch));
         }
+    }
+
+    fn duty(self: &Arc<Self>, duty: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let readers = Arc::clone(self);
+        let duty = thread::spawn(move || duty(&readers));
+        self.ledger(|ledger| ledger.duties.push(duty));
     }
 
     fn send(self: &Arc<Self>, batch: Batch<u64>) {
-        let passage = Passage::new(self, &batch.keys, batch.way);
+        let passage = Passage::new(self, batch.way, batch.reads.len());
         point();
-        if self.place.refuses && batch.keys.len() > 1 {
-            let seats = batch.keys.iter().cloned().zip(batch.seats).collect();
-            self.reads.go_alone(seats, batch.deadline, Instant::now());
+        if self.place.refuses && batch.reads.len() > 1 {
+            self.reads.go_alone(batch.reads, self.now);
             return;
         }
-        for seat in batch.seats.into_iter().flatten() {
+        for seat in batch.reads.into_iter().flat_map(|read| read.seats) {
             // Some callers are gone.
-            let _gone = seat.send(passage.sent);
+            let _gone = seat.turn.send(passage.sent);
         }
     }
 
-    fn end(self: &Arc<Self>, way: Way, keys: &[Arc<str>]) {
-        self.spawn(self.reads.end(way, keys, Some(8), Instant::now()));
+    fn end(self: &Arc<Self>, way: Way, values: usize) {
+        self.go_on(self.reads.end(way, Some((values, 8)), self.now));
+    }
+
+    /// Later than the end of any schedule.
+    fn deadline(&self) -> Instant {
+        self.now + Duration::from_secs(3600)
     }
 
     fn ledger<R>(&self, entry: impl FnOnce(&mut Ledger) -> R) -> R {
@@ -208,42 +264,31 @@ impl Readers {
     }
 }
 
-/// Later than the end of any schedule.
-fn deadline() -> Instant {
-    Instant::now() + Duration::from_secs(3600)
-}
-
 impl Ledger {
     fn tick(&mut self) -> u64 {
-        self.now += 1;
-        self.now
+        self.ticks += 1;
+        self.ticks
     }
 }
 
 /// A read that was sent; its way ends when this is dropped.
 struct Passage<'a> {
     readers: &'a Arc<Readers>,
-    keys: &'a [Arc<str>],
     way: Way,
+    values: usize,
     sent: u64,
 }
 
 impl<'a> Passage<'a> {
-    fn new(readers: &'a Arc<Readers>, keys: &'a [Arc<str>], way: Way) -> Self {
-        let endless = readers.place.patience == Patience::Endless;
+    fn new(readers: &'a Arc<Readers>, way: Way, values: usize) -> Self {
         let sent = readers.ledger(|ledger| {
-            for key in keys {
-                let times = ledger.under_way.entry(Arc::clone(key)).or_default();
-                *times += 1;
-                assert!(!endless || *times <= 2, "{times} reads of {key} under way");
-            }
             ledger.sent += 1;
             ledger.tick()
         });
         Self {
             readers,
-            keys,
             way,
+            values,
             sent,
         }
     }
@@ -251,11 +296,6 @@ impl<'a> Passage<'a> {
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        self.readers.ledger(|ledger| {
-            for key in self.keys {
-                *ledger.under_way.get_mut(key).expect("it was sent") -= 1;
-            }
-        });
-        self.readers.end(self.way, self.keys);
+        self.readers.end(self.way, self.values);
     }
 }

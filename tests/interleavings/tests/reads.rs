@@ -3,28 +3,46 @@
 use std::slice;
 
 use cache_interleavings::{
-    Patience, Place,
-    Read::{self, Dropped, GivesUp, Insists, Panics, Patient},
+    Others, Patience, Place,
+    Read::{self, Dropped, GivesUp, Panics, Patient},
     Schedules, read,
 };
 
 const ONE: Schedules = Schedules::preempting(1);
 const FEW: Schedules = Schedules::preempting(2);
 
-/// One key, and nothing else to do.
-const QUIET: Place = Place {
-    keys: 1,
-    busy: false,
-    patience: Patience::Endless,
-    refuses: false,
-};
-
 /// As many keys, and reads that wait for others.
 const fn busy(keys: usize) -> Place {
     Place {
         keys,
-        busy: true,
-        ..QUIET
+        others: Others::Busy,
+        patience: Patience::Endless,
+        refuses: false,
+        hurries: false,
+    }
+}
+
+/// As many keys, and reads that wait for those who come with them.
+const fn after_others(keys: usize) -> Place {
+    Place {
+        others: Others::Gone,
+        ..busy(keys)
+    }
+}
+
+/// As many keys, one of which fills a batch.
+const fn among_others(keys: usize) -> Place {
+    Place {
+        others: Others::Waiting,
+        ..busy(keys)
+    }
+}
+
+/// The same place, where nobody waits for long.
+const fn hurrying(place: Place) -> Place {
+    Place {
+        hurries: true,
+        ..place
     }
 }
 
@@ -37,37 +55,41 @@ fn side_by_side(schedules: Schedules, place: Place, reads: &'static [Read]) {
 
 #[test]
 fn p4_nobody_gets_a_reply_that_is_older_than_the_call() {
-    side_by_side(ONE, QUIET, &[Patient; 4]);
     side_by_side(FEW, busy(2), &[Patient; 3]);
-    for place in [QUIET, busy(1), busy(3)] {
-        side_by_side(Schedules::random(1_000), place, &[Patient; 6]);
+    side_by_side(ONE, busy(2), &[Patient; 4]);
+    side_by_side(FEW, after_others(1), &[Patient; 2]);
+    side_by_side(ONE, after_others(2), &[Patient; 3]);
+    for place in [busy(1), busy(3), after_others(1), among_others(3)] {
+        side_by_side(Schedules::random(500), place, &[Patient; 6]);
     }
 }
 
 #[test]
 fn p6_p7_a_caller_that_ends_before_its_reply_leaves_nobody_waiting() {
-    for place in [QUIET, busy(2)] {
-        for reads in [
-            &[Dropped, Dropped, Patient, Patient],
-            &[Panics, Panics, Patient, Patient],
-            &[Dropped, Patient, Dropped, Patient],
-        ] {
-            side_by_side(ONE.and_random(500), place, reads);
+    for reads in [
+        &[Dropped, Dropped, Patient, Patient],
+        &[Panics, Panics, Patient, Patient],
+        &[Dropped, Patient, Dropped, Patient],
+    ] {
+        side_by_side(ONE.and_random(500), busy(2), reads);
+        for place in [after_others(2), among_others(2)] {
+            side_by_side(Schedules::random(500), place, reads);
         }
     }
 }
 
 #[test]
 fn p6_callers_that_go_away_cost_nobody_their_batch() {
-    for place in [QUIET, busy(2)] {
+    for place in [busy(2), after_others(2), among_others(2)] {
         for reads in [
             &[Patient, Patient, GivesUp, GivesUp, Patient],
             &[Dropped, Dropped, GivesUp, GivesUp, Patient],
         ] {
-            side_by_side(Schedules::random(1_000), place, reads);
+            side_by_side(Schedules::random(500), place, reads);
         }
-        side_by_side(ONE, place, &[Dropped, Patient, GivesUp, GivesUp]);
     }
+    side_by_side(ONE, busy(2), &[Dropped, Patient, GivesUp, GivesUp]);
+    side_by_side(ONE, after_others(1), &[Patient, GivesUp, GivesUp]);
 }
 
 #[test]
@@ -82,46 +104,55 @@ fn reads_that_are_refused_together_are_all_answered() {
 }
 
 #[test]
-fn who_insists_is_answered_once() {
-    side_by_side(FEW, busy(2), &[Patient, Insists, Patient]);
-    let reads = &[Patient, Insists, Insists, GivesUp, Patient];
-    side_by_side(Schedules::random(1_000), busy(3), reads);
+fn who_has_waited_for_too_long_is_answered_once() {
+    side_by_side(ONE, hurrying(busy(2)), &[Patient, Patient, Patient]);
+    side_by_side(ONE, hurrying(after_others(1)), &[Patient, GivesUp]);
+    for place in [busy(2), after_others(2), among_others(2)] {
+        let reads = &[Patient, Patient, Dropped, GivesUp, Patient];
+        side_by_side(Schedules::random(500), hurrying(place), reads);
+    }
 }
 
 #[test]
 fn reads_that_are_taken_for_abandoned_leave_nothing_behind() {
-    for place in [QUIET, busy(2)] {
+    for place in [busy(2), hurrying(busy(2)), after_others(2)] {
         let place = Place {
             patience: Patience::None,
             ..place
         };
         let reads = &[Patient, Dropped, Patient, GivesUp];
-        side_by_side(ONE.and_random(500), place, reads);
+        side_by_side(Schedules::random(500), place, reads);
     }
 }
 
 #[test]
 fn many_preemptions_of_the_smallest_scenario() {
-    let reads = &[Patient, Dropped, GivesUp];
-    side_by_side(Schedules::preempting(3), QUIET, reads);
-    side_by_side(Schedules::preempting(3), busy(1), &[Patient, GivesUp]);
+    for place in [busy(1), after_others(1)] {
+        side_by_side(Schedules::preempting(3), place, &[Patient, GivesUp]);
+    }
 }
 
 #[test]
 fn everything_at_once() {
-    for refuses in [false, true] {
-        let place = Place { refuses, ..busy(4) };
-        Schedules::random(1_000).run(&format!("everything: {refuses}"), move || {
-            read(
-                place,
-                &[
-                    &[Patient, Patient, Patient],
-                    &[Dropped, Insists, Dropped],
-                    &[GivesUp, GivesUp, Patient],
-                    &[Panics, GivesUp, Patient],
-                    &[Patient, Dropped, GivesUp],
-                ],
-            );
-        });
+    for place in [busy(4), after_others(4), among_others(4)] {
+        for (refuses, hurries) in [(false, false), (true, false), (false, true)] {
+            let place = Place {
+                refuses,
+                hurries,
+                ..place
+            };
+            Schedules::random(500).run(&format!("everything: {place:?}"), move || {
+                read(
+                    place,
+                    &[
+                        &[Patient, Patient, Patient],
+                        &[Dropped, Patient, Dropped],
+                        &[GivesUp, GivesUp, Patient],
+                        &[Panics, GivesUp, Patient],
+                        &[Patient, Dropped, GivesUp],
+                    ],
+                );
+            });
+        }
     }
 }
