@@ -214,7 +214,7 @@ pub struct Stats {
     pub store: StoreStats,
     /// Keys whose bodies run right now.
     pub flights: usize,
-    /// Keys that Redis is being asked for right now.
+    /// Callers whose value is being read from Redis right now.
     pub reads: usize,
     /// Calls that wait for one of these bodies.
     pub waiting: usize,

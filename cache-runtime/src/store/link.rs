@@ -567,7 +567,7 @@ impl Links {
         self.links.load().iter().filter(|link| link.is_up()).count()
     }
 
-    /// How many keys are being read right now.
+    /// How many callers' reads wait or are on their way right now.
     pub(crate) fn reads(&self) -> usize {
         self.links
             .load()

@@ -447,7 +447,7 @@ impl RedisStore {
         self.links.present()
     }
 
-    /// How many keys are being read right now.
+    /// How many callers' reads wait or are on their way right now.
     pub(crate) fn reading(&self) -> usize {
         self.links.reads()
     }
