@@ -247,6 +247,10 @@ impl<V: 'static, R: 'static> Call<V, R> {
         )
     }
 
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would keep what it takes twice"
+    )]
     fn look_up<A, E, F, H, B>(
         self,
         errors: ErrorShare<E>,
@@ -257,7 +261,6 @@ impl<V: 'static, R: 'static> Call<V, R> {
         F: Future<Output = Result<R, E>>,
         B: FnOnce(A, Behind<R>, ErrorShare<E>),
     {
-        // A block, and all of it lent: an `async fn` would keep what it takes twice.
         async move {
             let lookup = Lookup {
                 site: self.site,

@@ -25,7 +25,7 @@ const TOLERANCE: f64 = 0.1;
 
 #[track_caller]
 fn assert_near(what: &str, counted: i64, written: i64) {
-    println!("{what}: {counted} instructions a call; written down: {written}");
+    eprintln!("{what}: {counted} instructions a call; written down: {written}");
     let off = (counted - written).abs() as f64 / written as f64;
     assert!(
         off <= TOLERANCE,
