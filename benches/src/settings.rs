@@ -29,6 +29,11 @@ impl Settings {
         if self.quick { 3 } else { 21 }
     }
 
+    /// How long a contender runs before its turn.
+    pub(crate) fn lead_in(&self) -> Duration {
+        self.turn() / 2
+    }
+
     /// How long one contender's turn takes.
     pub(crate) fn turn(&self) -> Duration {
         Duration::from_millis(if self.quick { 10 } else { 60 })

@@ -1,7 +1,8 @@
 //! Contenders that take turns: A B C A B C …
 //!
 //! **What is compared is one round's figures**: the ratio of each contender to the first one in the same round,
-//! and of these the median. A machine that is slow for a second slows a whole round.
+//! and of these the median. A machine that is slow for a second slows a whole round, and what one contender leaves
+//! behind ends in the next one's lead-in, which is not counted.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -140,6 +141,9 @@ pub(crate) async fn take_turns(
     for _ in 0..settings.rounds() {
         let mut first: Option<Sample> = None;
         for (entrant, standing) in entrants.iter().zip(&mut standings) {
+            // Not counted: a processor that slept between the calls of a slow contender wakes up slowly for a
+            // while, which would be its neighbour's to pay.
+            (entrant.run)(load, settings.lead_in()).await;
             let asked = times_asked();
             let sample = (entrant.run)(load, settings.turn()).await;
             standing.misses += times_asked() - asked;
