@@ -177,8 +177,13 @@ impl Error {
             ErrorKind::Disconnected => {
                 Self::new(kind, format!("the connection to redis broke: {text}"))
             }
-            _ => Self::new(kind, format!("redis answered with an error: {text}")),
+            _ => Self::new(kind, format!("{ANSWERED}{text}")),
         }
+    }
+
+    /// The first word of what the server answered, if it answered with an error.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.0.message.strip_prefix(ANSWERED)?.split(' ').next()
     }
 
     /// A socket that could not be opened, or that broke.
@@ -190,6 +195,9 @@ impl Error {
         Self::with_source(kind, message, error)
     }
 }
+
+/// Before what the server said.
+const ANSWERED: &str = "redis answered with an error: ";
 
 /// The kind of what redis-rs reported.
 pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use tracing::Subscriber;
 use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, Subscriber};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -21,6 +21,11 @@ impl Logs {
     /// That is all of a test only on a current-thread runtime; else see [`global`](Self::global).
     #[must_use]
     pub fn of_this_thread() -> (Self, DefaultGuard) {
+        // What an event's place in the code asks once, as others run there without a subscriber, is remembered. This
+        // one, which nobody writes to, says from then on that somebody may want it.
+        static SOMEBODY: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(Logs::default().subscriber()));
+        LazyLock::force(&SOMEBODY);
         let logs = Self::default();
         let guard = tracing::subscriber::set_default(logs.subscriber());
         (logs, guard)

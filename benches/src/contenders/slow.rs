@@ -90,7 +90,7 @@ pub(crate) const ON_REDIS: [Make; 6] = [
     |url| Box::pin(amalgam::on(url)),
 ];
 
-/// In Redis, hits to compare with, and those with a short lifetime: as they are, and with what each has against waiting at its end.
+/// In Redis, hits to compare with, and those with a short lifetime: as they are, and with what is recommended against waiting at its end.
 pub(crate) async fn short_lived(url: &str) -> Vec<Function> {
     let mut functions = redis_cached::short_lived(url);
     functions.push(hitbox::stale(url));

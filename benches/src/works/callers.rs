@@ -57,45 +57,52 @@ where
     }
     let asked = times_asked();
     gate.wait().await;
-    let start = Instant::now();
-    let mut all = Answers {
-        calls: 0,
-        errors: 0,
-        runs: 0,
-        time: Duration::ZERO,
-        waits: empty(),
-    };
-    while let Some(caller) = asking.join_next().await {
-        let (waits, errors) = caller.expect("a caller that ends");
-        all.calls += waits.len();
-        all.errors += errors;
-        all.waits += waits;
+    let callers = asking.join_all().await;
+    let start = callers.iter().map(|caller| caller.start).min();
+    let end = callers.iter().map(|caller| caller.end).max();
+    let mut waits = Histogram::new(3).expect("three digits are among the possible");
+    // Only now: a histogram takes longer to make than a call takes.
+    for wait in callers.iter().flat_map(|caller| &caller.waits) {
+        waits.record(*wait).expect("a histogram that grows");
     }
-    all.time = start.elapsed();
-    all.runs = times_asked() - asked;
-    all
+    Answers {
+        calls: waits.len(),
+        errors: callers.iter().map(|caller| caller.errors).sum(),
+        runs: times_asked() - asked,
+        time: end
+            .zip(start)
+            .map_or(Duration::ZERO, |(end, start)| end - start),
+        waits,
+    }
 }
 
-fn empty() -> Histogram<u64> {
-    Histogram::new(3).expect("three digits are among the possible")
+/// What one caller had.
+struct Asked {
+    start: Instant,
+    end: Instant,
+    errors: u64,
+    /// In nanoseconds.
+    waits: Vec<u64>,
 }
 
-async fn ask_for(
-    function: &Function,
-    ids: impl Iterator<Item = u64>,
-    pause: Duration,
-) -> (Histogram<u64>, u64) {
-    let (mut waits, mut errors) = (empty(), 0);
+async fn ask_for(function: &Function, ids: impl Iterator<Item = u64>, pause: Duration) -> Asked {
+    let start = Instant::now();
+    let mut asked = Asked {
+        start,
+        end: start,
+        errors: 0,
+        waits: Vec::new(),
+    };
     for id in ids {
         let start = Instant::now();
-        errors += u64::from(function.call(id).await.is_err());
-        let wait = start.elapsed().as_nanos() as u64;
-        waits.record(wait).expect("a histogram that grows");
+        asked.errors += u64::from(function.call(id).await.is_err());
+        asked.end = Instant::now();
+        asked.waits.push((asked.end - start).as_nanos() as u64);
         if !pause.is_zero() {
             sleep(pause).await;
         }
     }
-    (waits, errors)
+    asked
 }
 
 /// The columns that [`Answers::row`] fills.

@@ -14,7 +14,7 @@ use crate::values::Size;
 
 const KEYS: u64 = 1_000;
 /// Calls between two looks at the clock.
-const BATCH: u32 = 1_000;
+const BATCH: u32 = 100;
 
 /// Small values, for one caller and for eight.
 pub(crate) async fn run(settings: &Settings) -> Section {

@@ -48,7 +48,7 @@ pub(crate) async fn run(settings: &Settings) -> Section {
         reading: format!(
             "{CALLERS} callers ask for {} seconds, with pauses of {} ms, for {KEYS} keys by Zipf's law, all of them stored before, over a source \
              that takes {} ms. Values are fresh for one second, but for the first line, which is hits alone. Whoever serves the old value, or makes a new one in \
-             time, lets hardly anybody wait for the source: the nearer *p99.9* is to the first line's, the better.",
+             time, lets hardly anybody wait for the source: the nearer *p99.9* is to the first line's, the better. amalgam could also serve old values where it is told to limit the source's time, which none is here.",
             time.as_secs_f64(),
             PAUSE.as_millis(),
             SOURCE.as_millis(),

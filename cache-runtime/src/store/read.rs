@@ -3,7 +3,12 @@
 //! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
 //! wherever its future is dropped.
 
-use std::{borrow::Cow, pin::pin, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -14,12 +19,18 @@ use tokio::{
 use super::{
     link::Link,
     reads::{Arrival, Batch, LINGER, Next, Read, Way},
-    redis::RedisStore,
+    redis::{RedisStore, too_late},
 };
 use crate::{
     answer::Decoded,
     error::{Error, ErrorKind},
 };
+
+/// How exact a timer is.
+const TICK: Duration = Duration::from_millis(1);
+
+/// What a value counts for whose batch did not come in time.
+const LARGE: usize = 64 * 1024;
 
 /// What comes of one read.
 pub(crate) type Reply = Result<Option<Fetched>, Error>;
@@ -93,13 +104,6 @@ impl RedisStore {
             }
         }
     }
-}
-
-fn too_late() -> Error {
-    Error::new(
-        ErrorKind::Timeout,
-        "redis did not answer within the timeout",
-    )
 }
 
 fn size(value: &Option<Bytes>) -> usize {
@@ -224,12 +228,9 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
     let mut reading = pin!(reading);
     let values = loop {
         let seats = reads.iter().flat_map(|read| &read.seats);
+        let first = seats.map(|seat| seat.deadline).min();
         // Those who give up last are told by what is read, which knows why.
-        let early = seats
-            .map(|seat| seat.deadline)
-            .filter(|at| *at + LINGER < deadline)
-            .min();
-        let Some(early) = early else {
+        let Some(early) = first.filter(|first| *first + TICK < deadline) else {
             break reading.await;
         };
         match timeout_at(early.into(), &mut reading).await {
@@ -241,6 +242,10 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
                     for seat in read.seats.extract_if(.., |seat| seat.deadline <= now) {
                         drop(seat.turn.send(Err(too_late())));
                     }
+                }
+                // The breaker need not wait for the last of them.
+                if let Some(live) = link.up() {
+                    store.unanswered(&link, &live);
                 }
             }
         }
@@ -254,7 +259,7 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
                 } else {
                     Fetched::alone
                 };
-                answer(read, &Ok(value.map(fetched)));
+                answer(read, Ok(value.map(fetched)));
             }
         }
         // It may have been one of them, or that they were many; each asks again for itself.
@@ -263,21 +268,32 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
             link.reads().go_alone(reads, Instant::now());
         }
         Err(error) => {
+            if error.is_timeout() {
+                // They may be large all of a sudden, and fewer at a time might have come.
+                passage.reply = Some((keys.len(), keys.len() * LARGE));
+            }
             for read in reads {
-                answer(read, &Err(error.clone()));
+                answer(read, Err(error.clone()));
             }
         }
     }
 }
 
-fn answer(read: Read<Reply>, reply: &Reply) {
+fn answer(mut read: Read<Reply>, reply: Reply) {
+    let last = read.seats.pop();
+    // A caller that is gone needs no reply.
     for seat in read.seats {
-        // A caller that is gone needs no reply.
         drop(seat.turn.send(reply.clone()));
+    }
+    if let Some(last) = last {
+        // Given away, so that no user's value ends here, where others wait.
+        drop(last.turn.send(reply));
     }
 }
 
-/// Whether the server read the command, and would not execute it.
+/// Whether the server would not read several keys in one command: it has no MGET, or has the keys in several slots,
+/// or the user may not read one of them.
 fn was_refused(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth)
+    let code = error.code();
+    code.is_some_and(|code| matches!(code, "CROSSSLOT" | "ERR" | "MOVED" | "NOPERM" | "TRYAGAIN"))
 }

@@ -354,17 +354,8 @@ impl RedisStore {
                 }
                 Ok(Err(error)) => error,
                 Err(_) => {
-                    if self.is_stall(live.pulse.silent_since()) {
-                        // The other runtimes' connections may be well, and keep the breaker closed.
-                        if live.pulse.stall(self.timeout) {
-                            link.give_up(number);
-                        }
-                        self.gate.stalled(self);
-                    }
-                    return Err(Error::new(
-                        ErrorKind::Timeout,
-                        "redis did not answer within the timeout",
-                    ));
+                    self.unanswered(link, &live);
+                    return Err(too_late());
                 }
             };
             let failure = Failure::of(&error);
@@ -396,6 +387,17 @@ impl RedisStore {
                 Urgency::Ordinary => self.admit()?,
                 Urgency::Urgent => self.gate.force(),
             };
+        }
+    }
+
+    /// Notes that somebody waited on the connection of `link` in vain.
+    pub(super) fn unanswered(self: &Arc<Self>, link: &Link, live: &Live) {
+        if self.is_stall(live.pulse.silent_since()) {
+            // The other runtimes' connections may be well, and keep the breaker closed.
+            if live.pulse.stall(self.timeout) {
+                link.give_up(live.number);
+            }
+            self.gate.stalled(self);
         }
     }
 
@@ -517,6 +519,13 @@ pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)
+}
+
+pub(super) fn too_late() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "redis did not answer within the timeout",
+    )
 }
 
 /// A value, or that there is none.
