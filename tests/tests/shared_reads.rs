@@ -334,6 +334,33 @@ async fn user_in_some_haste(cache: &Cache, body: &Body, id: u64) -> Result<u64, 
 }
 
 #[tokio::test]
+async fn p2_the_breaker_hears_of_callers_in_haste_who_read_with_patient_ones() {
+    let scene = Scene::with_timeout(Duration::from_millis(250)).await;
+    let call_patient = |id| {
+        let (cache, body) = (scene.cache.clone(), scene.body.clone());
+        tokio::spawn(async move { user_in_some_haste(&cache, &body, id).await })
+    };
+    scene.proxy.swallow();
+    // Those who go alone are patient, and so is somebody in each batch.
+    let mut patient: Vec<_> = (0..MANY / 2).map(call_patient).collect();
+    eventually("the breaker to open", SOON / 2, async || {
+        let mut in_haste = vec![];
+        for id in 0..MANY / 2 {
+            patient.push(call_patient(id));
+            in_haste.push(scene.call(id));
+        }
+        for caller in in_haste {
+            caller.await.unwrap().unwrap();
+        }
+        redis_state(&scene.cache).opened > 0
+    })
+    .await;
+    for caller in patient {
+        caller.abort();
+    }
+}
+
+#[tokio::test]
 async fn p2_where_the_clock_is_paused_a_caller_in_haste_waits_for_no_other_clock() {
     let scene = Scene::start().await;
     let held = scene.proxy.hold_reply(named("MGET"));
