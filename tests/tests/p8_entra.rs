@@ -13,7 +13,7 @@ use cache_runtime::{
     Cache, Error, ErrorKind, StoreStats, TokenStats, get_cache, redis, redis_cached, sites,
 };
 use cache_tests::identity_provider::{Issued, Reply, Source};
-use cache_tests::wait::SOON;
+use cache_tests::wait::{SOON, within};
 use cache_tests::{
     AzureRedis, Body, Child, IdentityProvider, Logs, RedisServer, assert_holds_no_part,
     body::Failed, child, child::tell, eventually,
@@ -103,6 +103,8 @@ fn token(cache: &Cache) -> TokenStats {
 
 /// Prints everything again and again until the condition holds.
 async fn print_until(what: &str, cache: &Cache, mut condition: impl FnMut() -> bool) {
+    // Where a child process hangs, its parent shows this.
+    eprintln!("until: {what}");
     eventually(what, SOON, async || {
         everything_of(cache).await;
         // What was printed is searched for every secret.
@@ -214,22 +216,27 @@ fn p8_no_secret_of_a_credential_that_is_given() {
         .await;
 
         azure.revoke(&provider.issued().last().unwrap().token).await;
-        everything_of(&cache).await;
+        let issued = provider.issued().len();
+        print_until("another token", &cache, || provider.issued().len() > issued).await;
 
         let last = provider.issued().last().unwrap().token.clone();
         for reply in quotes(&[last, provider.client_secret().to_owned()]) {
+            let asked = provider.requests();
             provider.answer(reply);
-            let enough = provider.requests() + 2;
-            print_until("questions", &cache, || provider.requests() >= enough).await;
+            print_until("a question", &cache, || provider.requests() > asked).await;
+            // The pauses of who is refused grow; who has another token has dealt with the answer, and asks again soon.
+            let issued = provider.issued().len();
+            provider.well();
+            print_until("a token", &cache, || provider.issued().len() > issued).await;
         }
         provider.down();
         let failures = token(&cache).failures;
         let down = || token(&cache).failures > failures + 1;
         print_until("no provider", &cache, down).await;
-        if let Err(e) = cache.shutdown().await {
+        if let Err(e) = within("the shutdown", SOON, cache.shutdown()).await {
             error(e);
         }
-        everything_of(&cache).await;
+        print_until("the end", &cache, || true).await;
     });
     assert!(text.contains("got an Entra ID token"), "{text}");
     assert!(

@@ -108,7 +108,13 @@ pub(crate) fn run_bounded(mut command: Command, limit: Duration, name: &str) -> 
         Err(_) => {
             // It is not reaped: the thread above still waits for it.
             let _ = kill_process(pid, Signal::KILL);
-            panic!("{name} did not end within {limit:?}");
+            // Its own children may keep its pipes.
+            let printed = match result.recv_timeout(Duration::from_secs(5)) {
+                Ok(Ok(output)) => [output.stdout, output.stderr].concat(),
+                _ => Vec::new(),
+            };
+            let printed = String::from_utf8_lossy(&printed);
+            panic!("{name} did not end within {limit:?}; it printed: {printed}");
         }
     }
 }
