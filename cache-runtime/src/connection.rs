@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use redis::{
-    Arg, Cmd, ErrorKind as RedisErrorKind, Pipeline, RedisError, RedisFuture, Value,
+    Arg, Cmd, ErrorKind as RedisErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
     aio::ConnectionLike,
 };
 
@@ -73,12 +73,12 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let (_link, live) = self.live(keeps_state(command)).await?;
-            let answer = live.connection.clone().req_packed_command(command).await;
+            let answer = execute(&live, command).await;
             if !answer.as_ref().is_ok_and(lacks_login) {
                 return answer;
             }
             match self.next_to(live).await {
-                Some((_link, next)) => next.connection.clone().req_packed_command(command).await,
+                Some((_link, next)) => execute(&next, command).await,
                 None => answer,
             }
         })
@@ -92,19 +92,13 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let (_link, live) = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
-            let mut connection = live.connection.clone();
-            let sent = connection.req_packed_commands(pipeline, offset, count);
-            let answers = sent.await;
+            let answers = execute_all(&live, pipeline, offset, count).await;
             // Where the first was not executed, none was.
             if !(answers.as_ref()).is_ok_and(|answers| answers.first().is_some_and(lacks_login)) {
                 return answers;
             }
             match self.next_to(live).await {
-                Some((_link, next)) => {
-                    let mut connection = next.connection.clone();
-                    let sent = connection.req_packed_commands(pipeline, offset, count);
-                    sent.await
-                }
+                Some((_link, next)) => execute_all(&next, pipeline, offset, count).await,
                 None => answers,
             }
         })
@@ -113,6 +107,22 @@ impl ConnectionLike for Connection {
     fn get_db(&self) -> i64 {
         self.redis.connector().endpoint().db
     }
+}
+
+async fn execute(live: &Live, command: &Cmd) -> RedisResult<Value> {
+    let mut connection = live.connection.clone();
+    live.reply(connection.req_packed_command(command)).await
+}
+
+async fn execute_all(
+    live: &Live,
+    pipeline: &Pipeline,
+    offset: usize,
+    count: usize,
+) -> RedisResult<Vec<Value>> {
+    let mut connection = live.connection.clone();
+    let sent = connection.req_packed_commands(pipeline, offset, count);
+    live.reply(sent).await
 }
 
 /// Whether a command was not executed because its connection is not logged in.

@@ -105,8 +105,9 @@ impl Tokens {
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<AccessToken>, Error> {
         self.tend(Instant::now());
         let mut states = self.state.subscribe();
-        // Past the time, or where the sender has gone: as it is.
-        let _settled = timeout(LONGEST_WAIT, states.wait_for(State::is_settled)).await;
+        // Past the time, or where the sender has gone: as it is. Dropped, because it is a lock: to read again while
+        // somebody waits to write would be for ever.
+        drop(timeout(LONGEST_WAIT, states.wait_for(State::is_settled)).await);
         let state = self.state.borrow();
         match (state.offered(), &state.denied) {
             (Some(token), _) => Ok(Arc::clone(token)),
@@ -510,3 +511,6 @@ impl Drop for Asking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

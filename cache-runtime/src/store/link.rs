@@ -11,6 +11,7 @@
 mod renewal;
 
 use std::{
+    future::Future,
     net::Ipv4Addr,
     panic::catch_unwind,
     sync::{
@@ -20,7 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::aio::MultiplexedConnection;
+use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
 use tokio::{
     runtime::{Handle, Id},
     sync::watch,
@@ -98,6 +99,8 @@ pub(crate) struct Live {
     pub(crate) pushes: Option<Arc<Pushes>>,
     /// Whether another connection could not take its place: see [`Live::pin`].
     pinned: Arc<AtomicBool>,
+    /// Closed with the driver.
+    driven: watch::Receiver<()>,
 }
 
 impl Live {
@@ -109,6 +112,12 @@ impl Live {
             pass,
             pushes,
         } = made;
+        let (drives, driven) = watch::channel(());
+        let driver = Box::pin(async move {
+            // Dropped after the driver has told those whom it can tell.
+            let _drives = drives;
+            driver.await;
+        });
         let live = Self {
             connection,
             pulse,
@@ -117,8 +126,29 @@ impl Live {
             pass,
             pushes,
             pinned: Arc::default(),
+            driven,
         };
         (Arc::new(live), driver)
+    }
+
+    /// The reply to what was sent here, or an error once nobody drives the connection any more.
+    ///
+    /// The client alone may wait for ever: what is handed to the driver in the moment of its end lies in a queue that
+    /// nobody reads again, and is not told so.
+    pub(crate) async fn reply<T>(
+        &self,
+        sent: impl Future<Output = RedisResult<T>>,
+    ) -> RedisResult<T> {
+        let mut driven = self.driven.clone();
+        tokio::select! {
+            biased;
+            reply = sent => reply,
+            // Nothing is ever said there.
+            _ = driven.changed() => Err(RedisError::from((
+                redis::ErrorKind::Io,
+                "the connection to redis was lost",
+            ))),
+        }
     }
 
     /// Marks that the server keeps something for this very connection: subscriptions, the keys that it
@@ -587,7 +617,10 @@ fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Auth, Endpoint};
+    use crate::{
+        config::Auth,
+        store::test_server::{Server, endpoint},
+    };
 
     #[test]
     fn a_link_is_forgotten_once_nobody_uses_it_and_not_before() {
@@ -612,15 +645,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_ends_before_its_first_poll_leaves_no_link_that_waits_for_it() {
-        let endpoint = Endpoint {
-            host: "127.0.0.1".to_owned(),
-            port: 1,
-            #[cfg(feature = "tls")]
-            tls: None,
-            auth: Auth::None,
-            db: 0,
-        };
-        let connector = Connector::new(endpoint).unwrap();
+        let connector = Connector::new(endpoint(1, Auth::None)).unwrap();
         let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
         let link = Link::new(Handle::current(), Purpose::Commands, Duration::from_secs(1));
         link.state.send_replace(State::Connecting(7));
@@ -633,5 +658,22 @@ mod tests {
             .await
             .expect("the link waits for a task that never ran")
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_nobody_can_give_any_more_is_not_waited_for() {
+        let server = Server::start(&[]);
+        let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
+        let made = Made::new(&connector, Purpose::Commands).await.unwrap();
+        let (live, driver) = Live::new(made, 1);
+        // As of a command that lies in the queue of a driver that has ended.
+        let mut lost = std::pin::pin!(live.reply(std::future::pending::<RedisResult<()>>()));
+        let moment = timeout(Duration::from_millis(20), &mut lost).await;
+        assert!(moment.is_err(), "the connection stands");
+        drop(driver);
+        let error = timeout(Duration::from_secs(5), lost)
+            .await
+            .expect("the driver has ended");
+        assert!(error.unwrap_err().is_io_error());
     }
 }
