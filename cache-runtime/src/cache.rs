@@ -32,6 +32,7 @@ use crate::{
         redis::{RedisStore, Urgency},
     },
     token::{self, Keys},
+    too_large::TooLarge,
     unfinished::Unfinished,
 };
 
@@ -80,6 +81,9 @@ pub(crate) struct Inner {
     pub(crate) background_timeout: Duration,
     /// How long a call waits for another process that computes the same value.
     pub(crate) cluster_wait: Duration,
+    /// How many bytes of JSON a value may have to be stored.
+    pub(crate) max_value: usize,
+    pub(crate) too_large: TooLarge,
     pub(crate) clock: Clock,
     shut_down: AtomicBool,
 }
@@ -108,6 +112,7 @@ impl Cache {
             prefix,
             timeout,
             memory_capacity,
+            max_value,
             coordination,
         } = config;
         let Coordination {
@@ -140,6 +145,8 @@ impl Cache {
             )),
             background_timeout,
             cluster_wait,
+            max_value,
+            too_large: TooLarge::new(clock.clone()),
             clock,
             shut_down: AtomicBool::new(false),
         })))))
@@ -177,8 +184,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If `value` cannot be encoded, or Redis does not take it in time. What was stored before may
-    /// then still be there.
+    /// As [`Entry::put`].
     ///
     /// # Cancel safety
     ///
@@ -437,6 +443,8 @@ impl fmt::Debug for Cache {
             background: _,
             background_timeout: _,
             cluster_wait: _,
+            max_value: _,
+            too_large: _,
             clock: _,
             shut_down,
         } = &**self.inner();

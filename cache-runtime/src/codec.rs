@@ -13,6 +13,12 @@
 //!
 //! The byte `c1` begins no UTF-8 text. A reader refuses a version or a flag that it does not know, and skips fields that it
 //! does not know: what a later release may not have ignored is a flag.
+//!
+//! A value is written only where it comes back: not where its JSON says [`null` for something else](nulls), and not
+//! where it is [too large](sink).
+
+mod nulls;
+mod sink;
 
 use std::any::Any;
 use std::fmt;
@@ -22,7 +28,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::{probe::Cacheable, store::redis::milliseconds};
+use self::{nulls::Nulls, sink::Sink};
+use crate::{error::Error, probe::Cacheable, store::redis::milliseconds};
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
@@ -48,11 +55,13 @@ pub(crate) struct Stamp {
 
 /// How values of one type become bytes and come back.
 pub struct Codec<V> {
-    /// Appends to what is given.
-    encode: fn(&V, Vec<u8>) -> Result<Vec<u8>, serde_json::Error>,
+    /// Appends to what is given, so many bytes at most.
+    encode: fn(&V, Vec<u8>, usize) -> Encoded,
     decode: fn(&[u8]) -> Result<V, serde_json::Error>,
     encode_kept: EncodeKept,
 }
+
+type Encoded = Result<Vec<u8>, CodecError>;
 
 /// Encodes a value whose type was forgotten; `None` if that fails.
 pub(crate) type EncodeKept = fn(&(dyn Any + Send + Sync)) -> Option<Vec<u8>>;
@@ -76,7 +85,7 @@ impl<V> fmt::Debug for Codec<V> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
     /// serde or the type refused.
-    #[error("not this type's JSON")]
+    #[error("the value's `Serialize` or `Deserialize` failed")]
     Json(#[source] serde_json::Error),
     /// The type's own code panicked.
     #[error("the value's `Serialize` or `Deserialize` panicked")]
@@ -84,37 +93,76 @@ pub(crate) enum CodecError {
     /// No form that this release knows.
     #[error("not written by this release, nor JSON")]
     Unreadable,
+    /// The value's JSON reads back as another value, or as none.
+    #[error(
+        "the value's JSON says `null` for a NaN, an infinity or a `Some` of nothing, and would read back as something else, so it is not stored; give it a `#[serde(with = \"…\")]` that JSON can say"
+    )]
+    Lost,
+    /// The value's JSON has more bytes than are stored.
+    #[error(
+        "the value has more than {most} bytes of JSON, so it is not stored; raise `max_value` (`REDIS_MAX_VALUE`), or store less"
+    )]
+    TooLarge {
+        /// So many are.
+        most: usize,
+    },
+    /// What was just written is no value of its type.
+    #[error("the value's JSON is not read back as one")]
+    Unread(#[source] Error),
 }
 
 impl<V: Cacheable> Codec<V> {
     /// Plain JSON.
     pub fn json() -> Self {
         Self {
-            encode: |value, mut bytes| {
-                serde_json::to_writer(&mut bytes, value)?;
-                Ok(bytes)
-            },
-            decode: |payload| match std::str::from_utf8(payload) {
-                // Checked as a whole, which takes less than string by string.
-                Ok(json) => serde_json::from_str(json),
-                Err(_) => serde_json::from_slice(payload),
-            },
+            encode,
+            decode,
             encode_kept: |value| {
                 let value = value.downcast_ref::<V>()?;
-                caught(|| serde_json::to_vec(value)).ok()
+                caught(|| encode(value, Vec::new(), usize::MAX)).ok()
             },
         }
     }
 }
 
+fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
+    let mut sink = Sink::after(bytes, most);
+    if sink.write_json(value)? {
+        let (nulls, json) = (Nulls::of(value).map_err(CodecError::Json)?, sink.json());
+        let may_be_lost = nulls.are_ambiguous() || json == b"null";
+        if may_be_lost && !come_back::<V>(&nulls, json) {
+            return Err(CodecError::Lost);
+        }
+    }
+    Ok(sink.into_bytes())
+}
+
+/// Whether each `null` reads back as what it stands for: a type may have a way of its own to read one.
+///
+/// Kept out of the function that encodes, which needs no room for a second value.
+#[inline(never)]
+fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
+    let same = |value: V| Nulls::of(&value).is_ok_and(|back| back == *nulls);
+    decode(json).is_ok_and(same)
+}
+
+fn decode<V: Cacheable>(payload: &[u8]) -> Result<V, serde_json::Error> {
+    match std::str::from_utf8(payload) {
+        // Checked as a whole, which takes less than string by string.
+        Ok(json) => serde_json::from_str(json),
+        Err(_) => serde_json::from_slice(payload),
+    }
+}
+
 impl<V> Codec<V> {
-    /// The payload for a value.
+    /// The payload for a value, of so many bytes at most.
     ///
     /// # Errors
     ///
-    /// If the value's `Serialize` fails or panics.
-    pub(crate) fn encode(&self, value: &V) -> Result<Vec<u8>, CodecError> {
-        self.encode_after(Vec::with_capacity(128), value)
+    /// If the value's `Serialize` fails or panics, if the payload would be longer, or if it would read back as another
+    /// value.
+    pub(crate) fn encode(&self, value: &V, most: usize) -> Encoded {
+        self.encode_after(Vec::with_capacity(128), value, most)
     }
 
     /// The payload for a value, after a header.
@@ -122,8 +170,8 @@ impl<V> Codec<V> {
     /// # Errors
     ///
     /// As [`encode`](Self::encode).
-    pub(crate) fn encode_after(&self, header: Vec<u8>, value: &V) -> Result<Vec<u8>, CodecError> {
-        caught(|| (self.encode)(value, header))
+    pub(crate) fn encode_after(&self, header: Vec<u8>, value: &V, most: usize) -> Encoded {
+        caught(|| (self.encode)(value, header, most))
     }
 
     /// The function that encodes a `V` for somebody who does not know its type.
@@ -137,7 +185,7 @@ impl<V> Codec<V> {
     ///
     /// If the payload is not the JSON of a `V`, or the type's `Deserialize` fails or panics.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<V, CodecError> {
-        caught(|| (self.decode)(payload))
+        caught(|| (self.decode)(payload).map_err(CodecError::Json))
     }
 
     /// The value, or the `None`, that was stored under a function that returns an `Option`.
@@ -160,12 +208,9 @@ impl<V> Codec<V> {
 }
 
 /// User code runs in here; its panic must reach nobody.
-fn caught<T>(run: impl FnOnce() -> Result<T, serde_json::Error>) -> Result<T, CodecError> {
+fn caught<T>(run: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
     // What a panic leaves half done is dropped with the closure.
-    match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(outcome) => outcome.map_err(CodecError::Json),
-        Err(_) => Err(CodecError::Panicked),
-    }
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(CodecError::Panicked))
 }
 
 /// What stands before the JSON: nothing where the value says it all.

@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Duration,
     /// How many entries the in-process store holds at most.
     pub(crate) memory_capacity: u64,
+    /// How many bytes of JSON a value may have to be stored.
+    pub(crate) max_value: usize,
     pub(crate) coordination: Coordination,
 }
 

@@ -23,7 +23,7 @@ use crate::{
         Granted, Lookup, Written, draw, here, kept_in_process, renewing, report, servers_time,
         written,
     },
-    policy::{Lifetime, Policy, Rules, not_decoded},
+    policy::{Lifetime, Policy, Rules, not_decoded, not_encoded},
     probe::{ErrorShare, ValueShare},
     site::{Key, Site},
     store::{
@@ -173,7 +173,8 @@ impl<R> Entry<R> {
     ///
     /// # Errors
     ///
-    /// If `value` cannot be encoded or has no ttl, or if Redis does not take it in time. What was
+    /// If `value` cannot be encoded, would read back as another one, has more JSON than
+    /// [`max_value`](crate::CacheBuilder::max_value) or has no ttl, or if Redis does not take it in time. What was
     /// stored before may then still be there.
     ///
     /// # Cancel safety
@@ -182,7 +183,7 @@ impl<R> Entry<R> {
     pub fn put(&self, value: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
         let put = self
             .place()
-            .and_then(|(cache, key)| Ok((self.prepare(&cache, value)?, cache, key)));
+            .and_then(|(cache, key)| Ok((self.prepare(&cache, &key, value)?, cache, key)));
         let timeout = self.timeout;
         async move {
             let (prepared, cache, key) = put?;
@@ -265,7 +266,7 @@ impl<R> Entry<R> {
                 let prepared = written
                     .as_ref()
                     .ok()
-                    .map(|value| self.prepare(&cache, value));
+                    .map(|value| self.prepare(&cache, &key, value));
                 let stored = prepared.transpose().map(|prepared| {
                     if let Some(Prepared::Memory(kept)) = prepared {
                         changed.known = kept.insert_of(inner, &key, changed.write);
@@ -308,7 +309,7 @@ impl<R> Entry<R> {
         let prepared = written
             .as_ref()
             .ok()
-            .map(|value| self.prepare(cache, value))
+            .map(|value| self.prepare(cache, key, value))
             .transpose();
         let stored = match (granted, prepared) {
             (Ok(granted), Ok(Some(Prepared::Redis(redis, value)))) => {
@@ -333,7 +334,7 @@ impl<R> Entry<R> {
         (written, stored)
     }
 
-    fn prepare(&self, cache: &Cache, value: &R) -> Result<Prepared, Error> {
+    fn prepare(&self, cache: &Cache, key: &str, value: &R) -> Result<Prepared, Error> {
         let cache = cache.inner();
         let Some(lifetime) = self.rules.lifetime_of_put(value, self.ttl, draw())? else {
             return Err(Error::new(
@@ -341,13 +342,12 @@ impl<R> Entry<R> {
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
             ));
         };
-        Ok(match &cache.store {
+        let prepared = match &cache.store {
             Store::Memory(memory) => {
-                let answer = self.rules.share(value, None)?;
-                let answer = kept_in_process(self.site, &*self.rules, value, &answer);
-                let answer = answer.ok_or_else(|| {
-                    Error::new(ErrorKind::Encode, "the value does not survive its own JSON")
-                })?;
+                let (rules, most) = (&*self.rules, cache.max_value);
+                let answer = rules.share(value, None, most).map_err(not_encoded)?;
+                let answer = kept_in_process(self.site, rules, value, &answer, most);
+                let answer = answer.map_err(not_encoded)?;
                 Prepared::Memory(Kept {
                     memory: Arc::clone(memory),
                     answer,
@@ -357,10 +357,13 @@ impl<R> Entry<R> {
             Store::Redis(redis) => {
                 // What no body computed took no time.
                 let took = Duration::ZERO;
-                let written = written(&*self.rules, value, lifetime, took, &cache.clock)?;
+                let written = written(&*self.rules, cache, value, lifetime, took);
+                let written = written.map_err(not_encoded)?;
                 Prepared::Redis(Arc::clone(redis), written)
             }
-        })
+        };
+        cache.too_large.forget(key);
+        Ok(prepared)
     }
 
     /// Takes the value away, and the right to store from every body that runs.

@@ -25,7 +25,9 @@ pub fn decode(bytes: &[u8]) {
     }
     let codec = Codec::<User>::json();
     if let Ok(Some(user)) = codec.decode_optional(&stored) {
-        let again = codec.encode(&user).expect("what was read can be stored");
+        let again = codec
+            .encode(&user, usize::MAX)
+            .expect("what was read can be stored");
         assert_eq!(codec.decode(&again).expect("and read again"), user);
     }
     let _ = Codec::<serde_json::Value>::json().decode_optional(&stored);

@@ -48,6 +48,8 @@
 //! | a connection is reset, a failover, `LOADING`, `READONLY`, `MOVED` | is tried once more where that is safe, else runs the body; reconnects |
 //! | an invalidation cannot reach Redis | [`Entry::invalidate`] returns an error; this process deletes the entry before it next reads it |
 //! | Redis is full (`OOM`), the key holds something else (`WRONGTYPE`), or bytes that are no such value | counts as a miss; the value is returned though it may not be stored |
+//! | a value cannot be encoded, or its JSON would not give it back (NaN, an infinity and a `Some` of nothing are all `null`) | is returned, and not stored; the log names the function once |
+//! | a value has more JSON than [`max_value`](CacheBuilder::max_value) | the same; for a minute what calls of its key return is not encoded |
 //! | an Entra ID token is refused or expires | connections that stand are used for as long as Redis lets them, then runs the body; a fresh token is asked for |
 //! | the identity provider is down | the same; it is asked again for ever, and Redis is used again as soon as a token comes |
 //! | the body is slow | one run a key; whoever comes meanwhile waits for it |
@@ -105,6 +107,7 @@ mod stats;
 mod store;
 mod sync;
 mod token;
+mod too_large;
 mod unfinished;
 
 /// The Azure SDK, for a credential of your own: [`CacheBuilder::credential`].

@@ -318,17 +318,22 @@ pub(crate) trait Rules<R> {
         draw: f64,
     ) -> Result<Option<Lifetime>, Error>;
 
-    /// The bytes to store, with a stamp if they must have one.
-    fn encode(&self, returned: &R, stamp: Option<&Stamp>) -> Result<Bytes, Error>;
+    /// The bytes to store, with a stamp if they must have one. `most`: so many bytes of JSON.
+    fn encode(&self, returned: &R, stamp: Option<&Stamp>, most: usize)
+    -> Result<Bytes, CodecError>;
 
     /// What stored bytes stand for. `decoded`: where others get the same bytes, what came of them so far.
     fn decode(&self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<R, Error>;
 
     /// What can be handed to many callers; `json` as [`encode`](Self::encode) gave it without a stamp, if it did.
-    fn share(&self, returned: &R, json: Option<&Bytes>) -> Result<Answer, Error>;
+    /// `most`: so many bytes of JSON are made for it.
+    fn share(&self, returned: &R, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError>;
+
+    /// The same without JSON; `None` where that is what it takes.
+    fn share_kept(&self, returned: &R) -> Option<Answer>;
 
     /// What `returned` would be if it came out of Redis, and whether nothing was lost on the way.
-    fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error>;
+    fn through_json(&self, returned: &R, most: usize) -> Result<(Answer, bool), CodecError>;
 
     /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
     /// of another type.
@@ -377,12 +382,16 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         Ok(ttl.and_then(|ttl| self.freshness.lifetime(ttl)))
     }
 
-    fn encode(&self, returned: &R, stamp: Option<&Stamp>) -> Result<Bytes, Error> {
+    fn encode(
+        &self,
+        returned: &R,
+        stamp: Option<&Stamp>,
+        most: usize,
+    ) -> Result<Bytes, CodecError> {
         match (self.shape.value)(returned) {
             Some(value) => {
                 let header = header(false, stamp);
-                let bytes = self.codec.encode_after(header, value);
-                Ok(bytes.map_err(not_encoded)?.into())
+                Ok(self.codec.encode_after(header, value, most)?.into())
             }
             None => Ok(encode_none(stamp).into()),
         }
@@ -399,7 +408,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         }
     }
 
-    fn share(&self, returned: &R, json: Option<&Bytes>) -> Result<Answer, Error> {
+    fn share(&self, returned: &R, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError> {
         let Some(value) = (self.shape.value)(returned) else {
             return Ok(Answer::Nothing);
         };
@@ -408,16 +417,24 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         }
         let json = match json {
             Some(json) => json.clone(),
-            None => self.codec.encode(value).map_err(not_encoded)?.into(),
+            None => self.codec.encode(value, most)?.into(),
         };
         Ok(Answer::Value(SharedValue::Json(json)))
     }
 
-    fn through_json(&self, returned: &R) -> Result<(Answer, bool), Error> {
-        let bytes = self.encode(returned, None)?;
-        let decoded = self.decode(&Stored::parse(&bytes).map_err(not_decoded)?, None)?;
-        let faithful = self.encode(&decoded, None)? == bytes;
-        Ok((self.share(&decoded, None)?, faithful))
+    fn share_kept(&self, returned: &R) -> Option<Answer> {
+        match (self.shape.value)(returned) {
+            None => Some(Answer::Nothing),
+            Some(value) => SharedValue::kept(value, &self.share, &self.codec).map(Answer::Value),
+        }
+    }
+
+    fn through_json(&self, returned: &R, most: usize) -> Result<(Answer, bool), CodecError> {
+        let bytes = self.encode(returned, None, most)?;
+        let decoded = self.decode(&Stored::parse(&bytes)?, None);
+        let decoded = decoded.map_err(CodecError::Unread)?;
+        let again = self.encode(&decoded, None, most)?;
+        Ok((self.share(&decoded, Some(&again), most)?, again == bytes))
     }
 
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
@@ -486,8 +503,14 @@ fn judged<T>(judge: impl FnOnce() -> T) -> Result<T, Error> {
     })
 }
 
-fn not_encoded(error: CodecError) -> Error {
-    Error::with_source(ErrorKind::Encode, "the value cannot be stored", error)
+pub(crate) fn not_encoded(error: CodecError) -> Error {
+    match error {
+        // Said at once, for they say what to do.
+        CodecError::Lost | CodecError::TooLarge { .. } => {
+            Error::new(ErrorKind::Encode, error.to_string())
+        }
+        error => Error::with_source(ErrorKind::Encode, "the value cannot be stored", error),
+    }
 }
 
 pub(crate) fn not_decoded(error: CodecError) -> Error {

@@ -17,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    codec::CodecError,
     error::{Error, ErrorKind},
     key::{self, KeyError, KeyPart, KeyText, Namespace},
     sharded::lock,
@@ -40,6 +41,10 @@ pub struct Site {
     refused: AtomicBool,
     /// The log was told that values change on their way through JSON.
     lossy: AtomicBool,
+    /// The log was told that a value is not stored, because it has no JSON that says it.
+    unsaid: AtomicBool,
+    /// The log was told that a value is not stored, because it is too large.
+    too_large: AtomicBool,
     /// The log was told that an option's expression is of no use.
     senseless: AtomicBool,
     counters: Counters,
@@ -79,6 +84,8 @@ impl Site {
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             lossy: AtomicBool::new(false),
+            unsaid: AtomicBool::new(false),
+            too_large: AtomicBool::new(false),
             senseless: AtomicBool::new(false),
             counters: Counters::new(),
         }
@@ -177,12 +184,26 @@ impl Site {
     }
 
     /// Says once that Redis would not give back what the function returned.
-    pub(crate) fn warn_of_loss(&self, error: Option<&Error>) {
+    pub(crate) fn warn_of_loss(&self) {
         if !self.lossy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 function = %self.place(),
-                cause = error.and_then(Error::cause),
                 "values do not survive their own JSON; redis would not give back what was returned",
+            );
+        }
+    }
+
+    /// Says once that what the function returned is not stored; of values that are too large, once as well.
+    pub(crate) fn warn_not_stored(&self, error: &CodecError) {
+        let told = match error {
+            CodecError::TooLarge { .. } => &self.too_large,
+            _ => &self.unsaid,
+        };
+        if !told.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                function = %self.place(),
+                cause = %error,
+                "a value cannot be stored, so each call runs the body",
             );
         }
     }

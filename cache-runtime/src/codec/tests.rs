@@ -1,9 +1,13 @@
 //! What is stored comes back; what is not is an error, never a panic.
 
+mod nulls;
+
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -57,7 +61,7 @@ fn none() -> Stored<'static> {
 #[test]
 fn a_value_is_stored_as_serde_json_writes_it() {
     let codec = Codec::<User>::json();
-    let bytes = codec.encode(&user()).unwrap();
+    let bytes = codec.encode(&user(), usize::MAX).unwrap();
     assert_eq!(bytes, serde_json::to_vec(&user()).unwrap());
     assert_eq!(Stored::parse(&bytes).unwrap(), plain(&bytes));
     assert_eq!(codec.decode(&bytes).unwrap(), user());
@@ -115,7 +119,7 @@ fn a_stamp_comes_back_and_a_longer_one_is_read() {
         took: Duration::from_millis(7),
     };
     let codec = Codec::<User>::json();
-    let bytes = codec.encode_after(header(false, Some(&stamp)), &user());
+    let bytes = codec.encode_after(header(false, Some(&stamp)), &user(), usize::MAX);
     let bytes = Bytes::from(bytes.unwrap());
     let stored = Stored::parse(&bytes).unwrap();
     assert_eq!((stored.stamp, stored.none), (Some(stamp), false));
@@ -169,7 +173,7 @@ fn p10_truncated_or_flipped_bytes_are_never_another_none() {
 #[test]
 fn p10_a_truncated_value_is_an_error() {
     let codec = Codec::<User>::json();
-    let bytes = codec.encode(&user()).unwrap();
+    let bytes = codec.encode(&user(), usize::MAX).unwrap();
     for len in 0..bytes.len() {
         assert!(read::<User>(&bytes[..len]).is_err(), "{len} bytes");
     }
@@ -179,7 +183,7 @@ fn p10_a_truncated_value_is_an_error() {
 #[test]
 fn p10_a_flipped_value_is_read_as_json_or_not_at_all() {
     let codec = Codec::<User>::json();
-    let bytes = codec.encode(&user()).unwrap();
+    let bytes = codec.encode(&user(), usize::MAX).unwrap();
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -239,7 +243,10 @@ fn a_panic_in_a_values_code_is_an_error() {
         }
     }
     let codec = Codec::<Panics>::json();
-    assert!(matches!(codec.encode(&Panics), Err(CodecError::Panicked)));
+    assert!(matches!(
+        codec.encode(&Panics, usize::MAX),
+        Err(CodecError::Panicked)
+    ));
     assert!(matches!(codec.decode(b"1"), Err(CodecError::Panicked)));
     assert!(matches!(
         codec.decode_optional(&plain(b"null")),
@@ -248,7 +255,7 @@ fn a_panic_in_a_values_code_is_an_error() {
     // JSON's own limits are errors as well.
     let map = BTreeMap::from([((1, 2), 3)]);
     assert!(matches!(
-        Codec::<BTreeMap<(u8, u8), u8>>::json().encode(&map),
+        Codec::<BTreeMap<(u8, u8), u8>>::json().encode(&map, usize::MAX),
         Err(CodecError::Json(_))
     ));
 }
@@ -256,7 +263,70 @@ fn a_panic_in_a_values_code_is_an_error() {
 #[test]
 fn a_codec_is_shared_whatever_it_encodes() {
     fn shared<T: Copy + Send + Sync>(_: T) {}
-    shared(Codec::<std::cell::Cell<u8>>::json());
+    shared(Codec::<Cell<u8>>::json());
+}
+
+#[test]
+fn a_value_is_written_up_to_its_bound_and_no_further() {
+    let codec = Codec::<Vec<u8>>::json();
+    let header = header(true, None);
+    for value in [vec![], vec![1], vec![200; 100]] {
+        let json = serde_json::to_vec(&value).unwrap();
+        let most = json.len();
+        assert_eq!(codec.encode(&value, most).unwrap(), json);
+        // What stands before the JSON does not count.
+        let bytes = codec.encode_after(header.clone(), &value, most).unwrap();
+        assert_eq!(bytes, [header.as_slice(), &json].concat());
+        for most in 0..most {
+            let refused = codec.encode(&value, most);
+            assert!(
+                matches!(refused, Err(CodecError::TooLarge { most: told }) if told == most),
+                "{refused:?}"
+            );
+        }
+    }
+}
+
+/// Counts how many of its elements were asked for.
+#[derive(Debug)]
+struct Watched(Cell<usize>);
+
+impl Serialize for Watched {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..1_000_000).inspect(|_| self.0.set(self.0.get() + 1)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Watched {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        unreachable!("it is never read")
+    }
+}
+
+#[test]
+fn a_value_that_is_too_large_is_not_asked_for_the_rest() {
+    let value = Watched(Cell::new(0));
+    let refused = Codec::json().encode(&value, 100);
+    assert!(matches!(refused, Err(CodecError::TooLarge { most: 100 })));
+    assert!(value.0.get() < 100, "{} elements", value.0.get());
+}
+
+/// Swallows the error that ends it.
+#[derive(Debug, Deserialize)]
+struct Stubborn;
+
+impl Serialize for Stubborn {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        let _ = list.serialize_element("too long");
+        list.end()
+    }
+}
+
+#[test]
+fn a_value_that_ignores_its_bound_is_not_written_in_part() {
+    let refused = Codec::json().encode(&Stubborn, 5);
+    assert!(matches!(refused, Err(CodecError::TooLarge { most: 5 })));
 }
 
 /// Memory that decoding takes beyond the input, by the largest capacity that serde could be talked into.
@@ -291,6 +361,6 @@ proptest! {
         let value = f64::from_bits(bits);
         prop_assume!(value.is_finite());
         let codec = Codec::<f64>::json();
-        prop_assert_eq!(codec.decode(&codec.encode(&value).unwrap()).unwrap().to_bits(), bits);
+        prop_assert_eq!(codec.decode(&codec.encode(&value, usize::MAX).unwrap()).unwrap().to_bits(), bits);
     }
 }

@@ -210,6 +210,19 @@ impl CacheBuilder {
         self
     }
 
+    /// How many bytes of JSON a value may have to be stored, from 1 to 512 MiB, the most that Redis takes.
+    ///
+    /// A larger one is returned all the same. It is encoded up to this point, the log names the function once, and for a
+    /// minute what calls of the same key return is neither encoded nor stored. An [`Entry::put`](crate::Entry::put) of
+    /// one is an error. Without Redis, a value whose type is `Clone` is kept as it is, however large, but for debug builds,
+    /// which look at its JSON.
+    ///
+    /// Default: 16 MiB. `REDIS_MAX_VALUE`.
+    pub fn max_value(mut self, bytes: u64) -> Self {
+        self.settings.max_value = Some(Setting::new("max_value", bytes));
+        self
+    }
+
     /// How many bodies may run in the background of the process (refreshes, and those slower than a soft
     /// timeout), those of other caches among them. While there are so many, stale values are answered and
     /// nothing is refreshed.

@@ -57,6 +57,12 @@ impl Settings {
                 )?
                 .map(|timeout: Setting<humantime::Duration>| timeout.map(Into::into)),
             memory_capacity: None,
+            max_value: environment
+                .parsed(
+                    "REDIS_MAX_VALUE",
+                    "a number of bytes, for example `1048576`, `1024KiB` or `1MiB`",
+                )?
+                .map(|bytes: Setting<Bytes>| bytes.map(|Bytes(bytes)| bytes)),
         })
     }
 }
@@ -64,6 +70,26 @@ impl Settings {
 impl<T> Setting<T> {
     fn map<U>(self, f: impl FnOnce(T) -> U) -> Setting<U> {
         Setting::new(self.name, f(self.value))
+    }
+}
+
+/// A number of bytes, plain or with a unit.
+struct Bytes(u64);
+
+impl FromStr for Bytes {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            _ => return Err(()),
+        };
+        let number: u64 = digits.trim_end().parse().map_err(|_| ())?;
+        number.checked_mul(unit).map(Self).ok_or(())
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) struct Settings {
     pub(super) prefix: Option<Setting<String>>,
     pub(super) timeout: Option<Setting<Duration>>,
     pub(super) memory_capacity: Option<Setting<u64>>,
+    /// In bytes.
+    pub(super) max_value: Option<Setting<u64>>,
 }
 
 /// A host as it was given: it may be a URL in the wrong place, and hold a password.
@@ -81,6 +83,9 @@ pub(super) enum Authorities {
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
 const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
+const DEFAULT_MAX_VALUE: usize = 16 << 20;
+/// A longer argument ends the connection, unless the server's `proto-max-bulk-len` is another.
+const LARGEST_VALUE: usize = 512 << 20;
 /// Azure Cache for Redis and Azure Managed Redis, in the public cloud.
 const DEFAULT_SCOPE: &str = "https://redis.azure.com/.default";
 /// The SDKs' own. Who keeps tokens (a credential of theirs, `az`) hands out the same one until about then.
@@ -108,6 +113,7 @@ impl Settings {
             prefix,
             timeout,
             memory_capacity,
+            max_value,
         } = self;
         let (url, host, port) = if url.is_some() || host.is_some() {
             (url, host, port)
@@ -131,6 +137,7 @@ impl Settings {
             prefix: prefix.or(other.prefix),
             timeout: timeout.or(other.timeout),
             memory_capacity: memory_capacity.or(other.memory_capacity),
+            max_value: max_value.or(other.max_value),
         }
     }
 
@@ -205,6 +212,17 @@ impl Settings {
             }
             Some(Setting { value, .. }) => value,
         };
+        let max_value = match self.max_value {
+            None => DEFAULT_MAX_VALUE,
+            Some(Setting { value, name }) => usize::try_from(value)
+                .ok()
+                .filter(|bytes| (1..=LARGEST_VALUE).contains(bytes))
+                .ok_or_else(|| {
+                    Error::config(format!(
+                        "`{name}` is {value}; it is from 1 to {LARGEST_VALUE} bytes, the most that redis takes"
+                    ))
+                })?,
+        };
         let place = if self.names_a_server() {
             Place::Redis(self.endpoint()?)
         } else {
@@ -215,6 +233,7 @@ impl Settings {
             prefix,
             timeout,
             memory_capacity,
+            max_value,
             coordination,
         })
     }

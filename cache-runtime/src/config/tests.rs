@@ -83,6 +83,7 @@ fn without_host_and_url_values_stay_in_this_process() {
     assert_eq!(config.prefix, "");
     assert_eq!(config.timeout, Duration::from_millis(250));
     assert_eq!(config.memory_capacity, 10_000);
+    assert_eq!(config.max_value, 16 * 1024 * 1024);
     // What only a server has is of no account then, but must still be readable.
     assert_eq!(
         endpoint(self::config(&[
@@ -108,6 +109,7 @@ fn an_empty_variable_is_not_set() {
         "REDIS_DB",
         "REDIS_KEY_PREFIX",
         "REDIS_TIMEOUT",
+        "REDIS_MAX_VALUE",
     ];
     assert_eq!(endpoint(config(&names.map(|name| (name, "")))), "memory");
     let all_but_url = names.map(|name| (name, if name == "REDIS_URL" { "redis://h" } else { "" }));
@@ -271,6 +273,17 @@ fn the_other_settings_are_read() {
     .unwrap();
     assert_eq!(config.prefix, "shop:{eu}");
     assert_eq!(config.timeout, Duration::from_millis(1500));
+    for (text, bytes) in [
+        ("1", 1),
+        ("1048576", 1 << 20),
+        ("700B", 700),
+        ("100 KiB", 100 << 10),
+        ("2MiB", 2 << 20),
+        (" 512mib ", 512 << 20),
+    ] {
+        let config = self::config(&[("REDIS_MAX_VALUE", text)]).unwrap();
+        assert_eq!(config.max_value, bytes, "{text}");
+    }
 }
 
 #[test]
@@ -308,6 +321,12 @@ fn a_bad_value_is_named_with_what_is_accepted() {
                 "REDIS_TIMEOUT",
                 "soon, or when a whole paragraph about it has been written down here",
             )],
+            &[("REDIS_MAX_VALUE", "0")],
+            &[("REDIS_MAX_VALUE", "1GiB")],
+            &[("REDIS_MAX_VALUE", "1.5MiB")],
+            &[("REDIS_MAX_VALUE", "16MB")],
+            &[("REDIS_MAX_VALUE", "MiB")],
+            &[("REDIS_MAX_VALUE", "18446744073709551615KiB")],
         ],
         &expect![[r#"
             REDIS_HOST="cache:6379"
@@ -367,6 +386,18 @@ fn a_bad_value_is_named_with_what_is_accepted() {
               `REDIS_TIMEOUT` is `2h`; it is from `1ms` to `1h`
             REDIS_TIMEOUT="soon, or when a whole paragraph about it has been written down here"
               `REDIS_TIMEOUT` is `soon, or when a whole paragraph about it has been written do…`; it is a duration with its unit, for example `250ms` or `1s`
+            REDIS_MAX_VALUE="0"
+              `REDIS_MAX_VALUE` is 0; it is from 1 to 536870912 bytes, the most that redis takes
+            REDIS_MAX_VALUE="1GiB"
+              `REDIS_MAX_VALUE` is 1073741824; it is from 1 to 536870912 bytes, the most that redis takes
+            REDIS_MAX_VALUE="1.5MiB"
+              `REDIS_MAX_VALUE` is `1.5MiB`; it is a number of bytes, for example `1048576`, `1024KiB` or `1MiB`
+            REDIS_MAX_VALUE="16MB"
+              `REDIS_MAX_VALUE` is `16MB`; it is a number of bytes, for example `1048576`, `1024KiB` or `1MiB`
+            REDIS_MAX_VALUE="MiB"
+              `REDIS_MAX_VALUE` is `MiB`; it is a number of bytes, for example `1048576`, `1024KiB` or `1MiB`
+            REDIS_MAX_VALUE="18446744073709551615KiB"
+              `REDIS_MAX_VALUE` is `18446744073709551615KiB`; it is a number of bytes, for example `1048576`, `1024KiB` or `1MiB`
         "#]],
     );
 }
@@ -753,12 +784,14 @@ fn the_builder_means_what_the_variables_mean() {
         .prefix("shop")
         .timeout(Duration::from_secs(1))
         .memory_capacity(5)
+        .max_value(6)
         .build_config()
         .unwrap();
     assert_eq!(
         (&*config.prefix, config.timeout, config.memory_capacity),
         ("shop", Duration::from_secs(1), 5)
     );
+    assert_eq!(config.max_value, 6);
     let coordination = config.coordination;
     assert_eq!(coordination.background_runs, 256);
     assert_eq!(coordination.background_timeout, Duration::from_secs(300));
@@ -806,6 +839,10 @@ fn the_builder_is_refused_by_its_own_words() {
         (
             builder().memory_capacity(0),
             "`memory_capacity` is 0, which would keep nothing; use 1 or more",
+        ),
+        (
+            builder().max_value(0),
+            "`max_value` is 0; it is from 1 to 536870912 bytes, the most that redis takes",
         ),
         (
             builder().background_runs(0),

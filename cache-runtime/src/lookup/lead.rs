@@ -77,7 +77,9 @@ impl<R> Call<'_, R> {
         if lead.unanswered() {
             self.budget.end();
         }
-        let mut wish = self.rules.freshness().cluster.then(Wish::new);
+        // Whoever waits for a value that is not going to be stored waits in vain.
+        let together = self.rules.freshness().cluster && !self.is_too_large();
+        let mut wish = together.then(Wish::new);
         let patience = Instant::now() + self.cache.cluster_wait;
         let mut attempt = 0;
         let right = loop {

@@ -2,6 +2,8 @@
 //!
 //! The one rule: **whoever came before the body began is answered at once; who came later, only when the
 //! right to store has proved that nothing was invalidated since.**
+//!
+//! A value that cannot be stored is shared as it is, where its type is `Clone`; else those who wait run their bodies.
 
 use std::{
     future::Future,
@@ -19,11 +21,11 @@ use super::{
 use crate::{
     answer::Answer,
     budget::is_out_of_reach,
-    clock::Clock,
-    codec::{Stamp, payload_of},
+    cache::Inner,
+    codec::{CodecError, Stamp, payload_of},
     error::{Error, ErrorKind},
     flight::Lead,
-    policy::{Lifetime, Rules},
+    policy::{Lifetime, Rules, not_encoded},
     site::Site,
     store::memory::{MemoryStore, dropping_values_later},
     token::{self, Content, Stored},
@@ -45,7 +47,7 @@ impl<R> Call<'_, R> {
         };
         lead.answer_early(&answer);
         let kept = lifetime.and_then(|lifetime| {
-            let kept = kept_in_process(self.site, self.rules, value, &answer)?;
+            let kept = self.kept(value, &answer)?;
             Some((kept, lifetime))
         });
         let stood = dropping_values_later(|| {
@@ -74,24 +76,21 @@ impl<R> Call<'_, R> {
         lifetime: Option<Lifetime>,
         took: Duration,
     ) -> (R, Option<Duration>) {
-        let clock = &self.cache.clock;
-        let encoded =
-            match lifetime.map(|lifetime| written(self.rules, &value, lifetime, took, clock)) {
-                Some(Ok(encoded)) => Some(encoded),
-                Some(Err(error)) => {
-                    self.failed(&error);
-                    self.rest();
-                    let answer = self.answer(&value, None);
-                    self.settle(lead, Some(Right::Token(granted)), answer);
-                    return (value, None);
-                }
-                None if self.outdated => None,
-                None => {
-                    let answer = self.answer(&value, None);
-                    self.settle(lead, Some(Right::Token(granted)), answer);
-                    return (value, None);
-                }
-            };
+        let encoded = match lifetime.map(|lifetime| self.written(&value, lifetime, took)) {
+            Some(Some(encoded)) => Some(encoded),
+            Some(None) => {
+                self.rest();
+                let answer = self.rules.share_kept(&value);
+                self.settle(lead, Some(Right::Token(granted)), answer);
+                return (value, None);
+            }
+            None if self.outdated => None,
+            None => {
+                let answer = self.answer(&value, None);
+                self.settle(lead, Some(Right::Token(granted)), answer);
+                return (value, None);
+            }
+        };
         let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
         if lead.has_waiters()
             && let Some(answer) = self.answer(&value, json.as_ref())
@@ -136,12 +135,48 @@ impl<R> Call<'_, R> {
         (value, ttl.map(|lifetime| lifetime.fresh_for))
     }
 
+    /// `value` as Redis is going to have it; `None` if it cannot be stored.
+    fn written(&self, value: &R, lifetime: Lifetime, took: Duration) -> Option<Written> {
+        if self.is_too_large() {
+            return None;
+        }
+        let written = written(self.rules, &self.cache, value, lifetime, took);
+        self.unless_not_encoded(written)
+    }
+
+    /// What the in-process store is going to have of it; `None` if it cannot be stored.
+    fn kept(&self, value: &R, answer: &Answer) -> Option<Answer> {
+        if self.is_too_large() {
+            return None;
+        }
+        let kept = kept_in_process(self.site, self.rules, value, answer, self.cache.max_value);
+        self.unless_not_encoded(kept)
+    }
+
     /// What others can have of `value`; `None` if that takes JSON, and it has none.
     pub(super) fn answer(&self, value: &R, json: Option<&Bytes>) -> Option<Answer> {
-        match self.rules.share(value, json) {
-            Ok(answer) => Some(answer),
+        if json.is_none() && self.is_too_large() {
+            return self.rules.share_kept(value);
+        }
+        let answer = self.rules.share(value, json, self.cache.max_value);
+        self.unless_not_encoded(answer)
+    }
+
+    /// Whether the key's last value was too large to be stored, a moment ago.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.cache.too_large.holds(&self.key)
+    }
+
+    /// Counts a value that has no JSON to store, and has the log name the function once.
+    fn unless_not_encoded<T>(&self, encoded: Result<T, CodecError>) -> Option<T> {
+        match encoded {
+            Ok(encoded) => Some(encoded),
             Err(error) => {
-                self.failed(&error);
+                if let CodecError::TooLarge { .. } = error {
+                    self.cache.too_large.add(&self.key);
+                }
+                self.site.warn_not_stored(&error);
+                self.failed(&not_encoded(error));
                 None
             }
         }
@@ -236,49 +271,43 @@ impl Written {
 /// Writes `value`, with a stamp if its readers need one.
 pub(crate) fn written<R>(
     rules: &(dyn Rules<R> + Send + Sync),
+    cache: &Inner,
     value: &R,
     lifetime: Lifetime,
     took: Duration,
-    clock: &Clock,
-) -> Result<Written, Error> {
+) -> Result<Written, CodecError> {
+    let clock = &cache.clock;
     let stamp = rules.freshness().needs_stamp().then(|| Stamp {
         stored_at: clock.servers().unwrap_or_default(),
         fresh_for: lifetime.fresh_for,
         took,
     });
     Ok(Written {
-        bytes: rules.encode(value, stamp.as_ref())?,
+        bytes: rules.encode(value, stamp.as_ref(), cache.max_value)?,
         lifetime,
         stamped: stamp.is_some() && clock.servers().is_none(),
     })
 }
 
-/// What the in-process store keeps of `value`; `None`: nothing.
+/// What the in-process store keeps of `value`.
 ///
 /// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
-/// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back.
+/// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back or is too large.
 pub(crate) fn kept_in_process<R>(
     site: &Site,
     rules: &(dyn Rules<R> + Send + Sync),
     value: &R,
     answer: &Answer,
-) -> Option<Answer> {
+    most: usize,
+) -> Result<Answer, CodecError> {
     if !cfg!(debug_assertions) {
-        return Some(answer.clone());
+        return Ok(answer.clone());
     }
-    match rules.through_json(value) {
-        Ok((kept, faithful)) => {
-            if !faithful {
-                site.warn_of_loss(None);
-            }
-            Some(kept)
-        }
-        Err(error) => {
-            report(site.counters(), &error);
-            site.warn_of_loss(Some(&error));
-            None
-        }
+    let (kept, faithful) = rules.through_json(value, most)?;
+    if !faithful {
+        site.warn_of_loss();
     }
+    Ok(kept)
 }
 
 /// Begins `task`, so that what it sends first goes before what the caller sends next, and spawns the

@@ -141,13 +141,21 @@ fn p10_stored_bytes_are_those_of_the_golden_file() {
     let mut lines = Vec::new();
     let mut pin =
         |what: &str, bytes: Vec<u8>| lines.push(format!("{what}\t{}", bytes.escape_ascii()));
-    pin("struct", Codec::<User>::json().encode(&user).unwrap());
-    pin("number", Codec::<f64>::json().encode(&-2.5).unwrap());
+    pin(
+        "struct",
+        Codec::<User>::json().encode(&user, usize::MAX).unwrap(),
+    );
+    pin(
+        "number",
+        Codec::<f64>::json().encode(&-2.5, usize::MAX).unwrap(),
+    );
     pin(
         "string",
-        Codec::<String>::json().encode(&"a\n".to_owned()).unwrap(),
+        Codec::<String>::json()
+            .encode(&"a\n".to_owned(), usize::MAX)
+            .unwrap(),
     );
-    pin("unit", Codec::<()>::json().encode(&()).unwrap());
+    pin("unit", Codec::<()>::json().encode(&(), usize::MAX).unwrap());
     pin("none", encode_none(None));
     golden("stored.txt", &lines);
 }
