@@ -563,18 +563,6 @@ async fn p1_what_serde_preserves_comes_back() {
     assert!(echo_f64(&other, zero, None).await.is_sign_negative());
 }
 
-/// JSON has no NaN: `null` is stored, which is no `f64`.
-#[tokio::test]
-async fn p1_what_json_cannot_say_is_computed_again() {
-    let stores = Stores::start().await;
-    for id in [1_000, 1_000, 1_001] {
-        let value = echo_f64(&stores.redis, id, Some(f64::NAN)).await;
-        assert!(value.is_nan());
-    }
-    assert_eq!(echo_f64(&stores.redis, 1_000, Some(1.5)).await, 1.5);
-    assert_eq!(echo_f64(&stores.redis, 1_000, None).await, 1.5);
-}
-
 fn assert_prints<T: Debug>(value: &T) {
     assert!(!format!("{value:?}").is_empty());
 }
