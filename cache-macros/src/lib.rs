@@ -56,6 +56,10 @@ use proc_macro::TokenStream;
 /// `Serialize + DeserializeOwned + Send + 'static`, and `E` is `'static`. Write `Result` and `Option` out: an alias that
 /// hides one is a compile error.
 ///
+/// A value that its JSON would not give back is returned and not stored, and the log names the function once. JSON has one
+/// `null` for `None`, NaN, the infinities and a `Some` of nothing (`Some(None)`, `Some(())`), so a type that holds such
+/// needs a `Deserialize` that tells them apart, for example by `#[serde(with = "…")]`.
+///
 /// # What the key is made of
 ///
 /// The path of the function, the generic types, and every parameter but those that are [skipped](#skip). A parameter
