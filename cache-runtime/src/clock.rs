@@ -17,6 +17,9 @@ use crate::sharded::lock;
 /// After this long, the server is asked for its time again: its clock may have been set.
 const TRUSTED: Duration = Duration::from_secs(30);
 
+/// After this long, so it is where an entry's age speaks against what is known.
+const DOUBTED: Duration = Duration::from_secs(1);
+
 /// What coarse times are counted from.
 const ORIGIN: coarsetime::Instant = coarsetime::Instant::from_ticks(0);
 
@@ -114,16 +117,57 @@ impl Clock {
     }
 }
 
-/// What a server last said of its time, in milliseconds since 1970.
+/// Lets something be said once a minute at most.
+#[derive(Debug)]
+pub(crate) struct Seldom(AtomicU64);
+
+impl Seldom {
+    const NEVER: u64 = u64::MAX;
+
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(Self::NEVER))
+    }
+
+    /// Whether nobody was told so less than a minute ago; whoever is told is to say it.
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_due_at(Clock::default().coarse().as_secs())
+    }
+
+    fn is_due_at(&self, now: u64) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        (last == Self::NEVER || now.saturating_sub(last) >= 60)
+            && self
+                .0
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+/// What a server last said of its time, in milliseconds since 1970. It counts until another connection is
+/// made, which may lead to another server.
 #[derive(Debug, Default)]
-pub(crate) struct ServerTime(Mutex<Option<Reading>>);
+pub(crate) struct ServerTime(Mutex<Readings>);
+
+#[derive(Debug, Default)]
+struct Readings {
+    last: Option<Reading>,
+    /// How many servers there may have been before the present one.
+    server: u64,
+}
+
+/// Which server is asked for its time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked(u64);
 
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     at: Instant,
     time: u64,
+    server: u64,
     /// When the next caller is told to take another one.
     due: Instant,
+    /// When the next caller is told so who doubts this one.
+    doubted: Instant,
 }
 
 impl Reading {
@@ -135,17 +179,41 @@ impl Reading {
 }
 
 impl ServerTime {
+    /// The present server is about to be asked.
+    pub(crate) fn ask(&self) -> Asked {
+        Asked(lock(&self.0).server)
+    }
+
     /// The server said `time`, at `at` by this process's clock.
-    pub(crate) fn read(&self, at: Instant, time: u64) {
-        let due = at + TRUSTED;
-        *lock(&self.0) = Some(Reading { at, time, due });
+    pub(crate) fn read(&self, Asked(server): Asked, at: Instant, time: u64) {
+        let mut readings = lock(&self.0);
+        // An answer that came late, of a server that is gone.
+        if readings.last.is_some_and(|last| last.server > server) {
+            return;
+        }
+        readings.last = Some(Reading {
+            at,
+            time,
+            server,
+            due: at + TRUSTED,
+            doubted: at + DOUBTED,
+        });
+    }
+
+    /// There is another connection, whose server has a clock of its own.
+    pub(crate) fn forget(&self) {
+        lock(&self.0).server += 1;
     }
 
     /// The server's time at `now`; `None` where it must be asked first. Every half a minute one caller
     /// is told to ask, and the others go on with what is known.
     pub(crate) fn at(&self, now: Instant) -> Option<u64> {
-        let mut reading = lock(&self.0);
-        let reading = reading.as_mut()?;
+        let mut readings = lock(&self.0);
+        let server = readings.server;
+        let reading = readings
+            .last
+            .as_mut()
+            .filter(|last| last.server == server)?;
         if now >= reading.due {
             reading.due = now + TRUSTED;
             return None;
@@ -153,9 +221,23 @@ impl ServerTime {
         Some(reading.counted_on(now))
     }
 
+    /// Whether a caller who doubts what [`at`](Self::at) said is to ask: one in a second.
+    pub(crate) fn is_to_be_asked(&self, now: Instant) -> bool {
+        let mut readings = lock(&self.0);
+        let reading = readings.last.as_mut();
+        reading.is_none_or(|reading| {
+            let is_due = now >= reading.doubted;
+            if is_due {
+                reading.doubted = now + DOUBTED;
+            }
+            is_due
+        })
+    }
+
     /// The server's time at `now` as far as anybody knows: this machine's, if it never said.
     pub(crate) fn guess(&self, now: Instant) -> u64 {
-        lock(&self.0).map_or_else(wall, |reading| reading.counted_on(now))
+        let last = lock(&self.0).last;
+        last.map_or_else(wall, |reading| reading.counted_on(now))
     }
 }
 
@@ -180,20 +262,58 @@ mod tests {
     fn one_caller_in_half_a_minute_asks_the_server() {
         let (time, start) = (ServerTime::default(), Instant::now());
         assert_eq!(time.at(start), None);
-        time.read(start, 1000);
+        time.read(time.ask(), start, 1000);
         assert_eq!(time.at(start + Duration::from_millis(5)), Some(1005));
         let later = start + TRUSTED;
         assert_eq!(time.at(later), None, "the one who asks");
         assert_eq!(time.at(later), Some(31_000), "the others go on");
-        time.read(later, 50_000);
+        time.read(time.ask(), later, 50_000);
         assert_eq!(time.at(later), Some(50_000));
+    }
+
+    #[test]
+    fn what_another_server_said_is_a_guess_at_most() {
+        let (time, start) = (ServerTime::default(), Instant::now());
+        let asked = time.ask();
+        time.read(asked, start, 1000);
+        time.forget();
+        assert_eq!((time.at(start), time.guess(start)), (None, 1000));
+        // An answer that comes when its server is gone.
+        time.read(asked, start, 2000);
+        assert_eq!((time.at(start), time.guess(start)), (None, 2000));
+        time.read(time.ask(), start, 3000);
+        time.read(asked, start, 4000);
+        assert_eq!(time.at(start), Some(3000));
+    }
+
+    #[test]
+    fn one_caller_in_a_second_asks_because_it_doubts() {
+        let (time, start) = (ServerTime::default(), Instant::now());
+        assert!(time.is_to_be_asked(start));
+        time.read(time.ask(), start, 1000);
+        let later = start + DOUBTED;
+        assert!(!time.is_to_be_asked(later - Duration::from_millis(1)));
+        assert!(time.is_to_be_asked(later), "the one who asks");
+        assert!(!time.is_to_be_asked(later), "the others go on");
+        assert!(time.is_to_be_asked(later + DOUBTED), "no answer came");
+    }
+
+    #[test]
+    fn what_is_to_be_said_seldom_is_due_once_a_minute() {
+        let seldom = Seldom::new();
+        let due = [0, 0, 59, 60, 61, 119, 120, 500].map(|now| seldom.is_due_at(now));
+        assert_eq!(due, [true, false, false, true, false, false, true, true]);
+        assert!(
+            !seldom.is_due_at(499),
+            "another thread's clock is a little behind"
+        );
     }
 
     #[test]
     fn without_an_answer_the_last_one_counts_on() {
         let (time, start) = (ServerTime::default(), Instant::now());
         assert!(time.guess(start).abs_diff(wall()) < 60_000);
-        time.read(start, 1000);
+        time.read(time.ask(), start, 1000);
         assert_eq!(time.guess(start + TRUSTED * 4), 121_000);
     }
 

@@ -20,8 +20,7 @@ use crate::{
     error::{Error, ErrorKind},
     global,
     lookup::{
-        Granted, Lookup, Written, draw, here, kept_in_process, renewing, report, servers_time,
-        written,
+        Granted, Lookup, Written, age, draw, here, kept_in_process, renewing, report, written,
     },
     policy::{Lifetime, Policy, Rules, not_decoded, not_encoded},
     probe::{ErrorShare, ValueShare},
@@ -141,10 +140,7 @@ impl<R> Entry<R> {
         };
         let aged = match stamp {
             None => None,
-            Some(stamp) => {
-                let now = servers_time(&cache.clock, redis, deadline).await;
-                Some(stamp.aged(now.unwrap_or_else(|_| redis.guessed_time(Instant::now()))))
-            }
+            Some(stamp) => Some(age(&cache.clock, redis, stamp, deadline).await),
         };
         Ok(freshness.answers(aged).then_some(value))
     }

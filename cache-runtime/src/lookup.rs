@@ -37,7 +37,7 @@ use std::{
 pub(crate) use behind::{Behind, Work, here};
 pub(crate) use lead::Granted;
 pub(crate) use near::{near, near_first};
-pub(crate) use read::servers_time;
+pub(crate) use read::age;
 use read::{Found, Seen};
 pub(crate) use renew::renewing;
 pub(crate) use store::{Written, kept_in_process, written};

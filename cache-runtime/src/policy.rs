@@ -96,11 +96,33 @@ pub(crate) struct Aged {
     pub(crate) took: Duration,
 }
 
+/// Clocks may differ by this much, or by a tenth of the ttl, without anybody minding.
+const SLACK: Duration = Duration::from_secs(1);
+
+impl Aged {
+    /// Whether the ttl has not ended.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.age < self.fresh_for
+    }
+}
+
 impl Stamp {
     /// An entry with this stamp, when the server's clock shows `now`.
+    ///
+    /// A stamp of the future is of now, unless another clock wrote it: one that was ahead of this one by more than
+    /// [`SLACK`], or that was set back since. How old the entry is nobody knows then, so its ttl is taken to have just
+    /// ended: a window may still answer with it, and whoever stores next writes a stamp of this clock.
     pub(crate) fn aged(&self, now: u64) -> Aged {
+        let age = now.checked_sub(self.stored_at).map(Duration::from_millis);
         Aged {
-            age: Duration::from_millis(now.saturating_sub(self.stored_at)),
+            age: age.unwrap_or_else(|| {
+                let ahead = Duration::from_millis(self.stored_at - now);
+                if ahead <= SLACK.max(self.fresh_for / 10) {
+                    Duration::ZERO
+                } else {
+                    self.fresh_for
+                }
+            }),
             fresh_for: self.fresh_for,
             took: self.took,
         }

@@ -285,6 +285,13 @@ impl Proxy {
         self.shared.rewrites().add(old, new);
     }
 
+    /// Adds this many whole seconds to what the server answers to `TIME` from now on, as if its clock were ahead.
+    ///
+    /// A script that asks for the time is told the server's.
+    pub fn clock_ahead(&self, by: Duration) {
+        self.shared.settings().clock_ahead = by.as_secs();
+    }
+
     /// How often [`rewrite`](Self::rewrite) has found its text.
     #[must_use]
     pub fn rewritten(&self) -> u64 {

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     codec::{Stamp, Stored},
     control::Tier,
-    error::{Error, ErrorKind},
+    error::ErrorKind,
     policy::{Aged, not_decoded},
     store::{
         Store,
@@ -36,7 +36,7 @@ pub(super) struct Found<R> {
 
 impl<R> Found<R> {
     pub(super) fn is_fresh(&self) -> bool {
-        self.aged.is_none_or(|aged| aged.age < aged.fresh_for)
+        self.aged.is_none_or(|aged| aged.is_fresh())
     }
 }
 
@@ -163,9 +163,9 @@ impl<R> Call<'_, R> {
             Some(stamp) => {
                 self.seen = Seen::Bytes(bytes.slice(..header));
                 self.outdated = true;
-                let known = known_time(&self.cache.clock, redis);
+                let known = known_age(&self.cache.clock, redis, stamp);
                 Some(match known {
-                    Some(now) => stamp.aged(now),
+                    Some(aged) => aged,
                     None => boxed(|| self.aged(redis, stamp)).await,
                 })
             }
@@ -192,19 +192,29 @@ impl<R> Call<'_, R> {
     }
 }
 
-/// That time without asking, unless this caller is told to ask.
-fn known_time(clock: &Clock, redis: &RedisStore) -> Option<u64> {
-    clock.servers().or_else(|| redis.known_time(Instant::now()))
+/// How old a stamp is, without asking the server for its time; `None` where this caller is told to ask.
+///
+/// What is known of that time is doubted where it makes an entry too old, or one of the future: the server's
+/// clock may have been set since, and would make a body run that need not, or keep one from running.
+fn known_age(clock: &Clock, redis: &RedisStore, stamp: Stamp) -> Option<Aged> {
+    if let Some(now) = clock.servers() {
+        return Some(stamp.aged(now));
+    }
+    let now = Instant::now();
+    let aged = stamp.aged(redis.known_time(now)?);
+    (aged.is_fresh() || !redis.is_time_to_be_asked(now)).then_some(aged)
 }
 
-/// The time by which stamps are judged, in milliseconds since 1970. The server is seldom asked for it.
-pub(crate) async fn servers_time(
+/// How old a stamp is by the server's clock, which is seldom asked.
+pub(crate) async fn age(
     clock: &Clock,
     redis: &Arc<RedisStore>,
+    stamp: Stamp,
     deadline: Instant,
-) -> Result<u64, Error> {
-    match known_time(clock, redis) {
-        Some(now) => Ok(now),
-        None => redis.time(deadline).await,
+) -> Aged {
+    if let Some(aged) = known_age(clock, redis, stamp) {
+        return aged;
     }
+    let now = redis.time(deadline).await;
+    stamp.aged(now.unwrap_or_else(|_| redis.guessed_time(Instant::now())))
 }

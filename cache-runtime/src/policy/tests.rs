@@ -378,3 +378,23 @@ fn a_stamp_from_the_future_is_of_now() {
     } = stamp.aged(u64::MAX);
     assert_eq!((fresh_for, took), (TTL, LIMIT));
 }
+
+#[test]
+fn a_stamp_of_another_clock_says_nothing_but_that_a_window_may_answer() {
+    let aged = |fresh_for: Duration, ahead: u64| {
+        let stamp = Stamp {
+            stored_at: 50_000 + ahead,
+            fresh_for,
+            took: LIMIT,
+        };
+        stamp.aged(50_000)
+    };
+    // A tenth of the ttl, or a second.
+    for (fresh_for, slack) in [(TTL, 10_000), (Duration::from_secs(5), 1_000)] {
+        assert_eq!(aged(fresh_for, slack).age, Duration::ZERO);
+        let unknown = aged(fresh_for, slack + 1);
+        assert_eq!(unknown.age, fresh_for);
+        assert!(!unknown.is_fresh());
+    }
+    assert!(!aged(TTL, u64::MAX - 50_000).is_fresh());
+}

@@ -426,6 +426,11 @@ async fn drive(
         Ok(made) => {
             tracing::debug!(number, "connected to redis");
             let (live, driver) = Live::new(made, number);
+            if purpose == Purpose::Commands
+                && let Some(store) = store.upgrade()
+            {
+                store.forget_time();
+            }
             settle(&gone.state, number, State::Up(Arc::clone(&live)));
             renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");

@@ -15,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError};
+use tokio::sync::watch;
 
 use super::{
     connect::Connector,
@@ -46,6 +47,8 @@ pub(crate) struct RedisStore {
     watches: Watches,
     connections: AtomicU64,
     clock: ServerTime,
+    /// How many locks are being let go.
+    leaving: watch::Sender<usize>,
 }
 
 /// What a command does if it is executed twice.
@@ -77,6 +80,7 @@ impl RedisStore {
             watches: Watches::new(timeout),
             connections: AtomicU64::new(0),
             clock: ServerTime::default(),
+            leaving: watch::Sender::new(0),
         }
     }
 
@@ -106,6 +110,18 @@ impl RedisStore {
 
     pub(crate) fn connected(&self) -> usize {
         self.links.connected() + self.own_links.connected() + self.watches.connected()
+    }
+
+    /// Notes that a lock is being let go, until what this returns is dropped.
+    pub(crate) fn letting_go(self: &Arc<Self>) -> LettingGo {
+        self.leaving.send_modify(|locks| *locks += 1);
+        LettingGo(Arc::clone(self))
+    }
+
+    /// Waits until no lock is being let go.
+    pub(crate) async fn locks_let_go(&self) {
+        // The sender is in the borrow.
+        let _ = self.leaving.subscribe().wait_for(|locks| *locks == 0).await;
     }
 
     /// Ends every connection, for good.
@@ -219,6 +235,7 @@ impl RedisStore {
 
     /// TIME, in milliseconds since 1970.
     pub(crate) async fn time(self: &Arc<Self>, deadline: Instant) -> Result<u64, Error> {
+        let asked = self.clock.ask();
         let sent = Instant::now();
         let reply = self
             .send(
@@ -240,13 +257,23 @@ impl RedisStore {
         };
         let time = seconds.saturating_mul(1000).saturating_add(micros / 1000);
         // It was so somewhere between the sending and the reply.
-        self.clock.read(sent + sent.elapsed() / 2, time);
+        self.clock.read(asked, sent + sent.elapsed() / 2, time);
         Ok(time)
     }
 
     /// The server's time, if it said so lately.
     pub(crate) fn known_time(&self, now: Instant) -> Option<u64> {
         self.clock.at(now)
+    }
+
+    /// Whether the server is to be asked for its time by a caller who doubts what is known.
+    pub(crate) fn is_time_to_be_asked(&self, now: Instant) -> bool {
+        self.clock.is_to_be_asked(now)
+    }
+
+    /// There is another connection: what is known of the server's time may be another server's.
+    pub(super) fn forget_time(&self) {
+        self.clock.forget();
     }
 
     /// The server's time as far as anybody knows.
@@ -477,6 +504,16 @@ impl RedisStore {
             .live(self, broken, Instant::now() + self.timeout)
             .await?;
         Ok((link, live))
+    }
+}
+
+/// A lock that is being let go: whoever closes the connections waits for it.
+#[derive(Debug)]
+pub(crate) struct LettingGo(Arc<RedisStore>);
+
+impl Drop for LettingGo {
+    fn drop(&mut self) {
+        self.0.leaving.send_modify(|locks| *locks -= 1);
     }
 }
 

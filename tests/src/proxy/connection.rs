@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::fault::{Decision, Hold};
 use super::replies::{Flow, Replies};
+use super::rewrite;
 use super::shared::{Shared, lock};
 use super::wire::{self, Wire};
 use crate::background;
@@ -304,7 +305,11 @@ impl Connection {
             match frame {
                 Frame::Partial => break,
                 Frame::Whole((), length) => {
-                    let bytes: Vec<u8> = unread.drain(..length).collect();
+                    let mut bytes: Vec<u8> = unread.drain(..length).collect();
+                    let ahead = self.shared.settings().clock_ahead;
+                    if ahead > 0 && self.replies().next_is_to(b"TIME") {
+                        bytes = rewrite::later(bytes, ahead);
+                    }
                     let filled = self.replies().fill(bytes);
                     if let Some(verdict) = filled.verdict {
                         self.shared.sessions().judge(self.id, verdict);

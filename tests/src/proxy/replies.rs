@@ -104,6 +104,13 @@ impl Replies {
         self.flow == Flow::Raw && self.slots.is_empty()
     }
 
+    /// Whether the next reply from the server is to this command, given in capitals.
+    pub(super) fn next_is_to(&mut self, name: &[u8]) -> bool {
+        let next = self.under_way.front().copied();
+        next.and_then(|id| self.slot(id))
+            .is_some_and(|slot| slot.name == name)
+    }
+
     /// Puts a reply into its slot.
     pub(super) fn fill(&mut self, bytes: Vec<u8>) -> Filled {
         let next = self.under_way.front().copied();

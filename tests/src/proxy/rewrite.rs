@@ -47,9 +47,35 @@ fn replace(text: &mut Vec<u8>, old: &[u8], new: &[u8]) -> u64 {
     found
 }
 
+/// A reply to `TIME` of a server whose clock is ahead by this many seconds; anything else as it is.
+pub(super) fn later(reply: Vec<u8>, seconds: u64) -> Vec<u8> {
+    let lines: Option<Vec<&str>> = std::str::from_utf8(&reply)
+        .ok()
+        .map(|text| text.split("\r\n").collect());
+    let Some(["*2", _, second, _, micros, ""]) = lines.as_deref() else {
+        return reply;
+    };
+    match second.parse::<u64>() {
+        Ok(second) => resp::encode(&[
+            (second + seconds).to_string().into_bytes(),
+            (*micros).as_bytes().to_vec(),
+        ]),
+        Err(_) => reply,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_is_ahead() {
+        let now = b"*2\r\n$3\r\n999\r\n$2\r\n12\r\n";
+        let then = b"*2\r\n$4\r\n1004\r\n$2\r\n12\r\n";
+        assert_eq!(later(now.to_vec(), 5), then);
+        let refused = b"-NOPERM TIME\r\n";
+        assert_eq!(later(refused.to_vec(), 5), refused);
+    }
 
     fn args(words: &[&str]) -> Vec<Vec<u8>> {
         words.iter().map(|word| word.as_bytes().to_vec()).collect()

@@ -20,6 +20,8 @@ pub(super) struct Settings {
     pub(super) swallow: bool,
     pub(super) swallow_auth: bool,
     pub(super) cut_in_auth: bool,
+    /// How many seconds the server's clock seems to be ahead.
+    pub(super) clock_ahead: u64,
 }
 
 /// Everything that the proxy's connections have in common.
@@ -49,6 +51,7 @@ impl Shared {
                 swallow: false,
                 swallow_auth: false,
                 cut_in_auth: false,
+                clock_ahead: 0,
             }),
             faults: Mutex::default(),
             ledger: Mutex::default(),

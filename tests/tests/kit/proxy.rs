@@ -478,3 +478,20 @@ fn a_proxy_works_for_clients_without_a_runtime() {
     let pong: String = redis::cmd("PING").query(&mut client).unwrap();
     assert_eq!((pong.as_str(), proxy.seen("PING")), ("PONG", 1));
 }
+
+#[tokio::test]
+async fn the_servers_clock_is_ahead() {
+    let (server, proxy) = pair().await;
+    let mut client = connect(&proxy.url()).await.unwrap();
+    let second = async |client: &mut redis::aio::MultiplexedConnection| {
+        let (second, _): (u64, u64) = redis::cmd("TIME").query_async(client).await.unwrap();
+        second
+    };
+    let real = second(&mut client).await;
+    proxy.clock_ahead(Duration::from_secs(3_600));
+    assert!(second(&mut client).await >= real + 3_600);
+    assert_eq!(get(&client, "a").await.unwrap(), None);
+    proxy.clock_ahead(Duration::ZERO);
+    assert!(second(&mut client).await < real + 3_600);
+    drop(server);
+}

@@ -50,7 +50,12 @@ pub(super) async fn drive(
             () = &mut driver => return,
             proved = prove(connector, purpose, &live.pass) => proved,
         };
-        let Some(number) = store.upgrade().map(|store| store.next_connection()) else {
+        let number = store.upgrade().map(|store| {
+            // Behind a name there may be another server by now.
+            store.forget_time();
+            store.next_connection()
+        });
+        let Some(number) = number else {
             return;
         };
         let (next, next_driver) = Live::new(proved, number);
