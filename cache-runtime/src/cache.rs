@@ -295,6 +295,18 @@ impl Cache {
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.inner().shut_down.store(true, Ordering::Relaxed);
         self.inner().background.close();
+        if let Store::Redis(redis) = &self.inner().store
+            // Else this runtime could not wait for a time.
+            && redis.link().is_ok()
+        {
+            // The ended runs let their locks go, for which other processes wait. A run on a runtime that nobody
+            // drives never ends.
+            let let_go = async {
+                self.inner().background.ended().await;
+                redis.locks_let_go().await;
+            };
+            let _ = tokio::time::timeout_at(self.deadline().into(), let_go).await;
+        }
         let left = self.inner().finish_invalidations().await;
         self.inner().unfinished.close();
         if let Store::Redis(redis) = &self.inner().store {

@@ -21,7 +21,10 @@ use futures_util::{
     FutureExt as _,
     future::{AbortHandle, Abortable},
 };
-use tokio::runtime::{Handle, Id};
+use tokio::{
+    runtime::{Handle, Id},
+    sync::watch,
+};
 use tracing::Instrument as _;
 
 use crate::{clock::Clock, sharded::lock, store::link::has_timers};
@@ -39,6 +42,8 @@ pub(crate) struct Background {
     /// By number; `None`: no more are to begin.
     tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
     begun: AtomicU64,
+    /// How many have begun and have not ended; ended runs may take a moment until they are dropped.
+    alive: watch::Sender<usize>,
     rests: quick_cache::sync::Cache<Arc<str>, Rest>,
     pauses: RangeInclusive<Duration>,
     clock: Clock,
@@ -66,11 +71,13 @@ struct Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        if let Some(background) = self.background.upgrade()
-            && let Some(tasks) = &mut *lock(&background.tasks)
-        {
+        let Some(background) = self.background.upgrade() else {
+            return;
+        };
+        if let Some(tasks) = &mut *lock(&background.tasks) {
             tasks.remove(&self.number);
         }
+        background.alive.send_modify(|alive| *alive -= 1);
     }
 }
 
@@ -88,6 +95,7 @@ impl Background {
             limit,
             tasks: Mutex::new(Some(HashMap::new())),
             begun: AtomicU64::new(0),
+            alive: watch::Sender::new(0),
             rests: quick_cache::sync::Cache::new(RESTING),
             pauses,
             clock,
@@ -143,6 +151,7 @@ impl Background {
             Some(tasks) => drop(tasks.insert(number, handle)),
             None => return,
         }
+        self.alive.send_modify(|alive| *alive += 1);
         let listed = Listed {
             background: Arc::downgrade(self),
             number,
@@ -164,6 +173,12 @@ impl Background {
         for task in tasks.into_iter().flatten() {
             task.1.abort();
         }
+    }
+
+    /// Waits until every run has been dropped, and with it what it held.
+    pub(crate) async fn ended(&self) {
+        // The sender is in the borrow.
+        let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
     }
 
     /// Whether `key` is to be left alone.

@@ -10,6 +10,8 @@
 //!
 //! Beside it stands a lock, for those who want to be the only ones. It gives no right to anything: it is
 //! lost [`LOCKED`] after its holder stops renewing it, and who has waited long enough goes on without it.
+//! From the moment at which it is asked for until its end is confirmed it is [`Held`], so that nobody who
+//! goes away meanwhile leaves it behind.
 //!
 //! | operation | effect | answer |
 //! |---|---|---|
@@ -20,11 +22,14 @@
 //! | [`invalidate`] | deletes the token, then the lock, then the value | |
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 
 use crate::{
     codec::STORED_AT,
@@ -134,7 +139,8 @@ macro_rules! stamped {
 const _: () = assert!(STORED_AT.start == 5 && STORED_AT.end == 13);
 
 // KEYS: value, token, and the lock if it is wanted. ARGV: nonce, milliseconds, holder, the lock's
-// milliseconds, whether the caller waited, and the beginning of what it saw and has no use for.
+// milliseconds, whether the caller waited, and the beginning of what it saw and has no use for. The lock is taken
+// last, so that a script that stops at a command which the user may not send leaves none.
 static ACQUIRE: Script = Script::new(
     0,
     "local value = redis.pcall('GET', KEYS[1])
@@ -144,22 +150,27 @@ static ACQUIRE: Script = Script::new(
          return {1, value}
        end
      end
-     local locked = 0
+     local wanted = false
      if KEYS[3] then
        local holder = redis.call('GET', KEYS[3])
        local failed = holder == '-'
        if holder and not failed and holder ~= ARGV[3] then
          return {2, holder, redis.call('PTTL', KEYS[3])}
        end
-       if not (failed and ARGV[5] == '1') then
-         redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
-         locked = 1
-       end
+       wanted = not (failed and ARGV[5] == '1')
      end
      local token = redis.call('GET', KEYS[2])
-     if token then redis.call('PEXPIRE', KEYS[2], ARGV[2]) return {0, token, 0, locked} end
-     redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-     return {0, ARGV[1], 1, locked}",
+     local own = 0
+     if token then
+       redis.call('PEXPIRE', KEYS[2], ARGV[2])
+     else
+       token = ARGV[1]
+       own = 1
+       redis.call('SET', KEYS[2], token, 'PX', ARGV[2])
+     end
+     if not wanted then return {0, token, own, 0} end
+     redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
+     return {0, token, own, 1}",
 );
 
 // KEYS: value, token, and the lock if it was taken. ARGV: token, value, milliseconds (0: delete the
@@ -222,6 +233,7 @@ static PUT: Script = Script::new(
 static RENEW: Script = Script::new(
     4,
     "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+     if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
      return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
 );
 
@@ -253,6 +265,7 @@ pub(crate) async fn acquire(
     let arguments = &arguments[..if seen.is_some() { 6 } else { 5 }];
     let names = [&*keys.value, &*keys.token, &*keys.lock];
     let names = &names[..if wish.is_some() { 3 } else { 2 }];
+    let held = Held::new(redis, keys, wish.map(|wish| &wish.holder));
     let reply = redis
         .eval(
             &ACQUIRE,
@@ -262,7 +275,24 @@ pub(crate) async fn acquire(
             Urgency::Ordinary,
             deadline,
         )
-        .await?;
+        .await;
+    let acquired = match reply {
+        Ok(reply) => acquired(reply, wish)?,
+        Err(error) => {
+            // Refused by the server, before it took the lock.
+            if matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth) {
+                held.keep();
+            }
+            return Err(error);
+        }
+    };
+    // It is somebody else's, or the caller's, who runs a body for it.
+    held.keep();
+    Ok(acquired)
+}
+
+/// What ACQUIRE answered.
+fn acquired(reply: Reply, wish: Option<&Wish>) -> Result<Acquired, Error> {
     let Reply::List(fields) = reply else {
         return Err(unexpected());
     };
@@ -323,6 +353,7 @@ pub(crate) async fn store(
     ];
     let names = [&*keys.value, &*keys.token, &*keys.lock];
     let names = &names[..if token.has_lock() { 3 } else { 2 }];
+    let held = Held::of(redis, keys, token);
     let reply = redis
         .eval(
             &STORE,
@@ -333,6 +364,7 @@ pub(crate) async fn store(
             deadline,
         )
         .await?;
+    held.keep();
     match reply {
         Reply::Int(0) => Ok(Stored::Refused),
         Reply::Int(1) => Ok(Stored::Yes),
@@ -366,6 +398,7 @@ pub(crate) async fn release(
     ];
     let names = [&*keys.token, &*keys.lock];
     let names = &names[..if token.has_lock() { 2 } else { 1 }];
+    let held = Held::of(redis, keys, token);
     let reply = redis
         .eval(
             &RELEASE,
@@ -376,6 +409,7 @@ pub(crate) async fn release(
             deadline,
         )
         .await?;
+    held.keep();
     match reply {
         Reply::Int(stood) => Ok(stood == 1),
         _ => Err(unexpected()),
@@ -400,35 +434,97 @@ pub(crate) async fn renew_lock(
     token: &Token,
     deadline: Instant,
 ) -> Result<(), Error> {
-    live_on(redis, keys, token, milliseconds(LOCKED), deadline).await
-}
-
-/// Lets the lock go, if its holder still has it: its body was given up, and whoever waits is to go on.
-pub(crate) async fn unlock(
-    redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
-    deadline: Instant,
-) -> Result<(), Error> {
-    live_on(redis, keys, token, 0, deadline).await
-}
-
-/// The lock lives for so many milliseconds more.
-async fn live_on(
-    redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
-    milliseconds: u64,
-    deadline: Instant,
-) -> Result<(), Error> {
     let Some(holder) = &token.lock else {
         return Ok(());
     };
+    live_on(redis, &keys.lock, holder, milliseconds(LOCKED), deadline).await
+}
+
+/// A lock that its holder has, or may have, is let go when this is dropped, because those who wait for it would wait
+/// in vain until it expires.
+///
+/// What lets it go is sent during the drop, on the connection of the caller's runtime. So it follows an ACQUIRE that
+/// is still on its way there, and goes before the ACQUIRE of a call that takes over: neither does that call meet the
+/// lock, nor does an ACQUIRE bring it back. One that executes later still (its connection broke) takes a lock that
+/// nobody holds, for [`LOCKED`] at most.
+#[derive(Debug)]
+#[must_use = "a dropped `Held` lets the lock go"]
+pub(crate) struct Held(Option<Lock>);
+
+#[derive(Debug)]
+struct Lock {
+    redis: Arc<RedisStore>,
+    key: Arc<str>,
+    holder: Bytes,
+    /// Whose connection carries what is sent.
+    runtime: Handle,
+}
+
+impl Held {
+    /// The lock of `keys` as `holder` takes it; nothing without a holder.
+    fn new(redis: &Arc<RedisStore>, keys: &Keys, holder: Option<&Bytes>) -> Self {
+        let lock = holder.and_then(|holder| {
+            // Without a runtime nothing is sent, and no lock is taken.
+            let runtime = Handle::try_current().ok()?;
+            Some(Lock {
+                redis: Arc::clone(redis),
+                key: Arc::clone(&keys.lock),
+                holder: holder.clone(),
+                runtime,
+            })
+        });
+        Self(lock)
+    }
+
+    /// The lock that came with `token`, if one did.
+    pub(crate) fn of(redis: &Arc<RedisStore>, keys: &Keys, token: &Token) -> Self {
+        Self::new(redis, keys, token.lock.as_ref())
+    }
+
+    /// The lock is gone, or whoever comes next takes care of it.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(lock) = self.0.take() else {
+            return;
+        };
+        let runtime = lock.runtime.clone();
+        let letting_go = lock.redis.letting_go();
+        let mut release = Box::pin(async move {
+            let _letting_go = letting_go;
+            let deadline = Instant::now() + LOCKED;
+            // Where it fails, the lock expires by then.
+            drop(live_on(&lock.redis, &lock.key, &lock.holder, 0, deadline).await);
+        });
+        let is_here = Handle::try_current().is_ok_and(|here| here.id() == runtime.id());
+        // Begun here unless the thread unwinds: a second panic would end the process.
+        let is_left = !is_here
+            || std::thread::panicking()
+            || catch_unwind(AssertUnwindSafe(|| release.as_mut().now_or_never()))
+                .is_ok_and(|released| released.is_none());
+        if is_left {
+            drop(runtime.spawn(release));
+        }
+    }
+}
+
+/// The lock lives for so many milliseconds more, if its holder still has it; for 0: it is deleted.
+async fn live_on(
+    redis: &Arc<RedisStore>,
+    lock: &str,
+    holder: &[u8],
+    milliseconds: u64,
+    deadline: Instant,
+) -> Result<(), Error> {
     let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds)];
     redis
         .eval(
             &RENEW,
-            &[&keys.lock],
+            &[lock],
             &arguments,
             Repeat::Safe,
             Urgency::Ordinary,
