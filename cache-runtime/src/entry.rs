@@ -98,6 +98,42 @@ impl<R> Entry<R> {
         self.place().map(|(_, key)| key)
     }
 
+    /// The keys that another program deletes to invalidate this entry, in this order, each with a command of its
+    /// own: the token, without which no body that runs now stores what it returns; the lock; and the
+    /// [value's](Self::key).
+    ///
+    /// A program of this crate says [`invalidate`](Self::invalidate). For one in another language
+    /// `examples/invalidate.py` has the rule by which the first two are made of the third.
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, redis_cached};
+    ///
+    /// #[redis_cached(ttl = 60, key = "user:{id}", skip(cache), cache = cache)]
+    /// async fn user(cache: &Cache, id: u64) -> u64 {
+    ///     id
+    /// }
+    ///
+    /// # fn main() -> Result<(), cache_runtime::Error> {
+    /// let cache = Cache::builder().in_memory().prefix("shop").build()?;
+    /// let keys = user_entry(&cache, 7).guard_keys()?;
+    /// assert_eq!(keys.each_ref().map(|key| &**key), [
+    ///     "shop:%t:{shop:user:7}",
+    ///     "shop:%l:{shop:user:7}",
+    ///     "shop:user:7",
+    /// ]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`key`](Self::key).
+    pub fn guard_keys(&self) -> Result<[Arc<str>; 3], Error> {
+        let (cache, key) = self.place()?;
+        let Keys { value, token, lock } = Keys::new(&cache.inner().prefix, &key);
+        Ok([token, lock, value])
+    }
+
     /// What a call would be answered without its body; `None` if there is nothing, or nothing that is an
     /// `R`.
     ///

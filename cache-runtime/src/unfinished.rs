@@ -18,12 +18,13 @@ use tokio::task::JoinHandle;
 
 use crate::{
     cache::Inner,
+    clock::Seldom,
     sharded::lock,
     store::{Store, redis::Urgency},
     token::Keys,
 };
 
-/// More are forgotten, the oldest first, with an error in the log.
+/// More are forgotten, the oldest first, with an error in the log once a minute.
 const LIMIT: usize = 10_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -33,6 +34,8 @@ pub(crate) struct Unfinished {
     /// So that a call which finds none needs no lock.
     count: AtomicUsize,
     state: Mutex<State>,
+    /// To say that some are forgotten.
+    loss: Seldom,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +56,7 @@ impl Unfinished {
         Self {
             count: AtomicUsize::new(0),
             state: Mutex::default(),
+            loss: Seldom::new(),
         }
     }
 
@@ -94,20 +98,22 @@ impl Unfinished {
     pub(crate) fn add(&self, cache: &Arc<Inner>, keys: &Keys) {
         let forgotten = self.update(|state| {
             let full = state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value);
-            let forgotten = full.then(|| state.forget_oldest()).flatten();
+            if full {
+                state.forget_oldest();
+            }
             let pending = Pending {
                 keys: keys.clone(),
                 since: Instant::now(),
             };
             state.pending.insert(Arc::clone(&keys.value), pending);
             state.hire(cache);
-            forgotten
+            full
         });
         // With no lock held: a subscriber may call a cached function.
-        if let Some(key) = forgotten {
+        if forgotten && self.loss.is_due() {
             tracing::error!(
-                key = &*key,
-                "too many invalidations wait for redis; this one is forgotten"
+                limit = LIMIT,
+                "too many invalidations wait for redis; the oldest are forgotten, so their old values may be answered until they expire"
             );
         }
     }
@@ -148,11 +154,11 @@ impl Unfinished {
 }
 
 impl State {
-    fn forget_oldest(&mut self) -> Option<Arc<str>> {
-        let oldest = self.pending.values().min_by_key(|pending| pending.since)?;
-        let oldest = Arc::clone(&oldest.keys.value);
-        self.pending.remove(&oldest);
-        Some(oldest)
+    fn forget_oldest(&mut self) {
+        let oldest = self.pending.values().min_by_key(|pending| pending.since);
+        if let Some(oldest) = oldest.map(|oldest| Arc::clone(&oldest.keys.value)) {
+            self.pending.remove(&oldest);
+        }
     }
 
     /// Starts a worker on the present runtime, unless there is one.

@@ -4,7 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use cache_runtime::{Cache, ErrorKind, redis_cached, sites};
+use cache_runtime::{Cache, Entry, ErrorKind, redis_cached, sites};
+use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, Proxy, RedisServer, eventually, patient, within};
 use serde::{Deserialize, Serialize};
@@ -308,6 +309,113 @@ async fn keys_are_what_the_attribute_and_the_prefix_say() {
             cache.get::<u64>("users@2:42:fr").await.expect("redis"),
             Some(42)
         );
+    }
+}
+
+#[redis_cached(ttl = 300, key = "held:{id}", skip(cache, body), cache = cache)]
+async fn held(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+#[redis_cached(ttl = 300, key = "{{tenant-{tenant}}}:held:{id}", skip(cache, body), cache = cache)]
+async fn held_in_a_slot(cache: &Cache, body: &Body, tenant: &str, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+#[redis_cached(ttl = 300, coalesce = "cluster", skip(cache, body), cache = cache)]
+async fn held_by_default(cache: &Cache, body: &Body, name: &str) -> Result<u64, Failed> {
+    body.run().await
+}
+
+type Call = tokio::task::JoinHandle<Result<u64, Failed>>;
+
+/// A call of each shape of key, and its entry.
+fn calls(cache: &Cache, body: &Body) -> [(Call, Entry<u64>); 3] {
+    let name = "a:b {c}%";
+    let of = |n: usize| {
+        let (cache, body) = (cache.clone(), body.clone());
+        tokio::spawn(async move {
+            match n {
+                0 => held(&cache, &body, 1).await,
+                1 => held_in_a_slot(&cache, &body, "4 2", 1).await,
+                _ => held_by_default(&cache, &body, name).await,
+            }
+        })
+    };
+    [
+        (of(0), held_entry(cache, 1)),
+        (of(1), held_in_a_slot_entry(cache, "4 2", 1)),
+        (of(2), held_by_default_entry(cache, name)),
+    ]
+}
+
+/// Runs the example in Python with what a service would have.
+async fn invalidate_in_python(url: &str, prefix: &str, keys: &[&str]) {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/invalidate.py");
+    let mut python = tokio::process::Command::new("python3");
+    python.arg(example).args(keys);
+    python.env("REDIS_URL", url).env("REDIS_KEY_PREFIX", prefix);
+    let run = within("the example in python", SOON, python.output()).await;
+    let run = run.expect("`python3`, which this test needs, cannot be run; install it");
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{}: {said}", run.status);
+}
+
+#[tokio::test]
+async fn another_program_invalidates_and_nothing_under_way_is_stored() {
+    for prefix in ["", "shop", "{shop}"] {
+        let server = RedisServer::builder().password("s3cr:t@").start().await;
+        let proxy = Proxy::before(&server);
+        let builder = Cache::builder().url(server.url()).timeout(SOON);
+        let builder = if prefix.is_empty() {
+            builder
+        } else {
+            builder.prefix(prefix)
+        };
+        let (cache, body) = (builder.build().expect("a valid prefix"), Body::gated());
+        let calls = calls(&cache, &body);
+        body.wait_until_running(3).await;
+        let mut said = Vec::new();
+        let mut whole = Vec::new();
+        for (_, entry) in &calls {
+            said.extend(entry.guard_keys().expect("keys").map(|key| key.to_string()));
+            whole.push(entry.key().expect("a key"));
+        }
+        let keys: Vec<_> = whole
+            .iter()
+            .map(|key| key.strip_prefix(&format!("{prefix}:")).unwrap_or(key))
+            .collect();
+        invalidate_in_python(&server.url_through(&proxy), prefix, &keys).await;
+        let deleted = proxy
+            .commands()
+            .into_iter()
+            .filter(|words| words[0] == "DEL");
+        let deleted: Vec<_> = deleted.map(|words| words[1..].join(" ")).collect();
+        assert_eq!(deleted, said, "in this order");
+        body.open_gate();
+        for (call, entry) in calls {
+            let answer = within("an answer", SOON, call).await.expect("no panic");
+            assert!(answer.is_ok());
+            assert_eq!(entry.get().await.expect("redis"), None, "{entry:?}");
+        }
+        assert_eq!(body.runs(), 3);
+    }
+}
+
+/// Why there is more to delete than the value.
+#[tokio::test]
+async fn another_program_that_deletes_the_value_alone_does_not_stop_a_store() {
+    let server = RedisServer::start().await;
+    let (cache, body) = (patient(&server.url()), Body::gated());
+    let calls = calls(&cache, &body);
+    body.wait_until_running(3).await;
+    for (_, entry) in &calls {
+        server.cli(&["DEL", &entry.key().expect("a key")]);
+    }
+    body.open_gate();
+    for (call, entry) in calls {
+        let answer = within("an answer", SOON, call).await.expect("no panic");
+        assert_eq!(entry.get().await.expect("redis"), answer.ok());
     }
 }
 
