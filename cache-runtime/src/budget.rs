@@ -17,6 +17,8 @@ pub(crate) struct Budget {
     left: Duration,
     spent: Duration,
     over: bool,
+    /// What came before an operation that timed out, where that was more than what it left.
+    before: Option<Duration>,
 }
 
 impl Budget {
@@ -26,7 +28,14 @@ impl Budget {
             left: timeout,
             spent: Duration::ZERO,
             over: false,
+            before: None,
         }
+    }
+
+    /// How long the operations took that left less time than they took to one more, which timed out: Redis is so
+    /// far away that a second round trip is never done in time.
+    pub(crate) fn too_short_after(&self) -> Option<Duration> {
+        self.before
     }
 
     /// What it was at first.
@@ -71,6 +80,10 @@ impl Budget {
         let start = Instant::now();
         let result = operation(start + self.left).await;
         let took = start.elapsed();
+        if result.as_ref().is_err_and(Error::is_timeout) {
+            let before = self.whole.saturating_sub(self.left);
+            self.before = (before >= self.left).then_some(before);
+        }
         self.spent += took;
         self.left = self.left.saturating_sub(took);
         if let Err(error) = &result {

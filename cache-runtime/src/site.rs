@@ -17,6 +17,7 @@ use std::{
 };
 
 use crate::{
+    clock::Seldom,
     codec::CodecError,
     error::{Error, ErrorKind},
     key::{self, KeyError, KeyPart, KeyText, Namespace},
@@ -47,6 +48,8 @@ pub struct Site {
     too_large: AtomicBool,
     /// The log was told that an option's expression is of no use.
     senseless: AtomicBool,
+    /// To tell the log that Redis is too far away.
+    distant: Seldom,
     counters: Counters,
 }
 
@@ -87,6 +90,7 @@ impl Site {
             unsaid: AtomicBool::new(false),
             too_large: AtomicBool::new(false),
             senseless: AtomicBool::new(false),
+            distant: Seldom::new(),
             counters: Counters::new(),
         }
     }
@@ -204,6 +208,21 @@ impl Site {
                 function = %self.place(),
                 cause = %error,
                 "a value cannot be stored, so each call runs the body",
+            );
+        }
+    }
+
+    /// Says once a minute that nothing can be stored, because reads alone took this long.
+    pub(crate) fn warn_of_distance(&self, took: Duration, timeout: Duration) {
+        if self.distant.is_due() {
+            // A read, the right to store, and the store.
+            let enough = (took * 3).as_millis().next_multiple_of(10);
+            tracing::warn!(
+                function = %self.place(),
+                ?timeout,
+                ?took,
+                "redis is too far away for this timeout: after a read there is no time to ask for the right to store, \
+                 so nothing is stored; set `REDIS_TIMEOUT={enough}ms`, or the function's own `timeout`",
             );
         }
     }

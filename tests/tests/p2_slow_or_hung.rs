@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cache_runtime::{Cache, redis_cached};
 use cache_tests::proxy::{named, script};
-use cache_tests::{Body, Proxy, RedisServer, body::Failed, eventually, timed, wait::SOON};
+use cache_tests::{Body, Logs, Proxy, RedisServer, body::Failed, eventually, timed, wait::SOON};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -290,6 +290,57 @@ async fn p2_a_slow_server_costs_one_timeout_in_all() {
     assert!(took < TIMEOUT * 8 / 5, "the call took {took:?}");
     proxy.delay(Duration::ZERO);
     hits_resume(&cache, &body, 1).await;
+}
+
+#[redis_cached(ttl = 300, key = "distant:{id}", skip(cache, body), cache = cache)]
+async fn distant(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+/// A read takes more than half of the timeout, so it leaves too little for the right to store.
+#[tokio::test]
+async fn p2_where_nothing_can_be_stored_for_want_of_time_the_log_says_what_to_type() {
+    const SAYS: &str = "redis is too far away for this timeout";
+    let start = std::time::Instant::now();
+    let (logs, _guard) = Logs::of_this_thread();
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    warm(&cache).await;
+    assert_eq!(logs.lines_with(SAYS).len(), 0);
+    proxy.delay(TIMEOUT * 3 / 5);
+    let body = Body::new();
+    eventually("a line in the log", SOON, async || {
+        distant(&cache, &body, 1).await.unwrap();
+        !logs.lines_with(SAYS).is_empty()
+    })
+    .await;
+    let runs = body.runs();
+    distant(&cache, &body, 1).await.unwrap();
+    assert_eq!(body.runs(), runs + 1, "it is not stored");
+    let lines = logs.lines_with(SAYS);
+    // Once a minute.
+    let most = 1 + start.elapsed().as_secs() / 60;
+    assert!(lines.len() as u64 <= most, "{lines:#?}");
+    let line = &lines[0];
+    assert!(
+        line.contains("WARN") && line.contains("function=distant ("),
+        "{line}"
+    );
+    assert!(!line.contains("distant:1"), "{line}");
+    let typed = line.split("REDIS_TIMEOUT=").nth(1).unwrap();
+    let typed: u64 = typed.split("ms").next().unwrap().parse().unwrap();
+    let timeout = Duration::from_millis(typed);
+    assert!(timeout >= TIMEOUT * 9 / 5, "{line}");
+    // With that it is stored.
+    let builder = Cache::builder().url(proxy.url()).timeout(timeout);
+    let cache = builder.build().unwrap();
+    eventually("a hit", SOON, async || {
+        let before = body.runs();
+        distant(&cache, &body, 1).await.unwrap();
+        body.runs() == before
+    })
+    .await;
 }
 
 #[tokio::test]

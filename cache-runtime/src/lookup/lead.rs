@@ -267,6 +267,9 @@ impl<R> Call<'_, R> {
                 }
                 Err(error) => {
                     self.failed(&error);
+                    if let Some(took) = self.budget.too_short_after() {
+                        self.site.warn_of_distance(took, self.budget.whole());
+                    }
                     break;
                 }
             }
