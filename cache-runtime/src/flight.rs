@@ -6,6 +6,10 @@
 //! A flight counts its steps: [`Lead::acquire_sent`], [`Lead::body_begun`] and [`Lead::close`] each
 //! advance the count, and a caller remembers the count at which it joined.
 //!
+//! One lead has the duty to answer. A waiter whose patience ended takes that duty over and leads beside
+//! the one who had it ([`Waiting::overtake`]). An overtaken lead still answers whom the rule lets it
+//! answer, and still stores; but the flight no longer depends on it, so its end passes nothing on.
+//!
 //! | event | who is answered | then |
 //! |---|---|---|
 //! | the store has a value after all ([`Lead::finish`]) | joined before the question was sent | the rest start over |
@@ -13,15 +17,24 @@
 //! | proof ([`Lead::finish`]) | joined before the attempt closed | the rest start over |
 //! | no proof ([`Lead::start_over`]) | nobody | a waiter leads the next attempt |
 //! | leader dropped or panicking (`Drop`) | nobody | a waiter leads the next attempt |
+//! | nobody had the duty anew since a waiter last looked ([`Waiting::overtake`]) | nobody | that waiter leads beside; the others wait on |
+//! | an overtaken lead ends, however it ends | as above, by its own steps | nothing: another has the duty |
 //! | [`Flights::detach`] | nobody | new callers start another flight |
 //!
 //! A flight ends when nobody waits at the end of an attempt, and new callers join it until then. So
-//! there are two flights of a key only where one of them was detached.
+//! bodies of two flights of a key run at once only where one flight was detached, or where one has ended
+//! and an overtaken lead of it is still at it.
 //!
 //! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
 //! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use crate::{
     sharded::{Sharded, lock},
@@ -43,11 +56,21 @@ struct Flight<T> {
 struct State<T> {
     /// Advances at every acquire sent, every body begun and every attempt closed.
     step: u64,
+    /// How often somebody got the duty to answer; each lead has the number at which it got it.
+    leads: u64,
+    /// Whether somebody has that duty: the lead with the highest number.
+    is_led: bool,
+    /// How often the flight was opened to new callers: at its start, and by a waiter that leads on after
+    /// it was detached.
+    opened: u64,
+    /// How many callers ever waited, which numbers their seats.
+    seats: u64,
     waiters: Vec<Waiter<T>>,
 }
 
 #[derive(Debug)]
 struct Waiter<T> {
+    seat: u64,
     joined: u64,
     turn: oneshot::Sender<Turn<T>>,
 }
@@ -58,10 +81,26 @@ pub(crate) enum Joined<T> {
     /// Nobody computes this key: the caller does.
     Lead(Lead<T>),
     /// Somebody does: the caller waits for its turn.
-    ///
-    /// A channel that closes without a turn means the same as [`Turn::Alone`].
-    Wait(oneshot::Receiver<Turn<T>>),
+    Wait(Waiting<T>),
 }
+
+/// A caller's place among those who wait for a flight: a future of its turn.
+///
+/// An error, of a channel that closes without a turn, means the same as [`Turn::Alone`].
+#[derive(Debug)]
+pub(crate) struct Waiting<T> {
+    flights: Arc<Flights<T>>,
+    key: Arc<str>,
+    flight: Arc<Flight<T>>,
+    seat: u64,
+    /// The number of the lead that it waits for.
+    lead: u64,
+    turn: oneshot::Receiver<Turn<T>>,
+}
+
+/// Tells a flight from others, for as long as it is kept.
+#[derive(Debug)]
+pub(crate) struct FlightId<T>(Arc<Flight<T>>);
 
 /// What comes of waiting.
 #[derive(Debug)]
@@ -74,12 +113,18 @@ pub(crate) enum Turn<T> {
     Lead(Lead<T>),
 }
 
-/// The duty to answer a flight; dropping it hands the duty to a waiter.
+/// The duty to answer a flight; dropping it hands the duty to a waiter, unless another has it by then.
 #[derive(Debug)]
 pub(crate) struct Lead<T> {
     flights: Arc<Flights<T>>,
     key: Arc<str>,
     flight: Arc<Flight<T>>,
+    /// Its place among the leads of the flight.
+    number: u64,
+    /// How often the flight had been opened when this lead began.
+    opened: u64,
+    /// It took the duty from another lead, which may still be at it.
+    is_beside: bool,
     /// The latest step: who joined before it may have what comes of it.
     began: u64,
     /// The previous attempt ended because the store did not answer.
@@ -100,7 +145,7 @@ impl<T> Flights<T> {
     pub(crate) fn join(self: &Arc<Self>, key: &Arc<str>) -> Joined<T> {
         let mut shard = self.open.lock(key);
         match shard.get(key) {
-            Some(flight) => Joined::Wait(flight.state().wait()),
+            Some(flight) => Joined::Wait(self.wait(key, flight)),
             None => Joined::Lead(self.start(&mut shard, key)),
         }
     }
@@ -119,11 +164,55 @@ impl<T> Flights<T> {
         let flight = Arc::new(Flight {
             state: Mutex::new(State {
                 step: 0,
+                leads: 0,
+                is_led: false,
+                opened: 0,
+                seats: 0,
                 waiters: Vec::new(),
             }),
         });
-        shard.insert(Arc::clone(key), Arc::clone(&flight));
-        Lead::new(Arc::clone(self), Arc::clone(key), flight, false)
+        self.hand_over(shard, key, &flight, &mut flight.state())
+    }
+
+    /// Seats one more caller.
+    fn wait(self: &Arc<Self>, key: &Arc<str>, flight: &Arc<Flight<T>>) -> Waiting<T> {
+        let mut state = flight.state();
+        let (seat, turn) = state.wait();
+        Waiting {
+            flights: Arc::clone(self),
+            key: Arc::clone(key),
+            flight: Arc::clone(flight),
+            seat,
+            lead: state.leads,
+            turn,
+        }
+    }
+
+    /// Gives the duty to answer `flight` to somebody, and opens it to new callers unless they have another.
+    fn hand_over(
+        self: &Arc<Self>,
+        shard: &mut HashMap<Arc<str>, Arc<Flight<T>>>,
+        key: &Arc<str>,
+        flight: &Arc<Flight<T>>,
+        state: &mut State<T>,
+    ) -> Lead<T> {
+        if !shard.contains_key(key) {
+            // Where it was detached, new callers may join what follows, because the body is yet to begin; but a
+            // lead that began before must not store because of that.
+            shard.insert(Arc::clone(key), Arc::clone(flight));
+            state.opened += 1;
+        }
+        Lead {
+            flights: Arc::clone(self),
+            key: Arc::clone(key),
+            flight: Arc::clone(flight),
+            number: state.lead(),
+            opened: state.opened,
+            is_beside: false,
+            began: 0,
+            unanswered: false,
+            over: false,
+        }
     }
 
     /// Takes the flight of `key` from new callers, and runs `change` before any of them can come.
@@ -158,14 +247,30 @@ impl<T> State<T> {
         self.step
     }
 
-    fn wait(&mut self) -> oneshot::Receiver<Turn<T>> {
+    /// Counts one who gets the duty to answer.
+    fn lead(&mut self) -> u64 {
+        self.leads += 1;
+        self.is_led = true;
+        self.leads
+    }
+
+    fn wait(&mut self) -> (u64, oneshot::Receiver<Turn<T>>) {
         let (turn, receiver) = oneshot::channel();
+        self.seats += 1;
         let waiter = Waiter {
+            seat: self.seats,
             joined: self.step,
             turn,
         };
         push_seat(&mut self.waiters, waiter, |waiter| waiter.turn.is_closed());
-        receiver
+        (self.seats, receiver)
+    }
+
+    /// Takes a caller from its seat; `None` if its turn is on its way.
+    fn take_seat(&mut self, seat: u64) -> Option<Waiter<T>> {
+        // Those who come later have higher numbers, so the list is in their order.
+        let at = self.waiters.binary_search_by_key(&seat, |it| it.seat);
+        at.ok().map(|at| self.waiters.remove(at))
     }
 
     fn waiting(&self) -> usize {
@@ -182,26 +287,75 @@ impl<T> State<T> {
     }
 }
 
-impl<T> Lead<T> {
-    fn new(
-        flights: Arc<Flights<T>>,
-        key: Arc<str>,
-        flight: Arc<Flight<T>>,
-        unanswered: bool,
-    ) -> Self {
-        Self {
+impl<T> Waiting<T> {
+    /// Leads the flight beside whoever leads it now, on behalf of all who wait; `None` if somebody got that
+    /// duty since this caller began to wait, or last asked, or if its turn is on its way.
+    ///
+    /// So of all those whose patience ends at once, one leads, and the others begin to wait anew.
+    pub(crate) fn overtake(&mut self) -> Option<Lead<T>> {
+        let Self {
             flights,
             key,
             flight,
-            began: 0,
-            unanswered,
-            over: false,
+            seat,
+            lead: seen,
+            turn: _,
+        } = self;
+        // Dropped with no lock held, because that wakes whoever waits.
+        let left;
+        let mut shard = flights.open.lock(key);
+        let mut state = flight.state();
+        if std::mem::replace(seen, state.leads) != state.leads {
+            return None;
+        }
+        left = state.take_seat(*seat)?;
+        let mut lead = flights.hand_over(&mut shard, key, flight, &mut state);
+        lead.is_beside = true;
+        drop((state, shard, left));
+        Some(lead)
+    }
+
+    /// Whether this caller waits for that flight.
+    pub(crate) fn is_for(&self, id: &FlightId<T>) -> bool {
+        Arc::ptr_eq(&self.flight, &id.0)
+    }
+}
+
+impl<T> Future for Waiting<T> {
+    type Output = <oneshot::Receiver<Turn<T>> as Future>::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.turn).poll(cx)
+    }
+}
+
+impl<T> Lead<T> {
+    /// A place among those who wait, for a caller that hands the lead to a run of its own.
+    pub(crate) fn wait_too(&self) -> Waiting<T> {
+        self.flights.wait(&self.key, &self.flight)
+    }
+
+    /// What tells the flight from others.
+    pub(crate) fn flight(&self) -> FlightId<T> {
+        FlightId(Arc::clone(&self.flight))
+    }
+
+    /// Whether another lead may still be at it, because this one took the duty to answer from it.
+    pub(crate) fn is_beside(&self) -> bool {
+        self.is_beside
+    }
+
+    /// Marks that this lead is alive and waits for another process: those who wait for it begin to wait
+    /// anew.
+    pub(crate) fn waits_for_another(&mut self) {
+        let mut state = self.flight.state();
+        if self.has_duty(&state) {
+            self.number = state.lead();
         }
     }
 
-    /// A place among those who wait, for a caller that hands the lead to a run of its own.
-    pub(crate) fn wait_too(&self) -> oneshot::Receiver<Turn<T>> {
-        self.flight.state().wait()
+    fn has_duty(&self, state: &State<T>) -> bool {
+        state.is_led && state.leads == self.number
     }
 
     /// Whether the attempt before this one ended because the store did not answer; asking it again
@@ -226,16 +380,19 @@ impl<T> Lead<T> {
         self.advance();
     }
 
-    /// Closes the attempt, and runs `change` in the same step if new callers could join until now.
+    /// Closes the attempt, and runs `change` in the same step if new callers could join ever since this
+    /// lead began.
     ///
-    /// `None` if the flight was detached, so that `change` did not run: this is the right to store of a
-    /// store in this process.
+    /// `None` if the flight was detached since, so that `change` did not run: this is the right to store of
+    /// a store in this process.
     pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
         let shard = self.flights.open.lock(&self.key);
-        if !self.is_in(&shard) {
+        let mut state = self.flight.state();
+        if !self.is_in(&shard) || state.opened != self.opened {
             return None;
         }
-        self.began = self.flight.state().advance();
+        self.began = state.advance();
+        drop(state);
         Some(change())
     }
 
@@ -260,32 +417,37 @@ impl<T> Lead<T> {
     fn pass_on(&mut self, unanswered: bool) {
         self.over = true;
         loop {
-            let heir = {
+            let (heir, mut lead) = {
                 let mut shard = self.flights.open.lock(&self.key);
                 let mut state = self.flight.state();
+                if state.is_led && !self.has_duty(&state) {
+                    return;
+                }
                 state.waiters.retain(|waiter| !waiter.turn.is_closed());
-                let mine = self.is_in(&shard);
                 if state.waiters.is_empty() {
-                    if mine {
+                    state.is_led = false;
+                    if self.is_in(&shard) {
                         shard.remove(&*self.key);
                     }
                     return;
                 }
-                if !mine && !shard.contains_key(&*self.key) {
-                    // It was detached, and no body runs here now: new callers may join what follows.
-                    shard.insert(Arc::clone(&self.key), Arc::clone(&self.flight));
-                }
-                state.waiters.remove(0)
+                let heir = state.waiters.remove(0);
+                let Self {
+                    flights,
+                    key,
+                    flight,
+                    ..
+                } = &*self;
+                let lead = flights.hand_over(&mut shard, key, flight, &mut state);
+                (heir, lead)
             };
-            let lead = Self::new(
-                Arc::clone(&self.flights),
-                Arc::clone(&self.key),
-                Arc::clone(&self.flight),
-                unanswered,
-            );
+            lead.unanswered = unanswered;
             // Sent with no lock held: a waiter that is gone gives the lead back.
             match heir.turn.send(Turn::Lead(lead)) {
-                Err(Turn::Lead(mut returned)) => returned.over = true,
+                Err(Turn::Lead(mut returned)) => {
+                    returned.over = true;
+                    self.number = returned.number;
+                }
                 Ok(()) | Err(_) => return,
             }
         }
@@ -315,16 +477,21 @@ impl<T: Clone> Lead<T> {
     }
 
     /// Lets everybody run for themselves, side by side, as without a cache; new callers start another
-    /// flight.
+    /// flight. Where another lead has the duty to answer, everybody waits for that one.
     pub(crate) fn everybody_alone(mut self) {
         self.over = true;
         let waiters = {
             let mut shard = self.flights.open.lock(&self.key);
+            let mut state = self.flight.state();
+            if state.is_led && !self.has_duty(&state) {
+                return;
+            }
+            state.is_led = false;
             if self.is_in(&shard) {
                 shard.remove(&*self.key);
             }
             // With the shard locked: whoever found the flight there waits by now.
-            std::mem::take(&mut self.flight.state().waiters)
+            std::mem::take(&mut state.waiters)
         };
         for waiter in waiters {
             // A waiter that is gone needs no answer.

@@ -1,4 +1,4 @@
-use std::{future::Future, pin::pin, task::Poll};
+use std::pin::pin;
 
 use super::*;
 
@@ -17,7 +17,7 @@ fn lead(flights: &TestFlights, key: &Arc<str>) -> Lead<u64> {
     }
 }
 
-fn wait(flights: &TestFlights, key: &Arc<str>) -> oneshot::Receiver<Turn<u64>> {
+fn wait(flights: &TestFlights, key: &Arc<str>) -> Waiting<u64> {
     match flights.join(key) {
         Joined::Wait(turn) => turn,
         Joined::Lead(_) => panic!("nobody leads"),
@@ -25,9 +25,9 @@ fn wait(flights: &TestFlights, key: &Arc<str>) -> oneshot::Receiver<Turn<u64>> {
 }
 
 /// What a waiter was told so far.
-fn told(turn: &mut oneshot::Receiver<Turn<u64>>) -> Told {
+fn told(turn: &mut Waiting<u64>) -> Told {
     let waker = std::task::Waker::noop();
-    match pin!(turn).poll(&mut std::task::Context::from_waker(waker)) {
+    match pin!(turn).poll(&mut Context::from_waker(waker)) {
         Poll::Pending => Told::Nothing,
         Poll::Ready(Ok(Turn::Answer(answer))) => Told::Answer(answer),
         Poll::Ready(Ok(Turn::Alone)) => Told::Alone,
@@ -329,6 +329,179 @@ fn p11_a_full_list_is_not_searched_for_every_newcomer() {
     assert!(seats.capacity() <= 4 * 1024, "{} seats", seats.capacity());
 }
 
+#[test]
+fn p5_of_those_whose_patience_ends_at_once_one_leads_beside() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut waiters: Vec<_> = (0..100).map(|_| wait(&flights, &key)).collect();
+    for round in 1..=3 {
+        let leads: Vec<_> = waiters.iter_mut().filter_map(Waiting::overtake).collect();
+        assert_eq!(leads.len(), 1, "round {round}");
+        assert!(leads.iter().all(Lead::is_beside));
+        // It hangs, too.
+        std::mem::forget(leads);
+    }
+    assert_eq!((flights.len(), flights.waiting()), (1, 97));
+}
+
+#[test]
+fn a_caller_whose_turn_is_on_its_way_does_not_lead_as_well() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    let mut waiter = wait(&flights, &key);
+    first.body_begun();
+    first.answer_early(&7);
+    assert!(waiter.overtake().is_none());
+    assert_told!(waiter, Told::Answer(7));
+}
+
+#[test]
+fn who_came_since_the_last_takeover_waits_its_own_time() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut early = wait(&flights, &key);
+    let mut late = wait(&flights, &key);
+    let _second = early.overtake().expect("nobody did");
+    let mut later = wait(&flights, &key);
+    assert!(late.overtake().is_none(), "it begins to wait anew");
+    let _third = later.overtake().expect("nobody did since it came");
+    assert!(late.overtake().is_none());
+    assert!(late.overtake().is_some());
+}
+
+#[test]
+fn who_hears_that_the_leader_waits_for_another_process_waits_on() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    let mut waiter = wait(&flights, &key);
+    first.waits_for_another();
+    assert!(waiter.overtake().is_none());
+    let _second = waiter.overtake().expect("nothing was heard since");
+    // The first has not the duty any more, and its word does not count.
+    let mut waiter = wait(&flights, &key);
+    first.waits_for_another();
+    assert!(waiter.overtake().is_some());
+}
+
+#[test]
+fn whichever_of_two_leads_ends_first_answers_those_who_joined_before_its_body() {
+    let (flights, key) = flights();
+    for first_ends_first in [true, false] {
+        let mut first = lead(&flights, &key);
+        let mut before_first = wait(&flights, &key);
+        let mut overtaker = wait(&flights, &key);
+        first.body_begun();
+        let mut before_second = wait(&flights, &key);
+        let mut second = overtaker.overtake().expect("nobody did");
+        second.acquire_sent();
+        second.body_begun();
+        let mut late = wait(&flights, &key);
+        if first_ends_first {
+            first.answer_early(&1);
+            assert_told!(before_first, Told::Answer(1));
+            assert_told!(before_second, Told::Nothing);
+            // Without proof, and not to start over: the other is at it.
+            first.start_over(false);
+            assert_told!(before_second, Told::Nothing);
+            second.answer_early(&2);
+            assert_told!(before_second, Told::Answer(2));
+            assert_told!(late, Told::Nothing);
+            second.close();
+            second.finish(&2);
+            assert_told!(late, Told::Answer(2));
+        } else {
+            second.answer_early(&2);
+            assert_told!(before_first, Told::Answer(2));
+            assert_told!(before_second, Told::Answer(2));
+            second.close();
+            second.finish(&2);
+            assert_told!(late, Told::Answer(2));
+            assert_eq!(flights.len(), 0, "the one that hangs keeps nothing open");
+            first.answer_early(&1);
+            first.finish(&1);
+        }
+        assert_eq!(flights.len(), 0);
+    }
+}
+
+#[test]
+fn the_proof_of_an_overtaken_lead_answers_late_callers_and_the_other_leads_on() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut overtaker = wait(&flights, &key);
+    let mut late = wait(&flights, &key);
+    let second = overtaker.overtake().expect("nobody did");
+    assert_eq!(first.close_with(|| "stored"), Some("stored"));
+    let mut newcomer = wait(&flights, &key);
+    first.finish(&1);
+    assert_told!(late, Told::Answer(1));
+    assert_told!(newcomer, Told::Nothing);
+    assert!(flights.lead(&key).is_none());
+    drop(second);
+    drop(told(&mut newcomer).lead());
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p6_p7_the_end_of_an_overtaken_lead_passes_nothing_on() {
+    type End = fn(Lead<u64>);
+    let ends: [End; 3] = [drop, |lead| lead.start_over(true), Lead::everybody_alone];
+    let (flights, key) = flights();
+    for end in ends {
+        let mut first = lead(&flights, &key);
+        first.body_begun();
+        let mut overtaker = wait(&flights, &key);
+        let mut there = wait(&flights, &key);
+        let mut second = overtaker.overtake().expect("nobody did");
+        second.body_begun();
+        end(first);
+        assert_told!(there, Told::Nothing);
+        assert!(flights.lead(&key).is_none());
+        drop(second);
+        drop(told(&mut there).lead());
+        assert_eq!(flights.len(), 0);
+    }
+}
+
+#[test]
+fn p6_a_place_that_an_overtaken_lead_took_after_the_flight_ended_is_not_forgotten() {
+    let (flights, key) = flights();
+    let first = lead(&flights, &key);
+    let mut overtaker = wait(&flights, &key);
+    let second = overtaker.overtake().expect("nobody did");
+    second.finish(&2);
+    let mut own = first.wait_too();
+    drop(first);
+    drop(told(&mut own).lead());
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn p4_what_began_before_a_change_is_not_stored_though_the_flight_is_open_again() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    let mut overtaker = wait(&flights, &key);
+    let mut waiter = wait(&flights, &key);
+    first.body_begun();
+    flights.detach(&key, || ());
+    let mut second = overtaker.overtake().expect("nobody did");
+    // It leads on in the open, because its body is yet to begin.
+    let mut newcomer = wait(&flights, &key);
+    assert_eq!(first.close_with(|| "stored"), None);
+    first.answer_early(&1);
+    assert_told!(waiter, Told::Answer(1));
+    drop(first);
+    assert_told!(newcomer, Told::Nothing);
+    second.body_begun();
+    assert_eq!(second.close_with(|| "stored"), Some("stored"));
+    second.finish(&2);
+    assert_told!(newcomer, Told::Answer(2));
+    assert_eq!(flights.len(), 0);
+}
+
 /// Every order in which 4 callers and a leader can come, be answered and go away: nobody is forgotten.
 #[test]
 fn p6_no_order_of_drops_forgets_a_waiter() {
@@ -338,7 +511,7 @@ fn p6_no_order_of_drops_forgets_a_waiter() {
         let mut leads = vec![];
         let mut waiters = vec![];
         for _ in 0..40 {
-            match random.u8(0..9) {
+            match random.u8(0..10) {
                 0..4 => match flights.join(&key) {
                     Joined::Lead(lead) => leads.push(lead),
                     Joined::Wait(turn) => waiters.push(turn),
@@ -358,6 +531,13 @@ fn p6_no_order_of_drops_forgets_a_waiter() {
                     }
                 }
                 6 => flights.detach(&key, || ()),
+                7 if !waiters.is_empty() => {
+                    let at = random.usize(..waiters.len());
+                    if let Some(lead) = waiters[at].overtake() {
+                        leads.push(lead);
+                        drop(waiters.swap_remove(at));
+                    }
+                }
                 _ if !leads.is_empty() => {
                     let mut lead = leads.swap_remove(random.usize(..leads.len()));
                     match random.u8(0..7) {

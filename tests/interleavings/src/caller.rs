@@ -86,6 +86,7 @@ pub struct Call {
     body: Body,
     stop: Option<(Step, Stop)>,
     gives_up: bool,
+    overtakes: bool,
     meets: bool,
 }
 
@@ -95,7 +96,14 @@ impl Call {
         body: Body::Returns,
         stop: None,
         gives_up: false,
+        overtakes: false,
         meets: false,
+    };
+
+    /// Computes beside whoever does already, unless somebody else began to meanwhile; else waits.
+    pub const OVERTAKES: Self = Self {
+        overtakes: true,
+        ..Self::PATIENT
     };
 
     /// Goes away instead of waiting; computes if nobody else does.
@@ -110,6 +118,15 @@ impl Call {
         Self {
             body,
             ..Self::PATIENT
+        }
+    }
+
+    /// As [`OVERTAKES`](Self::OVERTAKES), and if it leads, it gets no further than this.
+    #[must_use]
+    pub const fn overtaking_until(step: Step, stop: Stop) -> Self {
+        Self {
+            stop: Some((step, stop)),
+            ..Self::OVERTAKES
         }
     }
 
@@ -249,7 +266,7 @@ struct Ledger {
     /// How many lead an attempt that new callers could join, for all they did.
     leads: usize,
     most_leads: usize,
-    /// How often somebody took a flight from its callers.
+    /// How often somebody took a flight from its callers, or tried to lead beside its leader.
     taken: usize,
 }
 
@@ -411,12 +428,12 @@ impl Cache {
         if let Some(version) = self.get() {
             return arrival.check_version(version);
         }
-        let turn = match self.flights.join(&self.key) {
+        let mut waiting = match self.flights.join(&self.key) {
             Joined::Lead(lead) => {
                 self.lead(lead, call, arrival);
                 return;
             }
-            Joined::Wait(turn) => turn,
+            Joined::Wait(waiting) => waiting,
         };
         if let Some(meeting) = &self.meeting {
             meeting.all.wait();
@@ -425,7 +442,15 @@ impl Cache {
             return;
         }
         let ended = self.bodies_ended();
-        match shuttle::future::block_on(turn) {
+        if call.overtakes {
+            // Before it is one more that leads, so that at no time fewer are allowed than there are.
+            self.ledger(|ledger| ledger.taken += 1);
+            if let Some(lead) = waiting.overtake() {
+                self.lead(lead, call, arrival);
+                return;
+            }
+        }
+        match shuttle::future::block_on(waiting) {
             Ok(Turn::Lead(lead)) => {
                 self.check_wait(self.bodies_ended() - ended, 1);
                 self.lead(lead, call, arrival);

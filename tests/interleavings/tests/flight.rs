@@ -7,6 +7,7 @@ const ONE: Schedules = Schedules::preempting(1);
 const FEW: Schedules = Schedules::preempting(2);
 const PATIENT: Act = Act::Call(Call::PATIENT);
 const GIVES_UP: Act = Act::Call(Call::GIVES_UP);
+const OVERTAKES: Act = Act::Call(Call::OVERTAKES);
 
 /// One thread for each act.
 fn side_by_side(schedules: Schedules, name: &str, store: Store, acts: &[Act]) {
@@ -174,6 +175,101 @@ fn p4_a_change_beside_errors() {
 }
 
 #[test]
+fn callers_who_lead_beside_a_leader_are_answered_by_whichever_ends_first() {
+    for store in STORES {
+        let schedules = FEW.and_random(200);
+        side_by_side(schedules, "one beside", store, &[PATIENT, OVERTAKES]);
+        side_by_side(
+            ONE.and_random(500),
+            "one beside, one waits",
+            store,
+            &[PATIENT, OVERTAKES, PATIENT],
+        );
+        side_by_side(
+            ONE.and_random(500),
+            "two beside",
+            store,
+            &[PATIENT, OVERTAKES, OVERTAKES],
+        );
+        side_by_side(
+            Schedules::random(1_000),
+            "two beside, two wait",
+            store,
+            &[PATIENT, OVERTAKES, OVERTAKES, GIVES_UP, PATIENT],
+        );
+    }
+}
+
+#[test]
+fn p4_a_change_beside_two_who_lead_at_once() {
+    for store in STORES {
+        for change in [Act::Change, Act::Put] {
+            ONE.and_random(1_000)
+                .run(&format!("{store:?}: {change:?} beside two"), move || {
+                    act(store, &[&[PATIENT], &[OVERTAKES], &[change, PATIENT]]);
+                });
+            Schedules::random(1_000).run(
+                &format!("{store:?}: {change:?} twice beside three"),
+                move || {
+                    act(
+                        store,
+                        &[
+                            &[PATIENT, OVERTAKES],
+                            &[OVERTAKES],
+                            &[OVERTAKES],
+                            &[change, OVERTAKES, change, PATIENT],
+                        ],
+                    );
+                },
+            );
+        }
+    }
+}
+
+#[test]
+fn p6_p7_of_two_who_lead_at_once_either_can_go_away_at_any_step() {
+    for (store, step) in steps() {
+        for stop in [Stop::Dropped, Stop::Panics] {
+            let ends = stopping(step, stop);
+            let beside = Act::Call(Call::overtaking_until(step, stop));
+            let schedules = ONE.and_random(50);
+            side_by_side(
+                schedules,
+                &format!("{stop:?} at {step:?}, overtaken"),
+                store,
+                &[ends, OVERTAKES, PATIENT],
+            );
+            side_by_side(
+                schedules,
+                &format!("{stop:?} at {step:?}, beside"),
+                store,
+                &[PATIENT, beside, PATIENT],
+            );
+            side_by_side(
+                Schedules::random(50),
+                &format!("{stop:?} at {step:?}, both"),
+                store,
+                &[ends, beside, GIVES_UP, PATIENT, Act::Change],
+            );
+        }
+    }
+}
+
+#[test]
+fn an_error_of_one_of_two_who_lead_at_once() {
+    for store in STORES {
+        for body in [Body::Fails, Body::FailsAlone] {
+            side_by_side(
+                ONE.and_random(200),
+                &format!("{body:?} beside"),
+                store,
+                &[Act::Call(Call::with(body)), OVERTAKES, PATIENT],
+            );
+        }
+    }
+}
+
+#[test]
 fn a_refresh_takes_the_key_over_from_whoever_has_it() {
     for store in STORES {
         let refresh = Act::Refresh(Call::PATIENT);
@@ -294,7 +390,7 @@ fn everything_at_once() {
                     &[stopping(Step::Body, Stop::Dropped), PATIENT],
                     &[Act::Call(Call::with(Body::Fails)), GIVES_UP],
                     &[GIVES_UP, stopping(Step::Answered, Stop::Panics)],
-                    &[PATIENT, PATIENT],
+                    &[PATIENT, OVERTAKES],
                     &[Act::Change, PATIENT, Act::Change],
                     &[Act::Refresh(Call::PATIENT), Act::Behind(Call::GIVES_UP)],
                     &[Act::Ahead(Call::PATIENT), Act::Behind(Call::PATIENT)],
