@@ -86,7 +86,7 @@ use proc_macro::TokenStream;
 /// - a function that calls itself returns `Pin<Box<dyn Future<Output = …> + Send>>`;
 /// - the method of a trait impl calls a cached function instead of being one.
 ///
-/// There is one such run for a key at a time, among all processes on the same Redis, and `CacheBuilder::background_runs` in a process. A panic there is logged, and
+/// There is one such run for a key at a time, among all processes on the same Redis, and `CacheBuilder::background_runs` in a process (`background_runs_per_function` of one function). A panic there is logged, and
 /// `Cache::shutdown` ends them.
 ///
 /// # Options

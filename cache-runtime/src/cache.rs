@@ -81,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) background_timeout: Duration,
     /// How long a call waits for another process that computes the same value.
     pub(crate) cluster_wait: Duration,
+    /// How long a call waits for another one in this process that computes the same value.
+    pub(crate) run_wait: Duration,
     /// How many bytes of JSON a value may have to be stored.
     pub(crate) max_value: usize,
     pub(crate) too_large: TooLarge,
@@ -117,9 +119,11 @@ impl Cache {
         } = config;
         let Coordination {
             background_runs,
+            background_runs_per_function,
             background_timeout,
             refresh_pause,
             cluster_wait,
+            run_wait,
             clock,
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
@@ -140,11 +144,13 @@ impl Cache {
             unfinished: Unfinished::new(),
             background: Arc::new(Background::new(
                 background_runs,
+                background_runs_per_function,
                 refresh_pause,
                 clock.clone(),
             )),
             background_timeout,
             cluster_wait,
+            run_wait,
             max_value,
             too_large: TooLarge::new(clock.clone()),
             clock,
@@ -455,6 +461,7 @@ impl fmt::Debug for Cache {
             background: _,
             background_timeout: _,
             cluster_wait: _,
+            run_wait: _,
             max_value: _,
             too_large: _,
             clock: _,

@@ -8,7 +8,7 @@
 //! | near | the store of this process has a value that is [fresh whatever else holds](near()): that |
 //! | bypass | no cache, no key, or `NoStore`: the body |
 //! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
-//! | join | somebody computes this key: wait for that; nobody does: lead |
+//! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead |
 //! | acquire | the right to store; or a value that was stored meanwhile |
 //! | body | once, whoever waits |
 //! | store | under the right to store; its answer says who else may have the outcome |
@@ -23,6 +23,8 @@ mod near;
 mod read;
 mod renew;
 mod store;
+mod wait;
+mod within;
 
 use std::{
     future::Future,
@@ -264,7 +266,16 @@ impl<R> Call<'_, R> {
     {
         let turn = match self.cache.flights.join(&self.key) {
             Joined::Lead(lead) => Turn::Lead(lead),
-            Joined::Wait(turn) => turn.await.unwrap_or(Turn::Alone),
+            Joined::Wait(own) if within::is_own(&own) => {
+                drop(own);
+                self.site.warn_of_own_key();
+                let outcome = timed(self.site.counters(), boxed(|| work.here())).await;
+                return self.answer_or(outcome, at_hand, None);
+            }
+            Joined::Wait(waiting) => {
+                let cache = Arc::clone(&self.cache);
+                boxed(|| wait::turn(self.site, cache, waiting, true)).await
+            }
         };
         let rests = || self.cache.background.rests(&self.key);
         match (turn, at_hand) {

@@ -1,7 +1,7 @@
 //! Body runs that no caller waits for, and how often a key may have one.
 //!
-//! The one rule: **a run is counted before it begins, over the whole process, and is ended by
-//! `shutdown`**; a key whose last run failed, or is somebody else's, rests for a while.
+//! The one rule: **a run is counted before it begins, over the whole process and for its function, and
+//! is ended by `shutdown`**; a key whose last run failed, or is somebody else's, rests for a while.
 //!
 //! That there is one run per key is the flight's business.
 
@@ -27,7 +27,7 @@ use tokio::{
 };
 use tracing::Instrument as _;
 
-use crate::{clock::Clock, sharded::lock, store::link::has_timers};
+use crate::{clock::Clock, sharded::lock, stats::Counters, store::link};
 
 /// So many keys rest at most; one that is forgotten is asked for earlier.
 const RESTING: usize = 10_000;
@@ -39,6 +39,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 #[derive(Debug)]
 pub(crate) struct Background {
     limit: usize,
+    limit_of_function: usize,
     /// By number; `None`: no more are to begin.
     tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
     begun: AtomicU64,
@@ -60,7 +61,9 @@ struct Rest {
 
 /// The right to one background run.
 #[derive(Debug)]
-pub(crate) struct Permit(());
+pub(crate) struct Permit {
+    function: &'static Counters,
+}
 
 /// Takes a run off the list when it is over.
 #[derive(Debug)]
@@ -84,15 +87,24 @@ impl Drop for Listed {
 impl Drop for Permit {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
+        self.function
+            .running_behind()
+            .fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Background {
-    /// `limit`: while so many run in this process, none begins here. `pauses`: the first one after a
-    /// failure, and the longest.
-    pub(crate) fn new(limit: usize, pauses: RangeInclusive<Duration>, clock: Clock) -> Self {
+    /// `limit`: while so many run in this process, none begins here. `limit_of_function`: while so many of
+    /// one function do, none of it begins. `pauses`: the first one after a failure, and the longest.
+    pub(crate) fn new(
+        limit: usize,
+        limit_of_function: usize,
+        pauses: RangeInclusive<Duration>,
+        clock: Clock,
+    ) -> Self {
         Self {
             limit,
+            limit_of_function,
             tasks: Mutex::new(Some(HashMap::new())),
             begun: AtomicU64::new(0),
             alive: watch::Sender::new(0),
@@ -110,30 +122,40 @@ impl Background {
 
     /// Whether a run could begin at all: there is a runtime, and it can end what takes too long.
     pub(crate) fn is_possible(&self) -> bool {
+        lock(&self.tasks).is_some() && self.has_timers()
+    }
+
+    /// Whether there is a runtime, and it has timers.
+    pub(crate) fn has_timers(&self) -> bool {
         let Ok(runtime) = Handle::try_current() else {
             return false;
         };
-        if lock(&self.tasks).is_none() {
-            return false;
-        }
         let id = runtime.id();
         let known = lock(&self.timers).filter(|(known, _)| *known == id);
         let (_, has) = known.unwrap_or_else(|| {
-            let found = (id, has_timers());
+            let found = (id, link::has_timers());
             *lock(&self.timers) = Some(found);
             found
         });
         has
     }
 
-    /// The right to begin a run; `None` while there are as many as there may be.
-    pub(crate) fn permit(&self) -> Option<Permit> {
-        RUNNING
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |running| {
-                (running < self.limit).then_some(running + 1)
-            })
-            .ok()
-            .map(|_| Permit(()))
+    /// The right to begin a run of a function; `None` while there are as many as there may be.
+    pub(crate) fn permit(&self, function: &'static Counters) -> Option<Permit> {
+        let counted = |running: &AtomicUsize, limit| {
+            let one_more = |running| (running < limit).then_some(running + 1);
+            running
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+                .is_ok()
+        };
+        if !counted(function.running_behind(), self.limit_of_function) {
+            return None;
+        }
+        if !counted(&RUNNING, self.limit) {
+            function.running_behind().fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Permit { function })
     }
 
     /// Begins `run` on the present runtime. What it panics about reaches nobody but the log.
@@ -244,12 +266,14 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
+    static FUNCTION: Counters = Counters::new();
     const FIRST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(4);
 
     fn background(clock: &ManualClock) -> Arc<Background> {
         Arc::new(Background::new(
             4,
+            2,
             FIRST..=LONGEST,
             Clock::manual(clock.clone()),
         ))
@@ -293,8 +317,13 @@ mod tests {
     async fn a_run_that_panics_or_is_ended_gives_its_permit_back() {
         let background = background(&ManualClock::new());
         let before = Background::running();
-        background.begin(background.permit().unwrap(), async { panic!("on purpose") });
-        background.begin(background.permit().unwrap(), std::future::pending());
+        background.begin(background.permit(&FUNCTION).unwrap(), async {
+            panic!("on purpose")
+        });
+        background.begin(
+            background.permit(&FUNCTION).unwrap(),
+            std::future::pending(),
+        );
         assert_eq!(Background::running(), before + 2);
         while Background::running() > before + 1 {
             tokio::task::yield_now().await;
@@ -303,7 +332,9 @@ mod tests {
         while Background::running() > before {
             tokio::task::yield_now().await;
         }
-        background.begin(background.permit().unwrap(), async { panic!("never runs") });
+        background.begin(background.permit(&FUNCTION).unwrap(), async {
+            panic!("never runs")
+        });
         assert!(!background.is_possible());
     }
 }

@@ -50,6 +50,10 @@ pub struct Site {
     senseless: AtomicBool,
     /// To tell the log that Redis is too far away.
     distant: Seldom,
+    /// The log was told that a body asks for its own key.
+    circular: AtomicBool,
+    /// To tell the log that calls wait for long.
+    waiting: Seldom,
     counters: Counters,
 }
 
@@ -91,6 +95,8 @@ impl Site {
             too_large: AtomicBool::new(false),
             senseless: AtomicBool::new(false),
             distant: Seldom::new(),
+            circular: AtomicBool::new(false),
+            waiting: Seldom::new(),
             counters: Counters::new(),
         }
     }
@@ -237,6 +243,27 @@ impl Site {
             );
         }
         !duration.is_zero()
+    }
+
+    /// Says once that a body asks for its own key.
+    pub(crate) fn warn_of_own_key(&self) {
+        if !self.circular.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                function = %self.place(),
+                "a body asks for its own key; so that it does not wait for itself, the inner call runs its body too",
+            );
+        }
+    }
+
+    /// Says, once a minute at most, that a call waits for another's body, and has for this long.
+    pub(crate) fn warn_of_wait(&self, waited: Duration) {
+        if self.waiting.is_due() {
+            tracing::warn!(
+                function = %self.place(),
+                ?waited,
+                "a call waits for another's body; its source hangs, or its future is kept and not polled",
+            );
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -22,6 +22,8 @@ pub(crate) struct Counters {
     bypassed: AtomicU64,
     body_runs: AtomicU64,
     background_runs: AtomicU64,
+    running_behind: AtomicUsize,
+    overtook: AtomicU64,
     errors: [AtomicU64; ErrorKind::ALL.len()],
     store_nanos: AtomicU64,
     body_nanos: AtomicU64,
@@ -70,6 +72,8 @@ impl Counters {
             bypassed: AtomicU64::new(0),
             body_runs: AtomicU64::new(0),
             background_runs: AtomicU64::new(0),
+            running_behind: AtomicUsize::new(0),
+            overtook: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
             store_nanos: AtomicU64::new(0),
             body_nanos: AtomicU64::new(0),
@@ -98,6 +102,15 @@ impl Counters {
 
     pub(crate) fn behind(&self) {
         self.background_runs.fetch_add(1, Relaxed);
+    }
+
+    /// How many of its bodies run in the background now.
+    pub(crate) fn running_behind(&self) -> &AtomicUsize {
+        &self.running_behind
+    }
+
+    pub(crate) fn overtook(&self) {
+        self.overtook.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn body_run(&self) {
@@ -130,6 +143,7 @@ impl Counters {
             bypassed: self.bypassed.load(Relaxed),
             body_runs: self.body_runs.load(Relaxed),
             background_runs: self.background_runs.load(Relaxed),
+            overtook: self.overtook.load(Relaxed),
             errors: Errors(errors),
             time_in_store: Duration::from_nanos(self.store_nanos.load(Relaxed)),
             time_in_body: Duration::from_nanos(self.body_nanos.load(Relaxed)),
@@ -161,6 +175,9 @@ pub struct SiteStats {
     /// How many of these runs were behind their calls: refreshes, and those that a soft timeout could have
     /// left behind, whether it did or not.
     pub background_runs: u64,
+    /// How often a call had waited as long as [`run_wait`](crate::CacheBuilder::run_wait) for another's body,
+    /// and went on to run its own beside it.
+    pub overtook: u64,
     /// What went wrong in the cache, by kind; no call failed because of it.
     pub errors: Errors,
     /// The time that calls waited for Redis, all calls together.

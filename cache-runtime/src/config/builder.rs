@@ -233,6 +233,17 @@ impl CacheBuilder {
         self
     }
 
+    /// How many bodies of one function may run in the background of the process, so that a source that hangs
+    /// leaves room for the refreshes of other functions. While there are so many, its stale values are answered
+    /// and none is refreshed.
+    ///
+    /// Default: 64.
+    pub fn background_runs_per_function(mut self, runs: usize) -> Self {
+        self.coordination.background_runs_per_function =
+            Some(Setting::new("background_runs_per_function", runs));
+        self
+    }
+
     /// How long a body may run in the background before it is given up, as if it had failed; from 1 ms to 1
     /// day. No caller's own time limit reaches it there.
     ///
@@ -260,6 +271,20 @@ impl CacheBuilder {
     /// Default: 30 seconds.
     pub fn cluster_wait(mut self, wait: Duration) -> Self {
         self.coordination.cluster_wait = Some(Setting::new("cluster_wait", wait));
+        self
+    }
+
+    /// How long a call waits for another call in this process whose body computes the same value, before one of
+    /// those who wait runs its body as well; from 1 ms to 1 hour, by tokio's clock.
+    ///
+    /// What that body returns answers all who wait, and so does what the other one returns, if it ends first. The
+    /// others wait again for as long, so a source that takes one and a half of this is asked twice, not by everybody. Who
+    /// waits for another process is bounded by [`cluster_wait`](Self::cluster_wait) first. A tokio runtime without timers bounds no
+    /// wait.
+    ///
+    /// Default: 30 seconds.
+    pub fn run_wait(mut self, wait: Duration) -> Self {
+        self.coordination.run_wait = Some(Setting::new("run_wait", wait));
         self
     }
 

@@ -798,11 +798,15 @@ fn the_builder_means_what_the_variables_mean() {
     let seconds = Duration::from_secs;
     assert_eq!(coordination.refresh_pause, seconds(1)..=seconds(30));
     assert_eq!(coordination.cluster_wait, seconds(30));
+    assert_eq!(coordination.run_wait, seconds(30));
+    assert_eq!(coordination.background_runs_per_function, 64);
     let coordination = builder()
         .background_runs(7)
         .background_timeout(seconds(6))
         .refresh_pause(seconds(2)..=seconds(2))
         .cluster_wait(seconds(5))
+        .run_wait(seconds(4))
+        .background_runs_per_function(3)
         .build_config()
         .unwrap()
         .coordination;
@@ -810,6 +814,8 @@ fn the_builder_means_what_the_variables_mean() {
     assert_eq!(coordination.background_timeout, seconds(6));
     assert_eq!(coordination.refresh_pause, seconds(2)..=seconds(2));
     assert_eq!(coordination.cluster_wait, seconds(5));
+    assert_eq!(coordination.run_wait, seconds(4));
+    assert_eq!(coordination.background_runs_per_function, 3);
 }
 
 #[test]
@@ -849,6 +855,10 @@ fn the_builder_is_refused_by_its_own_words() {
             "`background_runs` is 0, which would refresh nothing; use 1 or more",
         ),
         (
+            builder().background_runs_per_function(0),
+            "`background_runs_per_function` is 0, which would refresh nothing; use 1 or more",
+        ),
+        (
             builder().background_timeout(Duration::ZERO),
             "`background_timeout` is `0s`; it is from `1ms` to `1day`",
         ),
@@ -863,6 +873,10 @@ fn the_builder_is_refused_by_its_own_words() {
         (
             builder().cluster_wait(Duration::from_secs(3601)),
             "`cluster_wait` is `1h 1s`; it is from `1ms` to `1h`",
+        ),
+        (
+            builder().run_wait(Duration::ZERO),
+            "`run_wait` is `0s`; it is from `1ms` to `1h`",
         ),
     ] {
         assert_eq!(builder.build_config().unwrap_err().to_string(), expected);

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Call, lead::Acquisition, read::Seen};
+use super::{Call, boxed, lead::Acquisition, read::Seen, wait, within};
 use crate::{
     answer::Answer,
     budget::Budget,
@@ -137,7 +137,7 @@ impl<R> Call<'_, R> {
         if self.control.is_only_if_cached() {
             return;
         }
-        let Some(permit) = self.cache.background.permit() else {
+        let Some(permit) = self.cache.background.permit(self.site.counters()) else {
             return;
         };
         if let Some(lead) = self.cache.flights.lead(&self.key)
@@ -166,24 +166,30 @@ impl<R> Call<'_, R> {
         let mut own = work.behind.map(|behind| (work.arguments, behind));
         let mut joined = self.cache.flights.join(&self.key);
         let answer = loop {
-            let turn = match joined {
-                Joined::Wait(turn) => turn,
+            let waiting = match joined {
+                Joined::Wait(own) if within::is_own(&own) => {
+                    self.site.warn_of_own_key();
+                    return None;
+                }
+                Joined::Wait(waiting) => waiting,
                 Joined::Lead(_) if self.rests_by_now() => return None,
                 Joined::Lead(lead) => {
                     // A second one goes to the next who waits.
                     let (arguments, behind) = own.take()?;
-                    let permit = self.cache.background.permit()?;
-                    let turn = lead.wait_too();
+                    let permit = self.cache.background.permit(self.site.counters())?;
+                    let waiting = lead.wait_too();
                     let run = self.behind(permit, lead, Reason::SoftTimeout);
                     behind(arguments, run, errors);
-                    turn
+                    waiting
                 }
             };
+            let cache = Arc::clone(&self.cache);
+            let turn = boxed(|| wait::turn(self.site, cache, waiting, own.is_some()));
             match timeout_at(until, turn).await {
-                Ok(Ok(Turn::Answer(answer))) => break answer,
+                Ok(Turn::Answer(answer)) => break answer,
                 // The attempt of another is over, and may just have stored what this call waits for.
-                Ok(Ok(Turn::Lead(lead))) => joined = Joined::Lead(lead),
-                Ok(Ok(Turn::Alone) | Err(_)) | Err(_) => return None,
+                Ok(Turn::Lead(lead)) => joined = Joined::Lead(lead),
+                Ok(Turn::Alone) | Err(_) => return None,
             }
         };
         let value = self.take(&answer, &errors)?.ok()?;
@@ -244,7 +250,8 @@ impl Origin {
             cache,
         };
         let refresh = reason == Reason::Refresh;
-        let wish = (refresh || rules.freshness().cluster).then(Wish::new);
+        let wishes = refresh || rules.freshness().cluster && !lead.is_beside();
+        let wish = wishes.then(Wish::new);
         let right = match call.acquire(&mut lead, wish.as_ref()).await {
             Acquisition::Found(found) => return call.share_found(lead, &found.value),
             // Who waits looks for itself; one refresh for all processes is enough.

@@ -17,7 +17,8 @@ use super::{
     boxed, draw,
     read::Found,
     renew::renewing,
-    timed,
+    timed, wait,
+    within::within,
 };
 use crate::{
     answer::Answer,
@@ -77,8 +78,9 @@ impl<R> Call<'_, R> {
         if lead.unanswered() {
             self.budget.end();
         }
-        // Whoever waits for a value that is not going to be stored waits in vain.
-        let together = self.rules.freshness().cluster && !self.is_too_large();
+        // Whoever waits for a value that is not going to be stored waits in vain, and who leads beside another
+        // has waited long enough for whoever holds the lock.
+        let together = self.rules.freshness().cluster && !self.is_too_large() && !lead.is_beside();
         let mut wish = together.then(Wish::new);
         let patience = Instant::now() + self.cache.cluster_wait;
         let mut attempt = 0;
@@ -102,7 +104,8 @@ impl<R> Call<'_, R> {
                         return Ok(self.stale(found));
                     }
                     let until = patience.min(Instant::now() + left);
-                    redis.changed(&keys.lock, &holder, attempt, until).await;
+                    let changed = redis.changed(&keys.lock, &holder, attempt, until);
+                    wait::for_another(&mut lead, self.cache.run_wait, changed).await;
                     self.budget.refill();
                     attempt += 1;
                     // Long enough: computes beside the holder, and may store as well.
@@ -168,9 +171,9 @@ impl<R> Call<'_, R> {
             Some(Right::Token(granted)) => Some(granted),
             _ => None,
         };
-        let body = renewing(granted, body());
+        let body = timed(self.site.counters(), renewing(granted, body()));
         // Matched at once: a variable that may hold the error would be held across what follows.
-        let value = match timed(self.site.counters(), body).await {
+        let value = match within(&lead, body).await {
             Ok(value) => {
                 panicked.not();
                 value

@@ -1,0 +1,43 @@
+//! Which flights the present task leads, so that no call waits for itself.
+//!
+//! The one rule: **a call in a body that would wait for that very body runs its own instead**. It is known
+//! to everything that the body's future polls itself, and to nothing that is spawned; a wait that goes
+//! round through another task ends with [`run_wait`](crate::CacheBuilder::run_wait).
+
+use std::{future::Future, sync::Arc};
+
+use tokio::task::futures::TaskLocalFuture;
+
+use crate::{
+    answer::Answer,
+    flight::{FlightId, Lead, Waiting},
+};
+
+tokio::task_local! {
+    static LED: Arc<Led>;
+}
+
+/// A flight that the task leads, and those in whose bodies it does.
+#[derive(Debug)]
+pub(super) struct Led {
+    flight: FlightId<Answer>,
+    around: Option<Arc<Self>>,
+}
+
+/// The body that is run for `lead`.
+pub(super) fn within<F: Future>(lead: &Lead<Answer>, body: F) -> TaskLocalFuture<Arc<Led>, F> {
+    let led = Led {
+        flight: lead.flight(),
+        around: LED.try_with(Arc::clone).ok(),
+    };
+    LED.scope(Arc::new(led), body)
+}
+
+/// Whether the flight is led by a body in which the present call stands.
+pub(super) fn is_own(waiting: &Waiting<Answer>) -> bool {
+    let is_own = |innermost: &Arc<Led>| {
+        let mut led = std::iter::successors(Some(innermost), |led| led.around.as_ref());
+        led.any(|led| waiting.is_for(&led.flight))
+    };
+    LED.try_with(is_own).unwrap_or(false)
+}
