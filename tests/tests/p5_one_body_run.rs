@@ -1,5 +1,5 @@
 //! P5: at most one body run per key at a time per cache, unless it failed or an invalidation came
-//! between.
+//! between. Bodies that ask for their own key, and waits that reach their bound, are in `waits`.
 #![allow(missing_docs)]
 
 use std::future::Future;
