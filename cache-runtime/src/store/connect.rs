@@ -7,12 +7,14 @@
 //! No message that a server sends before the login is repeated unexamined, because old servers quote
 //! the command that they do not know, and that command holds the password.
 
+mod addresses;
 #[cfg(test)]
 mod tests;
 
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::{
         Arc, LazyLock,
@@ -32,7 +34,8 @@ use tokio::{
     sync::Notify,
 };
 
-use super::watch::Ear;
+use self::addresses::{Addresses, Reached};
+use super::watch::{Ear, Pushes};
 use crate::{
     auth::{Authenticator, Pass},
     config::{Endpoint, Login},
@@ -111,6 +114,14 @@ fn mark_of(now: Instant) -> u64 {
 /// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// A connection that is logged in.
+pub(crate) struct Connected {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) driver: Driver,
+    /// Who hears what the server pushes, where that was asked for.
+    pub(crate) pushes: Option<Arc<Pushes>>,
+}
+
 /// Makes connections to one server.
 ///
 /// It keeps what they share: reading the system's certificates takes longer than connecting.
@@ -119,6 +130,7 @@ pub(crate) struct Connector {
     endpoint: Endpoint,
     auth: Authenticator,
     good_news: Arc<Notify>,
+    addresses: Addresses,
     #[cfg(feature = "tls")]
     tls: tokio::sync::OnceCell<Arc<rustls::ClientConfig>>,
 }
@@ -130,6 +142,7 @@ impl Connector {
         Ok(Self {
             auth: Authenticator::new(&endpoint.auth, &good_news)?,
             good_news,
+            addresses: Addresses::default(),
             endpoint,
             #[cfg(feature = "tls")]
             tls: tokio::sync::OnceCell::new(),
@@ -153,8 +166,8 @@ impl Connector {
 
     /// Makes a connection that is logged in with `pass` and has its database selected, and the future that drives it.
     ///
-    /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own. What the server
-    /// pushes goes to `ear`, which is dropped where the server has no RESP3.
+    /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own. With `hears`, what the server
+    /// pushes is heard, unless the server has no RESP3.
     ///
     /// # Errors
     ///
@@ -168,25 +181,22 @@ impl Connector {
         &self,
         pass: &Pass,
         pulse: Arc<Pulse>,
-        ear: Option<Ear>,
-    ) -> Result<(MultiplexedConnection, Driver), Error> {
-        let stream = self.open(Arc::clone(&pulse)).await?;
-        let info = self.info(pass.login(), ProtocolVersion::RESP3);
-        let connected = match set_up(&info, stream, ear).await {
-            Err(error) if lacks_resp3(&error) => {
-                tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
-                let stream = self.open(pulse).await?;
-                let info = self.info(pass.login(), ProtocolVersion::RESP2);
-                set_up(&info, stream, None).await
-            }
-            connected => connected,
-        };
-        match connected {
-            Ok(connection) => {
+        hears: bool,
+    ) -> Result<Connected, Error> {
+        let found = self
+            .resolve()
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        let connected = self.addresses.race(found, |address, reached| {
+            self.connect_to(address, reached, pass, &pulse, hears)
+        });
+        let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        match connected.await {
+            Some(Ok(connected)) => {
                 self.auth.accepted(pass);
-                Ok(connection)
+                Ok(connected)
             }
-            Err(error) => {
+            Some(Err(NotMade::Refused(error))) => {
                 if refuses_login(&error) {
                     self.auth.refused(pass);
                 } else if kind_of(&error) == ErrorKind::Disconnected {
@@ -194,7 +204,50 @@ impl Connector {
                 }
                 Err(self.refusal(&error, pass))
             }
+            Some(Err(NotMade::NoStream(error))) => Err(error),
+            None => Err(self.unreachable(none())),
         }
+    }
+
+    /// The addresses of the server's name.
+    async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        #[cfg(test)]
+        if let Some(given) = &self.addresses.given {
+            return Ok(given.clone());
+        }
+        let found = lookup_host((&*self.endpoint.host, self.endpoint.port)).await?;
+        Ok(found.collect())
+    }
+
+    /// Makes the connection at one address, and says when there was one to log in on.
+    async fn connect_to(
+        &self,
+        address: SocketAddr,
+        reached: Reached,
+        pass: &Pass,
+        pulse: &Arc<Pulse>,
+        hears: bool,
+    ) -> Result<Connected, NotMade> {
+        // Of its own, because they end with the attempt.
+        let (pushes, ear) = hears.then(Pushes::new).unzip();
+        let open = || self.open(address, &reached, Arc::clone(pulse));
+        let stream = open().await?;
+        let info = self.info(pass.login(), ProtocolVersion::RESP3);
+        let set_up_so = match set_up(&info, stream, ear).await {
+            Err(error) if lacks_resp3(&error) => {
+                tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
+                let stream = open().await?;
+                let info = self.info(pass.login(), ProtocolVersion::RESP2);
+                set_up(&info, stream, None).await
+            }
+            set_up_so => set_up_so,
+        };
+        let (connection, driver) = set_up_so.map_err(NotMade::Refused)?;
+        Ok(Connected {
+            connection,
+            driver,
+            pushes,
+        })
     }
 
     fn info(&self, login: Option<&Login>, protocol: ProtocolVersion) -> RedisConnectionInfo {
@@ -215,14 +268,17 @@ impl Connector {
         }
     }
 
-    async fn open(&self, pulse: Arc<Pulse>) -> Result<Stream, Error> {
-        let tcp = self.open_tcp().await.map_err(|error| {
-            Error::from_io(
-                ErrorKind::Connect,
-                format!("cannot connect to redis at {}", self.endpoint),
-                error,
-            )
-        })?;
+    async fn open(
+        &self,
+        address: SocketAddr,
+        reached: &Reached,
+        pulse: Arc<Pulse>,
+    ) -> Result<Stream, Error> {
+        let tcp = open_tcp(address)
+            .await
+            .map_err(|error| self.unreachable(error))?;
+        // The second one for one address, where the protocol is another, is none the later for it.
+        let _ = reached.set(Instant::now());
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.endpoint.tls {
             let client = self.tls.get_or_try_init(|| tls_client(tls)).await?;
@@ -248,25 +304,12 @@ impl Connector {
         })
     }
 
-    async fn open_tcp(&self) -> io::Result<TcpStream> {
-        let mut refused = None;
-        for address in lookup_host((&*self.endpoint.host, self.endpoint.port)).await? {
-            let socket = if address.is_ipv4() {
-                TcpSocket::new_v4()?
-            } else {
-                TcpSocket::new_v6()?
-            };
-            // Nagle's algorithm holds a small packet back for a round trip at most, to send more in it. Within a
-            // machine that is shorter than the work that it saves on both sides; on a network it is not.
-            socket.set_nodelay(!address.ip().is_loopback())?;
-            socket.set_keepalive(true)?;
-            match socket.connect(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => refused = Some(error),
-            }
-        }
-        Err(refused
-            .unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    fn unreachable(&self, error: io::Error) -> Error {
+        Error::from_io(
+            ErrorKind::Connect,
+            format!("cannot connect to redis at {}", self.endpoint),
+            error,
+        )
     }
 
     /// Says why the server did not take the connection, without what the login sent.
@@ -309,6 +352,44 @@ impl Connector {
             ),
         }
     }
+}
+
+/// Why there is no connection at one address.
+enum NotMade {
+    /// There is nobody to talk to.
+    NoStream(Error),
+    /// The server did not take the login, or hung up on it.
+    Refused(RedisError),
+}
+
+impl From<Error> for NotMade {
+    fn from(error: Error) -> Self {
+        Self::NoStream(error)
+    }
+}
+
+impl addresses::Verdict for NotMade {
+    fn is_last_word(&self) -> bool {
+        // All addresses are the same server's: asked at each, it would count so many logins that failed.
+        matches!(self, Self::Refused(error) if kind_of(error) == ErrorKind::Auth)
+    }
+
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Refused(error) if kind_of(error) != ErrorKind::Disconnected)
+    }
+}
+
+async fn open_tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // Nagle's algorithm holds a small packet back for a round trip at most, to send more in it. Within a machine that
+    // is shorter than the work that it saves on both sides; on a network it is not.
+    socket.set_nodelay(!address.ip().is_loopback())?;
+    socket.set_keepalive(true)?;
+    socket.connect(address).await
 }
 
 /// The TLS settings of all connections to one server.

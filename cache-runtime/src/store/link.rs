@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use super::{
-    connect::{Connector, Driver, Pulse},
+    connect::{Connected, Connector, Driver, Pulse},
     read::Reply,
     reads::Reads,
     redis::RedisStore,
@@ -175,18 +175,17 @@ impl Made {
     /// Makes a connection that is logged in with `pass`.
     async fn with(connector: &Connector, purpose: Purpose, pass: Pass) -> Result<Self, Error> {
         let pulse = Arc::new(Pulse::new());
-        let (pushes, ear) = match purpose {
-            Purpose::Commands => (None, None),
-            Purpose::Pushes => {
-                let (pushes, ear) = Pushes::new();
-                (Some(pushes), Some(ear))
-            }
-        };
-        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse), ear));
-        let (connection, driver) = connecting.await.unwrap_or_else(|_| {
+        let hears = purpose == Purpose::Pushes;
+        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse), hears));
+        let Connected {
+            connection,
+            driver,
+            pushes,
+        } = connecting.await.unwrap_or_else(|_| {
+            let endpoint = connector.endpoint();
             Err(Error::new(
                 ErrorKind::Connect,
-                "redis took the connection, but did not answer",
+                format!("redis at {endpoint} did not answer within {LONGEST:?}"),
             ))
         })?;
         Ok(Self {

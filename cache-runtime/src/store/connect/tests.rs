@@ -19,11 +19,11 @@ async fn connect(endpoint: Endpoint) -> Result<MultiplexedConnection, Error> {
     let connecting = tokio::spawn(async move {
         let pass = connector.auth().pass().await?;
         let pulse = Arc::new(Pulse::new());
-        connector.connect(&pass, pulse, None).await
+        connector.connect(&pass, pulse, false).await
     });
-    let (connection, driver) = connecting.await.expect("connecting does not panic")?;
-    tokio::spawn(driver);
-    Ok(connection)
+    let connected = connecting.await.expect("connecting does not panic")?;
+    tokio::spawn(connected.driver);
+    Ok(connected.connection)
 }
 
 async fn refused(endpoint: Endpoint) -> (ErrorKind, String) {
@@ -220,10 +220,14 @@ async fn every_byte_ends_the_silence() {
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     pulse.asked();
     assert!(pulse.silent_since().is_some());
-    let (mut connection, driver) = connector
-        .connect(&Pass::None, Arc::clone(&pulse), None)
-        .await
-        .unwrap();
+    let connected = connector
+        .connect(&Pass::None, Arc::clone(&pulse), false)
+        .await;
+    let Connected {
+        mut connection,
+        driver,
+        ..
+    } = connected.unwrap();
     tokio::spawn(driver);
     assert_eq!(pulse.silent_since(), None, "the server's greeting counts");
     pulse.asked();

@@ -43,12 +43,12 @@ impl Scene {
         let server = Server::start(options);
         let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
         let pulse = Arc::new(Pulse::new());
-        let (admin, driver) = connector.connect(&Pass::None, pulse, None).await.unwrap();
-        tokio::spawn(driver);
+        let connected = connector.connect(&Pass::None, pulse, false).await.unwrap();
+        tokio::spawn(connected.driver);
         let scene = Self {
             store: store(endpoint(server.port, auth), timeout),
             server,
-            admin,
+            admin: connected.connection,
         };
         scene.pushes().await;
         scene
