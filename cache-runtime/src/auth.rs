@@ -191,6 +191,15 @@ impl Authenticator {
         }
     }
 
+    /// How many tokens there have been: with another one, what failed may succeed.
+    pub(crate) fn tokens(&self) -> u64 {
+        match self {
+            Self::None | Self::Password(_) => 0,
+            #[cfg(feature = "entra-id")]
+            Self::Entra(tokens) => tokens.refreshes(),
+        }
+    }
+
     /// Sees to it that somebody renews what has to be renewed; costs next to nothing where somebody does.
     #[cfg_attr(
         not(feature = "entra-id"),

@@ -19,6 +19,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::backoff::Pauses;
+
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const ENOUGH: u32 = 32;
@@ -31,8 +33,8 @@ const ABANDONED: Duration = Duration::from_secs(5);
 pub(crate) struct Breaker {
     stall_after: Duration,
     state: State,
-    /// The pause before the next probe, if there is to be one.
-    pause: Duration,
+    /// The pauses before the next probes, if there are to be any.
+    pauses: Pauses,
     opened: u64,
 }
 
@@ -78,7 +80,7 @@ impl Breaker {
         Self {
             stall_after,
             state: State::Closed { stalled: None },
-            pause: FIRST_PAUSE,
+            pauses: Pauses::new(FIRST_PAUSE, LONGEST_PAUSE),
             opened: 0,
         }
     }
@@ -133,7 +135,7 @@ impl Breaker {
             *limit *= 2;
             if *limit >= ENOUGH {
                 self.state = State::Closed { stalled: None };
-                self.pause = FIRST_PAUSE;
+                self.pauses.restart();
             }
         }
     }
@@ -175,11 +177,9 @@ impl Breaker {
         true
     }
 
-    /// How long to wait before the next probe, without jitter.
-    pub(crate) fn next_pause(&mut self) -> Duration {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
-        pause
+    /// How long to wait before the next probe. `draw` is in `[0, 1)`.
+    pub(crate) fn next_pause(&mut self, draw: f64) -> Duration {
+        self.pauses.next(draw)
     }
 
     /// A probe had its reply.
@@ -269,14 +269,14 @@ mod tests {
     #[test]
     fn a_failure_while_half_open_opens_it_again_with_a_longer_pause() {
         let mut breaker = open();
-        assert_eq!(breaker.next_pause(), FIRST_PAUSE);
+        assert_eq!(breaker.next_pause(0.0), FIRST_PAUSE);
         breaker.probe_succeeded(Instant::now());
         assert!(breaker.stalled(Instant::now()));
-        assert_eq!(breaker.next_pause(), FIRST_PAUSE * 2);
+        assert_eq!(breaker.next_pause(0.0), FIRST_PAUSE * 2);
         for _ in 0..10 {
-            breaker.next_pause();
+            breaker.next_pause(0.0);
         }
-        assert_eq!(breaker.next_pause(), LONGEST_PAUSE);
+        assert_eq!(breaker.next_pause(0.0), LONGEST_PAUSE);
     }
 
     #[test]

@@ -27,6 +27,10 @@ use crate::{
 /// not replaced, but logged in again in place. Send a transaction as one pipeline. What the server pushes
 /// (messages, invalidations) is not handed out.
 ///
+/// Where no connection can be made, the attempts of the whole cache come after pauses of 50 ms to 2 s, however many
+/// commands are sent. A command waits for the next attempt if that comes within the cache's timeout; if not, it fails
+/// at once with the reason why the latest one failed.
+///
 /// ```no_run
 /// use cache_runtime::{get_cache, redis::AsyncCommands};
 ///

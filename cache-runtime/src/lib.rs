@@ -79,6 +79,7 @@ pub mod __private;
 
 mod answer;
 mod auth;
+mod backoff;
 mod breaker;
 mod budget;
 mod cache;

@@ -1,5 +1,6 @@
 //! Where values are kept: in Redis, or in this process.
 
+pub(crate) mod attempts;
 pub(crate) mod connect;
 pub(crate) mod gate;
 pub(crate) mod link;

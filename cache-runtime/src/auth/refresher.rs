@@ -204,6 +204,11 @@ impl Tokens {
         self.state.borrow().token.is_some()
     }
 
+    /// How many tokens there have been.
+    pub(super) fn refreshes(&self) -> u64 {
+        self.state.borrow().refreshes
+    }
+
     /// Starts a task on the present runtime, unless one lives.
     pub(super) fn tend(self: &Arc<Self>, now: Instant) {
         if self.since_born(now) < self.lease.load(Ordering::Relaxed) {

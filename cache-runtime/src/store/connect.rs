@@ -35,7 +35,10 @@ use tokio::{
 };
 
 use self::addresses::{Addresses, Reached};
-use super::watch::{Ear, Pushes};
+use super::{
+    attempts::Attempts,
+    watch::{Ear, Pushes},
+};
 use crate::{
     auth::{Authenticator, Pass},
     config::{Endpoint, Login},
@@ -50,9 +53,12 @@ use crate::{
 pub(crate) struct Pulse {
     /// Milliseconds from [`EPOCH`], and one more; 0 where nothing is owed.
     asked: AtomicU64,
-    /// The first operation since then that waited in vain, in the same measure.
+    /// The first operation since then that waited in vain, in the same measure; and [`UNPROVED`].
     stalled: AtomicU64,
 }
+
+/// No byte has come since the login. Kept where the first byte clears it without doing more than each later one does.
+const UNPROVED: u64 = 1 << 63;
 
 /// An `Instant` does not fit into an atomic; its distance from this one does.
 static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -83,6 +89,16 @@ impl Pulse {
         self.stalled.store(0, Ordering::Relaxed);
     }
 
+    /// Marks that the server took the login, and has answered nothing else yet.
+    pub(crate) fn logged_in(&self) {
+        self.stalled.store(UNPROVED, Ordering::Relaxed);
+    }
+
+    /// Whether the server has answered anything since the login.
+    pub(crate) fn is_proved(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed) & UNPROVED == 0
+    }
+
     /// The first request that was sent after the last byte came, at most a millisecond too early;
     /// `None` if there is none.
     pub(crate) fn silent_since(&self) -> Option<Instant> {
@@ -94,12 +110,19 @@ impl Pulse {
     /// byte came since: the connection is dead.
     pub(crate) fn stall(&self, after: Duration) -> bool {
         let now = mark_of(Instant::now());
-        match self
-            .stalled
-            .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed)
-        {
-            Ok(_) => false,
-            Err(first) => Duration::from_millis(now.saturating_sub(first)) >= after,
+        let before = self.stalled.load(Ordering::Relaxed);
+        match before & !UNPROVED {
+            0 => {
+                // Fails where a byte came, or where somebody else was the first at the same time.
+                let _ = self.stalled.compare_exchange(
+                    before,
+                    before | now,
+                    Ordering::Relaxed,
+                    Ordering::Relaxed,
+                );
+                false
+            }
+            first => Duration::from_millis(now.saturating_sub(first)) >= after,
         }
     }
 }
@@ -130,6 +153,7 @@ pub(crate) struct Connector {
     endpoint: Endpoint,
     auth: Authenticator,
     good_news: Arc<Notify>,
+    attempts: Attempts,
     addresses: Addresses,
     #[cfg(feature = "tls")]
     tls: tokio::sync::OnceCell<Arc<rustls::ClientConfig>>,
@@ -142,6 +166,7 @@ impl Connector {
         Ok(Self {
             auth: Authenticator::new(&endpoint.auth, &good_news)?,
             good_news,
+            attempts: Attempts::new(),
             addresses: Addresses::default(),
             endpoint,
             #[cfg(feature = "tls")]
@@ -162,6 +187,11 @@ impl Connector {
     /// Told of each new token: what could not connect before may do so now.
     pub(crate) fn good_news(&self) -> &Arc<Notify> {
         &self.good_news
+    }
+
+    /// When a connection may be tried.
+    pub(crate) fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Makes a connection that is logged in with `pass` and has its database selected, and the future that drives it.
@@ -193,6 +223,7 @@ impl Connector {
         let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         match connected.await {
             Some(Ok(connected)) => {
+                pulse.logged_in();
                 self.auth.accepted(pass);
                 Ok(connected)
             }

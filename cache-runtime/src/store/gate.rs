@@ -191,11 +191,7 @@ impl Gate {
             if state.probe != number || state.breaker.state() != BreakerState::Open {
                 return None;
             }
-            // Full pauses for everybody would make a fleet knock in step.
-            let pause = state
-                .breaker
-                .next_pause()
-                .mul_f64(0.5 + fastrand::f64() / 2.0);
+            let pause = state.breaker.next_pause(fastrand::f64());
             state.lease = Some(Instant::now() + pause + state.patience);
             Some(pause)
         })

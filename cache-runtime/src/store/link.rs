@@ -3,7 +3,8 @@
 //! The one rule: **one task makes a connection, then drives it until it is lost**; a call only ever
 //! waits for that task, and never longer than its own deadline. A connection belongs to the runtime
 //! of its task, so a runtime that ends, or that nobody drives, takes no other one's connection with
-//! it. A call that finds the connection gone starts the next task.
+//! it. A call that finds the connection gone starts the next task, when the back-off of all [`attempts`](super::attempts)
+//! allows it.
 //!
 //! When there is a newer login, the task makes another connection with it, and hands that out from
 //! then on ([`renewal`]); what was sent on the old one is still answered there.
@@ -26,10 +27,11 @@ use tokio::{
     runtime::{Handle, Id},
     sync::watch,
     task::AbortHandle,
-    time::timeout,
+    time::{sleep_until, timeout},
 };
 
 use super::{
+    attempts::Later,
     connect::{Connected, Connector, Driver, Pulse},
     read::Reply,
     reads::Reads,
@@ -256,11 +258,11 @@ impl Link {
         }
     }
 
-    /// The connection, made anew if there is none or if its number is `broken`.
+    /// The connection, made anew if there is none or if its number is `broken`, as soon as the back-off allows.
     ///
     /// # Errors
     ///
-    /// Why there is none; a timeout at `deadline`.
+    /// Why there is none: at once, if none may be tried until `deadline`. A timeout at `deadline`.
     pub(crate) async fn live(
         &self,
         store: &Arc<RedisStore>,
@@ -272,21 +274,35 @@ impl Link {
         {
             return Ok(live);
         }
+        if let Some(live) = self.up()
+            && Some(live.number) == broken
+            && !live.pulse.is_proved()
+        {
+            // Said here, because whoever drives it may not have been told yet.
+            store.connector().attempts().lost(&live.pulse);
+        }
         let mut states = self.state.subscribe();
-        let mut number = None;
-        self.state.send_if_modified(|state| {
-            let start = match state {
-                State::Gone | State::Failed(_) => true,
-                State::Up(live) => Some(live.number) == broken,
-                State::Connecting(_) | State::Closed => false,
+        let mut now = Instant::now();
+        loop {
+            // Before the back-off is asked, so that no change is missed.
+            let opened = store.connector().attempts().opened();
+            let news = store.connector().good_news().notified();
+            states.mark_unchanged();
+            let Err(Later { until, why }) = self.start(store, broken, now) else {
+                break;
             };
-            if start {
-                *state = State::Connecting(*number.insert(store.next_connection()));
+            if until >= deadline {
+                return Err(why);
             }
-            start
-        });
-        if let Some(number) = number {
-            self.connect(store, number);
+            tokio::select! {
+                () = opened => {}
+                () = news => {}
+                // The sender is this link's own.
+                _ = states.changed() => {}
+                // By its own account, because the clock that it goes by may have been paused and moved by a test.
+                () = sleep_until(until.into()) => now = now.max(until),
+            }
+            now = now.max(Instant::now());
         }
         let settled = states.wait_for(|state| !matches!(state, State::Connecting(_)));
         match tokio::time::timeout_at(deadline.into(), settled).await {
@@ -298,11 +314,45 @@ impl Link {
             },
             // The sender is this link's own.
             Ok(Err(_)) => Err(lost()),
-            Err(_) => Err(Error::new(
-                ErrorKind::Timeout,
-                "no connection to redis within the timeout",
-            )),
+            Err(_) => Err(no_time(store.connector().attempts().why())),
         }
+    }
+
+    /// Starts to make a connection, if there is none or if its number is `broken`, and nobody makes one.
+    ///
+    /// # Errors
+    ///
+    /// That the back-off does not allow it yet.
+    fn start(
+        &self,
+        store: &Arc<RedisStore>,
+        broken: Option<u64>,
+        now: Instant,
+    ) -> Result<(), Later> {
+        let connector = store.connector();
+        let mut begun = Ok(None);
+        self.state.send_if_modified(|state| {
+            match state {
+                State::Gone | State::Failed(_) => {}
+                State::Up(live) if Some(live.number) == broken => {}
+                State::Up(_) | State::Connecting(_) | State::Closed => return false,
+            }
+            begun = connector
+                .attempts()
+                .begin(now, connector.auth().tokens())
+                .map(|()| Some(store.next_connection()));
+            match begun {
+                Ok(Some(number)) => {
+                    *state = State::Connecting(number);
+                    true
+                }
+                _ => false,
+            }
+        });
+        if let Some(number) = begun? {
+            self.connect(store, number);
+        }
+        Ok(())
     }
 
     /// Whether connection `number`, whose server refuses to execute a command, is to be replaced.
@@ -430,12 +480,15 @@ async fn drive(
             {
                 store.forget_time();
             }
+            connector.attempts().made();
             settle(&gone.state, number, State::Up(Arc::clone(&live)));
-            renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
+            let last = renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
+            connector.attempts().lost(&last.pulse);
         }
         Err(error) => {
             tracing::debug!(%error, cause = error.cause(), "no connection to redis");
+            connector.attempts().failed(&error);
             settle(&gone.state, number, State::Failed(error.clone()));
             if purpose == Purpose::Commands
                 && let Some(store) = store.upgrade()
@@ -516,6 +569,15 @@ impl Drop for GoneOnDrop {
             }
             mine
         });
+    }
+}
+
+/// The connection is still being made; `why` the one before could not be.
+fn no_time(why: Option<Error>) -> Error {
+    let message = "no connection to redis within the timeout";
+    match why {
+        Some(why) => Error::with_source(ErrorKind::Timeout, message, why),
+        None => Error::new(ErrorKind::Timeout, message),
     }
 }
 

@@ -235,6 +235,29 @@ async fn every_byte_ends_the_silence() {
     assert_eq!(pulse.silent_since(), None, "an answer counts");
 }
 
+#[tokio::test]
+async fn a_connection_is_proved_by_the_first_answer_after_its_login() {
+    let server = Server::start(&[]);
+    let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
+    let pulse = Arc::new(Pulse::new());
+    let connecting = connector.connect(&Pass::None, Arc::clone(&pulse), false);
+    let connected = connecting.await.unwrap();
+    assert!(!pulse.is_proved(), "the login's answers prove nothing");
+    assert!(!pulse.stall(Duration::ZERO), "the first one");
+    assert!(pulse.stall(Duration::ZERO), "the second one");
+    assert!(!pulse.is_proved());
+    let Connected {
+        mut connection,
+        driver,
+        ..
+    } = connected;
+    tokio::spawn(driver);
+    ask(&mut connection, &["PING"]).await;
+    assert!(pulse.is_proved());
+    assert!(!pulse.stall(Duration::ZERO), "the first one since");
+    assert!(pulse.is_proved());
+}
+
 #[test]
 fn whoever_asked_first_says_how_long_the_silence_is() {
     let pulse = Pulse::new();

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use super::{GoneOnDrop, Handover, LONGEST, Live, Made, Purpose, State};
 use crate::{
     auth::Pass,
+    backoff::Pauses,
     store::{
         connect::{Connector, Driver},
         redis::RedisStore,
@@ -34,7 +35,7 @@ use crate::{
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Drives a connection, and those that take its place, until the last one is lost.
+/// Drives a connection, and those that take its place, until the last one is lost: that one.
 pub(super) async fn drive(
     store: &Weak<RedisStore>,
     connector: &Connector,
@@ -42,12 +43,12 @@ pub(super) async fn drive(
     mut live: Arc<Live>,
     mut driver: Driver,
     gone: &mut GoneOnDrop,
-) {
+) -> Arc<Live> {
     loop {
         let proved = tokio::select! {
             // First, so that a connection that is lost is not renewed.
             biased;
-            () = &mut driver => return,
+            () = &mut driver => return live,
             proved = prove(connector, purpose, &live.pass) => proved,
         };
         let number = store.upgrade().map(|store| {
@@ -56,7 +57,7 @@ pub(super) async fn drive(
             store.next_connection()
         });
         let Some(number) = number else {
-            return;
+            return live;
         };
         let (next, next_driver) = Live::new(proved, number);
         match gone.hand_over(&next) {
@@ -77,7 +78,7 @@ pub(super) async fn drive(
                 drop((next, next_driver));
                 let logged_in = tokio::select! {
                     biased;
-                    () = &mut driver => return,
+                    () = &mut driver => return live,
                     logged_in = log_in_again(&live, &pass) => logged_in,
                 };
                 if !logged_in {
@@ -85,21 +86,21 @@ pub(super) async fn drive(
                         number = live.number,
                         "redis did not take the new login of a connection"
                     );
-                    return;
+                    return live;
                 }
                 Arc::make_mut(&mut live).pass = pass;
                 if gone.hand_over(&live) != Handover::Done {
-                    return;
+                    return live;
                 }
             }
-            Handover::Gone => return,
+            Handover::Gone => return live,
         }
     }
 }
 
 /// Waits for a newer pass, and proves it: a new connection, logged in with it.
 async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made {
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let pass = connector.auth().newer(present).await;
         let turn = connector.auth().turn(present).await;
@@ -111,9 +112,8 @@ async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made 
         }
         drop(turn);
         // Somebody may have a better one before the time is up.
-        let jittered = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
-        let _better = timeout(jittered, connector.auth().newer(&pass)).await;
-        pause = LONGEST_PAUSE.min(pause * 2);
+        let pause = pauses.next(fastrand::f64());
+        let _better = timeout(pause, connector.auth().newer(&pass)).await;
     }
 }
 
