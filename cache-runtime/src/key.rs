@@ -6,7 +6,7 @@
 //! | value | written |
 //! |---|---|
 //! | `true`, `42`, `-7_i128` | `true`, `42`, `-7`: an integer is its value, whatever its width |
-//! | `1.0_f64`, `-0.0`, any NaN | `1.0`, `0.0` (they are `==`), `NaN` |
+//! | `1.0_f64`, `-0.0`, any NaN | `1.0`, `-0.0` (`1.0 / x` tells it from `0.0`), `NaN` |
 //! | `0.1_f32` | `0.1f32`, because it is not the `f64` that is written `0.1`; `0.5_f32` is, so `0.5` |
 //! | `"fr"`, `'f'` | `fr`, `f`; `:` `%` `{` `}`, white space and control characters as `%3A` and so on, by UTF-8 bytes |
 //! | `"42"`, `"true"`, `"null"`, `".x"`, `"[x"` | `~42`, …: a string that would read as something else is marked |

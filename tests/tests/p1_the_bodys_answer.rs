@@ -414,6 +414,75 @@ async fn p1_an_underscore_is_no_part_of_the_key_and_a_pattern_is_one_as_a_whole(
     }
 }
 
+#[derive(Debug, Clone, Serialize)]
+struct Place {
+    name: &'static str,
+    height: Option<f64>,
+}
+
+#[redis_cached(ttl = 300, skip(cache), cache = cache)]
+async fn sign_by_default(cache: &Cache, x: f64) -> bool {
+    (1.0 / x).is_sign_negative()
+}
+
+#[redis_cached(ttl = 300, skip(cache), cache = cache)]
+async fn sign_of_narrow(cache: &Cache, x: f32) -> bool {
+    (1.0 / x).is_sign_negative()
+}
+
+#[redis_cached(ttl = 300, skip(cache), cache = cache)]
+async fn sign_within(cache: &Cache, places: &[(Place, BTreeMap<u8, f64>)]) -> Vec<bool> {
+    let heights = places.iter().filter_map(|(place, _)| place.height);
+    let others = places.iter().flat_map(|(_, by_number)| by_number.values());
+    heights
+        .chain(others.copied())
+        .map(|x| (1.0 / x).is_sign_negative())
+        .collect()
+}
+
+#[redis_cached(ttl = 300, skip(cache), cache = cache, key = "sign:{x}:of:{place.height}")]
+async fn sign_by_template(cache: &Cache, x: f64, place: &Place) -> [bool; 2] {
+    [x, place.height.unwrap_or(1.0)].map(|x| (1.0 / x).is_sign_negative())
+}
+
+#[redis_cached(ttl = 300, cache = cache, key_args(place.height))]
+async fn sign_of_a_field(cache: &Cache, place: &Place) -> Option<bool> {
+    place.height.map(|x| (1.0 / x).is_sign_negative())
+}
+
+#[tokio::test]
+async fn p1_a_body_that_tells_the_zeros_apart_answers_for_each() {
+    let place = |height| Place {
+        name: "Ada's",
+        height: Some(height),
+    };
+    // Short, and so long that the key is a digest.
+    let all = |x, len| vec![(place(x), BTreeMap::from([(1, x)])); len];
+    for cache in Stores::start().await.both() {
+        // The second round is answered by the cache.
+        for _ in 0..2 {
+            for (x, narrow, negative) in [(0.0, 0.0, false), (-0.0, -0.0, true)] {
+                assert_eq!(sign_by_default(cache, x).await, negative);
+                assert_eq!(sign_of_narrow(cache, narrow).await, negative);
+                for len in [1, 50] {
+                    let signs = sign_within(cache, &all(x, len)).await;
+                    assert_eq!(signs, vec![negative; 2 * len]);
+                }
+                let signs = sign_by_template(cache, x, &place(x)).await;
+                assert_eq!(signs, [negative; 2]);
+                let sign = sign_of_a_field(cache, &place(x)).await;
+                assert_eq!(sign, Some(negative));
+            }
+        }
+        // Every NaN is one argument.
+        let of_nan = sign_by_default(cache, f64::NAN).await;
+        assert_eq!(sign_by_default(cache, -f64::NAN).await, of_nan);
+        let keys = [f64::NAN, -f64::NAN].map(|x| sign_by_default_entry(cache, x).key());
+        let [one, other] = keys.map(|key| key.expect("a key"));
+        assert_eq!(one, other);
+    }
+}
+
 #[redis_cached(ttl = 300, skip(cache), cache = cache)]
 async fn described(cache: &Cache, a: &str, b: Option<String>, c: Vec<i64>, d: char) -> String {
     format!("{a:?} {b:?} {c:?} {d:?}")

@@ -140,12 +140,12 @@ impl Data {
             Self::Signed(v) => plain(v),
             Self::Unsigned(v) => plain(v),
             Self::Narrow(v) => plain(v),
-            // `+ 0.0` turns -0.0 into 0.0.
-            Self::F64(v) => plain(v + 0.0),
+            // As text the two zeros differ, and all NaN are one.
+            Self::F64(v) => plain(v),
             Self::F32(v) if v.is_nan() => plain(f64::NAN),
-            Self::F32(v) => match (v + 0.0).to_string().parse() == Ok(f64::from(*v)) {
-                true => plain(v + 0.0),
-                false => Canon::Plain(format!("{:?}f32", v + 0.0)),
+            Self::F32(v) => match v.to_string().parse() == Ok(f64::from(*v)) {
+                true => plain(v),
+                false => Canon::Plain(format!("{v:?}f32")),
             },
             Self::Char(v) => Canon::Str(v.to_string()),
             Self::Str(v) => Canon::Str(v.clone()),
@@ -196,6 +196,13 @@ impl Data {
             1 => Self::Signed(i128::from_le_bytes(array(bytes))),
             2 => Self::Unsigned(u128::from_le_bytes(array(bytes))),
             3 => Self::Narrow(next(bytes).cast_signed()),
+            // One in sixteen is a zero, which hardly any four or eight bytes are.
+            4 | 5 if bytes.first().is_some_and(|byte| byte % 16 == 0) => match next(bytes) / 16 {
+                0..4 => Self::F64(0.0),
+                4..8 => Self::F64(-0.0),
+                8..12 => Self::F32(0.0),
+                _ => Self::F32(-0.0),
+            },
             4 => Self::F32(f32::from_le_bytes(array(bytes))),
             5 => Self::F64(f64::from_le_bytes(array(bytes))),
             6 => Self::Char(char::from(next(bytes))),

@@ -169,7 +169,6 @@ impl<'w> ser::Serializer for Writer<'w> {
 
     /// The shortest decimals that are this `f32`, with a suffix where they are another `f64`.
     fn serialize_f32(self, v: f32) -> Written {
-        let v = if v == 0.0 { 0.0 } else { v };
         let text = format!("{v:?}");
         self.out.push_str(&text);
         let same = v.is_nan() || text.parse() == Ok(f64::from(v));
@@ -179,9 +178,9 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    /// Always with a `.` or an `e`, so that no integer reads the same.
+    /// Always with a `.` or an `e`, so that no integer reads the same. Zero has its sign, by which `1.0 / x` tells one
+    /// from the other; NaN has neither sign nor payload, as arithmetic promises nothing of them.
     fn serialize_f64(self, v: f64) -> Written {
-        let v = if v == 0.0 { 0.0 } else { v };
         // Writing to a `String` never fails.
         let _ = write!(self.out, "{v:?}");
         Ok(())

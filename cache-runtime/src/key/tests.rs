@@ -206,9 +206,9 @@ impl Any<'_> {
 
 #[test]
 fn p1_equal_values_share_a_key() {
-    assert_eq!(arg(0.0), arg(-0.0));
-    assert_eq!(arg(0.0_f32), arg(-0.0_f32));
     assert_eq!(arg(f64::NAN), arg(-f64::NAN));
+    assert_eq!(arg(f32::NAN), arg(-f32::NAN));
+    assert_eq!(piece(f64::NAN), piece(-f64::NAN));
     assert_eq!(arg(f64::NAN), arg(f64::from_bits(f64::NAN.to_bits() | 1)));
     assert_eq!(arg(f32::NAN), arg(f64::NAN));
     assert_eq!(arg(0.5_f32), arg(0.5_f64));
@@ -225,6 +225,54 @@ fn p1_equal_values_share_a_key() {
         .collect();
     assert_eq!(arg(&forth), arg(&back));
     assert_eq!(arg(&forth), arg(forth.iter().collect::<BTreeMap<_, _>>()));
+}
+
+/// They are `==`, but a body tells them apart: `1.0 / x` is one infinity or the other.
+#[test]
+fn p1_the_two_zeros_have_two_keys_wherever_they_stand() {
+    fn told_apart<T: Serialize>(zero: impl Fn(f64) -> T) {
+        assert_ne!(arg(zero(0.0)), arg(zero(-0.0)));
+        assert_ne!(piece(zero(0.0)), piece(zero(-0.0)));
+        // Behind so many others that the whole becomes a digest.
+        let many = |last| args(&[&vec![1; 100], &zero(last)]);
+        assert!(many(0.0).starts_with("%h"));
+        assert_ne!(many(0.0), many(-0.0));
+    }
+    #[derive(Serialize)]
+    struct Degrees(f64);
+    #[derive(Serialize)]
+    struct Point {
+        x: f64,
+    }
+    #[derive(Serialize)]
+    enum Length {
+        Metres(f64),
+        Range(f64, f64),
+        At { x: f64 },
+    }
+    told_apart(|zero| zero);
+    told_apart(|zero| {
+        if zero.is_sign_negative() {
+            -0.0_f32
+        } else {
+            0.0
+        }
+    });
+    told_apart(Some);
+    told_apart(|zero| (1, zero));
+    told_apart(|zero| [zero]);
+    told_apart(|zero| vec![zero]);
+    told_apart(Degrees);
+    told_apart(|x| Point { x });
+    told_apart(Length::Metres);
+    told_apart(|zero| Length::Range(zero, 1.0));
+    told_apart(|x| Length::At { x });
+    told_apart(|zero| BTreeMap::from([("x", zero)]));
+    told_apart(|zero| Data::Map(vec![(Data::F64(zero), Data::Unit)]));
+    told_apart(|zero| serde_json::json!({ "x": [zero] }));
+    assert_eq!(args(&[&0.0, &-0.0, &-0.0_f32]), "0.0:-0.0:-0.0");
+    assert_eq!(piece(-0.0), "-0.0");
+    assert_eq!(arg("-0.0"), "~-0.0");
 }
 
 #[test]
