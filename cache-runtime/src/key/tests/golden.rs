@@ -54,6 +54,8 @@ fn p10_keys_are_those_of_the_golden_file() {
     pin("f64 inf", arg(f64::NEG_INFINITY));
     pin("f32", arg(0.1_f32));
     pin("f32 exact", arg(0.5_f32));
+    pin("f32 -0", arg(-0.0_f32));
+    pin("f32 nan", arg(-f32::NAN));
     pin("char", arg('f'));
     pin("str", arg("fr"));
     pin("str escaped", arg("a:b %{x}\t\u{a0}\u{2028}é"));
@@ -92,6 +94,7 @@ fn p10_keys_are_those_of_the_golden_file() {
     pin("template str", piece("42"));
     pin("template empty", piece(""));
     pin("template none", piece(None::<u8>));
+    pin("template -0", piece(-0.0));
     pin("template variant", piece(Shape::Dot));
     pin("template seq", piece(vec!["a", "42"]));
     pin("template bytes", piece(Bytes(&[1])));
