@@ -16,7 +16,7 @@ use crate::options::{Coalesce, Ttl};
 use crate::share::RefreshAhead;
 use crate::signature::{Param, Pattern, turbofish};
 use crate::spec::{Key, KeyType, Names, Spec};
-use crate::template::{FieldPath, Piece};
+use crate::template::{FieldPath, literals_and_fields};
 
 /// `quote!` with a mixed-site span.
 macro_rules! mixed {
@@ -329,26 +329,15 @@ fn key(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream {
             quote_spanned!(span=> default_key(&[#(#types),*], &[#(#parts),*]))
         }
         Key::Template(pieces) => {
-            // A literal before, between and after the parts, as in a format string.
-            let mut literals = vec![String::new()];
-            let mut parts = Vec::new();
-            for piece in pieces {
-                match (piece, literals.last_mut()) {
-                    (Piece::Literal(plain), Some(last)) => last.push_str(plain),
-                    (Piece::Literal(plain), None) => literals.push(plain.clone()),
-                    (Piece::Field(path), _) => {
-                        parts.push(part(path));
-                        literals.push(String::new());
-                    }
-                }
-            }
+            let (literals, fields) = literals_and_fields(pieces);
+            let parts = fields.into_iter().map(part);
             quote_spanned!(span=> template_key(&[#(#literals),*], &[#(#parts),*]))
         }
     }
 }
 
 /// Spanned at the parameter, where a type that is no key part is reported.
-fn part(path: &FieldPath) -> TokenStream {
+pub(crate) fn part(path: &FieldPath) -> TokenStream {
     let (base, fields) = (&path.base, &path.fields);
     quote_spanned!(base.span()=> &#base #(.#fields)*)
 }

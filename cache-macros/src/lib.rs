@@ -1,4 +1,4 @@
-//! The attribute `#[redis_cached]`; it is used through the crate `cache-runtime`, which re-exports it.
+//! The attribute `#[redis_cached]` and the macro `key!`; they are used through the crate `cache-runtime`, which re-exports it.
 
 mod attributes;
 mod body;
@@ -10,6 +10,7 @@ mod expression;
 mod freshness;
 mod generics;
 mod item;
+mod key;
 mod options;
 mod owned;
 mod recover;
@@ -65,6 +66,10 @@ use proc_macro::TokenStream;
 /// The path of the function, the generic types, and every parameter but those that are [skipped](#skip). A parameter
 /// is a key part if it is `Serialize`, and so is `self`. `_` is none; a pattern such as `(a, b)` is one as a whole. A parameter that is
 /// `&mut` must be skipped, and none can have a `#[cfg]`.
+///
+/// What is not in the key is shared by all callers: what is skipped, and what a `Serialize` leaves out. Two arguments that differ in nothing but
+/// a field with `#[serde(skip)]` share an entry. How values are written is told at `cache_runtime::key!`, which writes keys outside of
+/// the function.
 ///
 /// # Companions
 ///
@@ -128,7 +133,7 @@ use proc_macro::TokenStream;
 /// The whole key after the prefix, over parameters and their fields, so that other programs can share it. Default: the namespace
 /// and the arguments.
 ///
-/// Each parameter stands in `key` or in `skip`, and there is text between two of them. `{{` and `}}` are literal braces, for
+/// Each parameter stands in `key`, whole or by a field, or in `skip`, and there is text between two of them. `{{` and `}}` are literal braces, for
 /// one hash tag. Excludes `namespace`, `version` and `key_args`.
 ///
 /// ```
@@ -148,8 +153,8 @@ use proc_macro::TokenStream;
 ///
 /// ## `key_args`
 ///
-/// What the default key is made of, instead of all parameters: parameters, or fields of them. Default: every parameter that is
-/// not skipped. Excludes `skip`.
+/// What the default key is made of, instead of all parameters: parameters, or fields of them. So the tenant of a context counts, though the
+/// context is not `Serialize`: `key_args(id, ctx.tenant)`. Default: every parameter that is not skipped. Excludes `skip`.
 ///
 /// ```
 /// # use cache_runtime::redis_cached;
@@ -171,7 +176,9 @@ use proc_macro::TokenStream;
 ///
 /// ## `skip`
 ///
-/// Parameters that are not part of the key, such as connections. Also `skip(self)`. Default: none.
+/// Parameters that are not part of the key, as no answer depends on them: connections. Callers who differ in these alone share an entry, so
+/// of a context with a tenant or a user the field is named instead, by [`key_args`](#key_args) or in [`key`](#key). Also
+/// `skip(self)`. Default: none.
 ///
 /// ```
 /// # use cache_runtime::redis_cached;
@@ -499,10 +506,12 @@ use proc_macro::TokenStream;
 ///
 /// ## `trait_impl`
 ///
-/// The method stands in a trait impl: the body stays in it, and there are no companions. Below `#[async_trait]` too. Default: no.
+/// The method stands in a trait impl: the body stays in it, and there are no companions. With a [`key`](#key), `Cache::entry` reaches its
+/// entries by `key!`. Below `#[async_trait]` too. Default: no.
 ///
 /// ```
-/// # use cache_runtime::redis_cached;
+/// use cache_runtime::{get_cache, key, redis_cached};
+///
 /// trait Names {
 ///     async fn name(&self, id: u64) -> String;
 /// }
@@ -510,14 +519,19 @@ use proc_macro::TokenStream;
 /// struct Users;
 ///
 /// impl Names for Users {
-///     #[redis_cached(ttl = 60, trait_impl, skip(self))]
+///     #[redis_cached(ttl = 60, trait_impl, key = "user:{id}", skip(self))]
 ///     async fn name(&self, id: u64) -> String {
 ///         format!("user {id}")
 ///     }
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// assert_eq!(Users.name(1).await, "user 1");
+/// let id = 1;
+/// assert_eq!(Users.name(id).await, "user 1");
+///
+/// let entry = get_cache().await?.entry::<String>(key!("user:{id}"));
+/// assert!(entry.get().await?.is_some());
+/// entry.invalidate().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -568,4 +582,11 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn redis_cached(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::redis_cached(attribute.into(), item.into()).into()
+}
+
+/// What `cache_runtime::key!` expands to: the path of that crate, then what `key!` was given.
+#[doc(hidden)]
+#[proc_macro]
+pub fn template_key(tokens: TokenStream) -> TokenStream {
+    key::template_key(tokens.into()).into()
 }

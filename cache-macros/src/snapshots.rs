@@ -319,3 +319,14 @@ fn a_mistake_leaves_the_function_and_stubs() {
         expect_file!["../snapshots/recovery.rs"],
     );
 }
+
+#[test]
+fn a_key_outside_of_a_function() {
+    let shown = |tokens| {
+        let key = crate::key::template_key(tokens);
+        print(quote!(const KEY: () = #key;))
+    };
+    let of_names = shown(quote!(cache_runtime "product:{tenant}:{self.ids.0}"));
+    let of_values = shown(quote!(cache_runtime "{user.id}:{page}", user = current()));
+    expect_file!["../snapshots/key.rs"].assert_eq(&format!("{of_names}{of_values}"));
+}

@@ -194,6 +194,24 @@ pub(crate) fn fields(pieces: &[Piece]) -> impl Iterator<Item = &FieldPath> {
     })
 }
 
+/// A literal before, between and after the fields, as in a format string.
+pub(crate) fn literals_and_fields(pieces: &[Piece]) -> (Vec<String>, Vec<&FieldPath>) {
+    let mut literals = Vec::new();
+    let mut fields = Vec::new();
+    let mut last = String::new();
+    for piece in pieces {
+        match piece {
+            Piece::Literal(plain) => last.push_str(plain),
+            Piece::Field(path) => {
+                literals.push(std::mem::take(&mut last));
+                fields.push(path);
+            }
+        }
+    }
+    literals.push(last);
+    (literals, fields)
+}
+
 /// Two pieces whose values run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and "".
 fn unseparated(pieces: &[Piece]) -> Option<String> {
     pieces.windows(2).find_map(|window| match window {

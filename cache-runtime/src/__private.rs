@@ -1,5 +1,7 @@
-//! All that an expansion of `#[redis_cached]` may name; not for anybody else, and not subject to
+//! All that an expansion of `#[redis_cached]` or `key!` may name; not for anybody else, and not subject to
 //! semantic versioning.
+
+use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
     call::Call,
@@ -7,3 +9,12 @@ pub use crate::{
     probe::{Probe, probe},
     site::Site,
 };
+
+#[cfg(feature = "macros")]
+pub use cache_macros::template_key;
+
+/// The key of a template: a literal before, between and after the parts.
+#[must_use]
+pub fn key(literals: &[&str], parts: &[&dyn KeyPart]) -> CacheKey {
+    CacheKey::of_template(literals, parts)
+}

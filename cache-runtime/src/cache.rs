@@ -5,6 +5,7 @@
 
 use std::{
     fmt,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,6 +23,7 @@ use crate::{
     entry::Entry,
     error::{Error, ErrorKind},
     flight::Flights,
+    key::CacheKey,
     refresh::Background,
     site::{Key, sites},
     stats::{Stats, StoreStats},
@@ -161,12 +163,15 @@ impl Cache {
     /// The entry under `key`, which follows the cache's prefix; for keys of trait methods, of other
     /// crates and of other programs.
     ///
+    /// The key is what [`key!`](crate::key!) writes, or a text that holds nothing inserted: a text that
+    /// is no [`CacheKey`] makes each operation an error.
+    ///
     /// [`Entry::put`] needs a ttl here: [`Entry::with_ttl`].
-    pub fn entry<R>(&self, key: &str) -> Entry<R>
+    pub fn entry<R>(&self, key: impl Into<CacheKey>) -> Entry<R>
     where
         R: Serialize + DeserializeOwned + Send + 'static,
     {
-        Entry::spelled(self.clone(), Key::spelled(key))
+        Entry::spelled(self.clone(), Key::written(key.into()))
     }
 
     /// The value under `key`, which follows the cache's prefix; `None` if there is none, or one of
@@ -174,12 +179,12 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If Redis cannot be asked, or does not answer in time.
+    /// If `key` is no [`CacheKey`], or if Redis cannot be asked, or does not answer in time.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub async fn get<V>(&self, key: &str) -> Result<Option<V>, Error>
+    pub async fn get<V>(&self, key: impl Into<CacheKey>) -> Result<Option<V>, Error>
     where
         V: Serialize + DeserializeOwned + Send + 'static,
     {
@@ -190,21 +195,22 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As [`Entry::put`].
+    /// As [`Entry::put`], and if `key` is no [`CacheKey`].
     ///
     /// # Cancel safety
     ///
     /// A future that is dropped may have stored or not.
     pub fn set_ex<V>(
         &self,
-        key: &str,
+        key: impl Into<CacheKey>,
         value: &V,
         ttl: Duration,
-    ) -> impl Future<Output = Result<(), Error>> + Send + use<V>
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>
     where
         V: Serialize + DeserializeOwned + Send + 'static,
     {
-        self.entry(key).with_ttl(ttl).put(value)
+        // Boxed, so that it borrows nothing of the key: an `impl Future` would.
+        Box::pin(self.entry(key).with_ttl(ttl).put(value))
     }
 
     /// Deletes the value under `key`, which follows the cache's prefix.
@@ -216,7 +222,7 @@ impl Cache {
     /// # Cancel safety
     ///
     /// As [`Entry::invalidate`].
-    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+    pub async fn delete(&self, key: impl Into<CacheKey>) -> Result<(), Error> {
         self.entry::<serde_json::Value>(key).invalidate().await
     }
 

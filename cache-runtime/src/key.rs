@@ -37,6 +37,7 @@
 //! A `%` is followed by two upper-case hexadecimal digits, or by one of the marks named here. `%t` and `%l` are
 //! none of them: those belong to tokens and locks, see [`token_key`].
 
+mod cache_key;
 mod escape;
 mod namespace;
 #[cfg(any(test, fuzzing))]
@@ -54,9 +55,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use cache_key::CacheKey;
 pub(crate) use namespace::Namespace;
 pub(crate) use prefix::check_prefix;
-pub(crate) use slot::{check_key, lock_key, token_key};
+pub(crate) use slot::{lock_key, token_key};
 pub(crate) use text::KeyText;
 
 use serializer::{Place, Writer};
@@ -97,10 +99,10 @@ impl KeyWriter<'_> {
 }
 
 /// Why a value could not be written into a key; the call then goes round the cache.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct KeyError(Reason);
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Reason {
     Refused(String),
     Panicked,

@@ -35,7 +35,7 @@
 //!
 //! The attribute rewrites the function into a lookup in the [`Cache`] that [`get_cache`] gives: Redis
 //! if `REDIS_URL` or `REDIS_HOST` is set, else a store in this process. Its options are described at
-//! [`macro@redis_cached`]; what a cached function leaves beside itself, at [`Entry`].
+//! [`macro@redis_cached`]; what a cached function leaves beside itself, at [`Entry`]; how keys are written, at [`key!`].
 //!
 //! # What it does when something breaks
 //!
@@ -70,7 +70,7 @@
 //!
 //! | feature | default | |
 //! |---|---|---|
-//! | `macros` | yes | the attribute |
+//! | `macros` | yes | the attribute, and [`key!`] |
 //! | `tls` | yes | TLS connections, by rustls |
 //! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK, and `tls` |
 
@@ -125,6 +125,7 @@ pub use control::{CacheControl, Outcome, Source, Tier, only_if_cached};
 pub use entry::{Entry, Returns};
 pub use error::{Error, ErrorKind};
 pub use global::{get_cache, set_cache};
+pub use key::CacheKey;
 pub use probe::Cacheable;
 pub use site::{SiteInfo, sites};
 pub use stats::{Errors, SiteStats, Stats, StoreStats, TokenStats};

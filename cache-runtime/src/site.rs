@@ -20,7 +20,7 @@ use crate::{
     clock::Seldom,
     codec::CodecError,
     error::{Error, ErrorKind},
-    key::{self, KeyError, KeyPart, KeyText, Namespace},
+    key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace},
     sharded::lock,
     stats::{Counters, SiteStats},
 };
@@ -347,19 +347,9 @@ impl fmt::Debug for Site {
 }
 
 impl Key {
-    /// A key that somebody spelled out.
-    pub(crate) fn spelled(key: &str) -> Self {
-        Self(match key::check_key(key) {
-            Ok(()) => {
-                let mut text = KeyText::new();
-                text.push_str(key);
-                Ok(text)
-            }
-            Err(why) => Err(Error::new(
-                ErrorKind::Key,
-                format!("`{key}` cannot be a key; {why}"),
-            )),
-        })
+    /// A key that somebody wrote out.
+    pub(crate) fn written(key: CacheKey) -> Self {
+        Self(key.into_text())
     }
 
     /// What `find` says of the key in a cache with this prefix; `None` also if there is no key.

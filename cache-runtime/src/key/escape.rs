@@ -31,6 +31,24 @@ fn push_char(c: char, out: &mut String) {
     }
 }
 
+/// Reads the escaped character that `text` begins with, in the form in which it is written, and what follows it.
+pub(super) fn read(text: &str) -> Option<(char, &str)> {
+    let mut bytes = [0; 4];
+    let mut rest = text;
+    for len in 1..=bytes.len() {
+        let digits = rest.strip_prefix('%')?.get(..2)?;
+        if digits.contains(|c| !matches!(c, '0'..='9' | 'A'..='F')) {
+            return None;
+        }
+        bytes[len - 1] = u8::from_str_radix(digits, 16).ok()?;
+        rest = &rest[3..];
+        if let Ok(read) = std::str::from_utf8(&bytes[..len]) {
+            return read.chars().next().map(|c| (c, rest));
+        }
+    }
+    None
+}
+
 /// Appends two hexadecimal digits.
 pub(super) fn hex(byte: u8, digits: &[u8; 16], out: &mut String) {
     out.push(char::from(digits[usize::from(byte >> 4)]));

@@ -9,7 +9,7 @@ use serde::ser::{
     SerializeTupleVariant as _, Serializer,
 };
 
-use super::{KeyPart, joined, template};
+use super::{CacheKey, KeyPart, joined, template};
 use read::{read_argument, read_piece};
 
 /// A value in serde's data model. Names of types are left out, for no key holds them.
@@ -252,6 +252,7 @@ pub(crate) fn check(values: &[Data]) {
     let parts: Vec<&dyn KeyPart> = values.iter().map(|value| value as &dyn KeyPart).collect();
     let mut key = String::new();
     joined(&parts, &mut key).expect("nothing here fails");
+    assert_is_a_key(&format!("app.f:{key}"));
     let read: Option<Vec<Canon>> = key.split(':').map(read_argument).collect();
     if !values.is_empty() {
         assert_eq!(read.as_ref(), Some(&canon), "read back from {key:?}");
@@ -264,6 +265,9 @@ pub(crate) fn check(values: &[Data]) {
     around.push("");
     around[0] = "";
     template(&around, &parts, &mut key).expect("nothing here fails");
+    if !key.is_empty() {
+        assert_is_a_key(&key);
+    }
     let mut rest = key.as_str();
     for (n, value) in canon.iter().enumerate() {
         let literal =
@@ -281,6 +285,12 @@ pub(crate) fn check(values: &[Data]) {
     for mark in ["%t", "%l", "{", "}"] {
         assert!(!key.contains(mark), "{mark} in {key:?}");
     }
+}
+
+/// What was written as a key is one where it is given as text.
+fn assert_is_a_key(key: &str) {
+    let text = CacheKey::from(key).into_text();
+    assert!(text.is_ok_and(|text| *text == key), "{key:?} is no key");
 }
 
 /// What a template tells of a value: a scalar's characters, or all of it.

@@ -18,23 +18,6 @@ pub(crate) fn lock_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%l")
 }
 
-/// Checks a whole key that somebody spelled out: it may be any key but a token's or a lock's.
-///
-/// # Errors
-///
-/// What is wrong with it and what to write instead.
-pub(crate) fn check_key(key: &str) -> Result<(), &'static str> {
-    if key.is_empty() {
-        return Err("a key cannot be empty; write a name");
-    }
-    if key.contains("%t") || key.contains("%l") {
-        return Err(
-            "a key cannot hold `%t` or `%l`, which name tokens and locks; write `%25` for `%`",
-        );
-    }
-    Ok(())
-}
-
 /// One to one for each mark: the three forms are told apart by where the mark stands and by whether the first `}`
 /// ends the text.
 fn beside(prefix: &str, key: &str, mark: &str) -> String {

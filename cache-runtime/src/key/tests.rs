@@ -1,5 +1,6 @@
 //! Keys by example; `pairs` has them by the million, `names` what stands before and beside them.
 
+mod cache_key;
 mod golden;
 mod names;
 mod pairs;

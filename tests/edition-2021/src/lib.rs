@@ -194,6 +194,15 @@ impl Native for Service<u64> {
     }
 }
 
+/// Reaches an entry by its key, with this crate's name for the macro's.
+#[must_use]
+pub fn reached<T: Serialize>(cache: &Cache, service: &Service<T>, id: u64) -> renamed::Entry<u64> {
+    cache.entry(renamed::key!(
+        "service:{service.tenant}:{id}:{page}",
+        page = id / 10
+    ))
+}
+
 /// Uses what is not public.
 pub async fn echo() -> u64 {
     Echo(5, &["a"]).await

@@ -1,0 +1,372 @@
+//! Keys outside of their function: `key!` writes what the attribute writes, and a text that nobody escaped is none.
+#![allow(missing_docs)]
+
+use std::time::Duration;
+
+use cache_runtime::{Cache, CacheKey, Entry, ErrorKind, key, redis_cached};
+use cache_tests::{Body, Stores};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::TestRunner;
+use serde::{Serialize, Serializer};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What a cache may be told to put before its keys; the last one puts them all into one slot.
+const PREFIXES: [&str; 3] = ["", "shop", "{shop}"];
+
+const TENANTS: [&str; 20] = [
+    "acme", "a:b", "a b", "ü%41", "", "42", "null", "%", "%_", "%null", "%t", "%l", "a%20b", "{",
+    "}", "{a}", "a\nb", "\u{a0}", "a-b", "[a,b]",
+];
+
+trait Products {
+    async fn price(&self, tenant: &str, id: u64) -> u64;
+}
+
+struct Shop<'a> {
+    cache: &'a Cache,
+    body: &'a Body,
+}
+
+impl Products for Shop<'_> {
+    #[redis_cached(
+        ttl = 300, trait_impl, key = "product:{tenant}:{id}", skip(self), cache = self.cache
+    )]
+    async fn price(&self, tenant: &str, id: u64) -> u64 {
+        self.body.run().await.expect("a body that returns")
+    }
+}
+
+async fn with_each_prefix(test: impl AsyncFn(&Cache)) {
+    for prefix in PREFIXES {
+        for cache in Stores::with(|builder| builder.prefix(prefix)).await.both() {
+            test(cache).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trait_methods_entry_is_reached_by_its_key() {
+    with_each_prefix(async |cache| {
+        let body = &Body::new();
+        let shop = Shop { cache, body };
+        for tenant in TENANTS {
+            let id = 7;
+            let first = shop.price(tenant, id).await;
+            assert_eq!(shop.price(tenant, id).await, first, "a hit for {tenant:?}");
+
+            let entry = cache.entry::<u64>(key!("product:{tenant}:{id}"));
+            assert_eq!(entry.get().await.expect("a cache"), Some(first));
+            entry.invalidate().await.expect("a cache");
+            let second = shop.price(tenant, id).await;
+            assert_ne!(second, first, "the old value for {tenant:?}");
+
+            let key = key!("product:{tenant}:{id}");
+            assert_eq!(cache.get(&key).await.expect("a cache"), Some(second));
+            cache.delete(&key).await.expect("a cache");
+            let third = shop.price(tenant, id).await;
+            assert_ne!(third, second, "the old value for {tenant:?}");
+            cache.set_ex(key, &1_000, MINUTE).await.expect("a cache");
+            assert_eq!(shop.price(tenant, id).await, 1_000);
+        }
+        // Each tenant had an entry of its own.
+        for tenant in TENANTS {
+            assert_eq!(shop.price(tenant, 7).await, 1_000, "a hit for {tenant:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_text_that_nobody_escaped_is_an_error_at_each_operation() {
+    for cache in Stores::start().await.both() {
+        let body = &Body::new();
+        let shop = Shop { cache, body };
+        for tenant in ["a b", "ü%41", "100%", "a\nb", "{", "{a}{b}", "%t"] {
+            let stored = shop.price(tenant, 7).await;
+            let key = format!("product:{tenant}:7");
+            let entry = || cache.entry::<u64>(&key).with_ttl(MINUTE);
+            for told in [
+                entry().invalidate().await.err(),
+                entry().put(&1).await.err(),
+                entry().put_with(async { 1 }).await.1.err(),
+                entry().get().await.err(),
+                entry().ttl().await.err(),
+                entry().key().err(),
+                cache.delete(&key).await.err(),
+                cache.get::<u64>(&key).await.err(),
+                cache.set_ex(&key, &1, MINUTE).await.err(),
+            ] {
+                let told = told.unwrap_or_else(|| panic!("{key:?} was taken"));
+                assert_eq!(told.kind(), ErrorKind::Key);
+                assert!(told.to_string().contains("write `key!("), "{told}");
+                assert!(!told.to_string().contains(&key), "{told} names the key");
+            }
+            // A computation needs no key.
+            assert_eq!(entry().get_or_compute(async || 5).await, 5);
+            assert_eq!(entry().refresh(async { 6 }).await, 6);
+            assert_eq!(shop.price(tenant, 7).await, stored);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct User {
+    id: i64,
+    name: String,
+    score: f64,
+    kind: Kind,
+    langs: Vec<Option<String>>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+enum Kind {
+    Plain,
+    Named(String),
+    At { x: f32 },
+}
+
+#[redis_cached(ttl = 300, key = "user:{user.name}:{n}", cache = cache, skip(cache))]
+async fn by_colons(cache: &Cache, user: &User, n: Option<i8>) -> u64 {
+    n.map_or(0, i8::unsigned_abs).into()
+}
+
+#[redis_cached(ttl = 300, key = "{{{user.name}}}.{user.score}-{user.id}0{n}", cache = cache, skip(cache))]
+async fn by_a_hash_tag(cache: &Cache, user: &User, n: Option<i8>) -> u64 {
+    n.map_or(0, i8::unsigned_abs).into()
+}
+
+#[redis_cached(ttl = 300, key = "{user}n{user.kind}_{user.langs},{n}!", cache = cache, skip(cache))]
+async fn by_borders(cache: &Cache, user: &User, n: Option<i8>) -> u64 {
+    n.map_or(0, i8::unsigned_abs).into()
+}
+
+impl User {
+    #[redis_cached(ttl = 300, key = "of:{self.kind}:{n}", cache = cache, skip(cache))]
+    async fn by_self(&self, cache: &Cache, n: Option<i8>) -> u64 {
+        n.map_or(0, i8::unsigned_abs).into()
+    }
+
+    fn entry_of_self(&self, cache: &Cache, n: Option<i8>) -> Entry<u64> {
+        cache.entry(key!("of:{self.kind}:{n}"))
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![select(&TENANTS[..]).prop_map(str::to_owned), "\\PC{0,3}"];
+    proptest::collection::vec(part, 0..3).prop_map(|parts| parts.concat())
+}
+
+fn user() -> impl Strategy<Value = User> {
+    let kind = prop_oneof![
+        Just(Kind::Plain),
+        text().prop_map(Kind::Named),
+        any::<f32>().prop_map(|x| Kind::At { x }),
+    ];
+    let langs = proptest::collection::vec(proptest::option::of(text()), 0..3);
+    let score = prop_oneof![Just(-0.0), Just(f64::NAN), any::<f64>()];
+    (any::<i64>(), text(), score, kind, langs).prop_map(|(id, name, score, kind, langs)| User {
+        id,
+        name,
+        score,
+        kind,
+        langs,
+    })
+}
+
+#[tokio::test]
+async fn the_macro_and_the_attribute_write_the_same_key_for_any_arguments() {
+    let mut runner = TestRunner::deterministic();
+    let mut drawn = |count| -> Vec<(User, Option<i8>)> {
+        let arguments = (user(), any::<Option<i8>>());
+        let draw = |_| {
+            arguments
+                .new_tree(&mut runner)
+                .expect("arguments")
+                .current()
+        };
+        (0..count).map(draw).collect()
+    };
+    let (many, few) = (drawn(500), drawn(30));
+    with_each_prefix(async |cache| {
+        for (user, n) in &many {
+            let n = *n;
+            let keys = [
+                (
+                    by_colons_entry(cache, user, n),
+                    key!("user:{user.name}:{n}"),
+                ),
+                (
+                    by_a_hash_tag_entry(cache, user, n),
+                    key!("{{{user.name}}}.{user.score}-{user.id}0{n}"),
+                ),
+                (
+                    by_borders_entry(cache, user, n),
+                    key!("{user}n{user.kind}_{user.langs},{n}!"),
+                ),
+                (user.by_self_entry(cache, n), key!("of:{user.kind}:{n}")),
+            ];
+            for (entry, key) in keys {
+                let told = entry.key().expect("a key");
+                let reached = cache.entry::<u64>(&key).key();
+                assert_eq!(reached.expect("a key"), told, "{user:?}, {n:?}");
+                assert!(told.ends_with(key.as_str()), "{told} and {key}");
+                // Whoever has the text reaches the same.
+                let reached = cache.entry::<u64>(key.as_str()).key();
+                assert_eq!(reached.expect("a key"), told, "{user:?}, {n:?}");
+            }
+        }
+        // What was stored by one is there for the other.
+        for (user, n) in &few {
+            let n = *n;
+            let stored = by_colons(cache, user, n).await;
+            let key = key!("user:{user.name}:{n}");
+            assert_eq!(cache.get(key).await.expect("a cache"), Some(stored));
+
+            let stored = by_a_hash_tag(cache, user, n).await;
+            let key = key!("{{{user.name}}}.{user.score}-{user.id}0{n}");
+            assert_eq!(cache.get(key).await.expect("a cache"), Some(stored));
+
+            let stored = by_borders(cache, user, n).await;
+            let key = key!("{user}n{user.kind}_{user.langs},{n}!");
+            assert_eq!(cache.get(&key).await.expect("a cache"), Some(stored));
+            cache.set_ex(&key, &1_000, MINUTE).await.expect("a cache");
+            assert_eq!(by_borders(cache, user, n).await, 1_000);
+            cache.delete(&key).await.expect("a cache");
+
+            let stored = user.by_self(cache, n).await;
+            let entry = user.entry_of_self(cache, n);
+            assert_eq!(entry.get().await.expect("a cache"), Some(stored));
+            entry.invalidate().await.expect("a cache");
+            let own = user.by_self_entry(cache, n);
+            assert_eq!(own.get().await.expect("a cache"), None);
+        }
+    })
+    .await;
+}
+
+#[test]
+fn a_template_names_what_is_in_scope_or_given_behind_it() {
+    const PAGE: u8 = 3;
+    static WHERE: &str = "here";
+    struct Pair(u8, (char, Option<u8>));
+    let pair = Pair(1, ('ü', None));
+    let (r#type, owned) = ("t", "a b".to_owned());
+    let boxed: Box<str> = "c".into();
+    assert_eq!(key!("greeting").as_str(), "greeting");
+    assert_eq!(key!("{PAGE}:{WHERE}").as_str(), "3:here");
+    assert_eq!(key!("{pair.0}/{pair.1.0}/{pair.1.1}").as_str(), "1/ü/%null");
+    assert_eq!(key!("{r#type}:{owned}:{boxed}").as_str(), "t:a%20b:c");
+    assert_eq!(key!("{{user:{owned}}}:x",).as_str(), "{user:a%20b}:x");
+    // What is borrowed is still there.
+    assert_eq!(owned, "a b");
+
+    let mut evaluated = 0;
+    let mut next = || {
+        evaluated += 1;
+        evaluated
+    };
+    let key = key!("{a}:{b}:{a}:{pair.0}", a = next(), b = next() + 40,);
+    assert_eq!(key.as_str(), "1:42:1:1");
+    assert_eq!(evaluated, 2);
+    // A name given behind the template is nearer than one in scope, and none of the others sees it.
+    let id = 1;
+    assert_eq!(
+        key!("{id}:{other}", id = id + 1, other = id).as_str(),
+        "2:1"
+    );
+    assert_eq!(key!("{of.0}", of = (id, PAGE)).as_str(), "1");
+    assert_eq!(
+        key!("{PAGE}:{r#type}", PAGE = 4, r#type = 5).as_str(),
+        "4:5"
+    );
+
+    macro_rules! within {
+        ($template:literal, $id:ident) => {
+            (key!($template), key!("n:{id}", id = $id))
+        };
+    }
+    let (one, other) = within!("n:{id}", id);
+    assert_eq!(one, other);
+    let key = (|| key!("closed over:{id}"))();
+    assert_eq!(key.as_str(), "closed over:1");
+}
+
+#[tokio::test]
+async fn white_space_of_the_template_itself_is_the_keys() {
+    for cache in Stores::start().await.both() {
+        let id = 1;
+        let key = key!("all users:{id}");
+        cache.set_ex(&key, &5, MINUTE).await.expect("a cache");
+        let entry = cache.entry::<u64>(&key);
+        assert_eq!(&*entry.key().expect("a key"), "all users:1");
+        assert_eq!(entry.get().await.expect("a cache"), Some(5));
+    }
+}
+
+struct Refuses;
+
+impl Serialize for Refuses {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("on command"))
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_written_is_an_error_at_each_operation() {
+    for cache in Stores::start().await.both() {
+        let id = Refuses;
+        let key = key!("user:{id}");
+        let entry = || cache.entry::<u64>(&key).with_ttl(MINUTE);
+        for told in [
+            entry().invalidate().await.err(),
+            entry().put(&1).await.err(),
+            entry().get().await.err(),
+            entry().key().err(),
+            cache.delete(&key).await.err(),
+            cache.get::<u64>(&key).await.err(),
+            cache.set_ex(&key, &1, MINUTE).await.err(),
+            // Its text is no way round.
+            cache.delete(key.as_str()).await.err(),
+        ] {
+            assert_eq!(told.expect("an error").kind(), ErrorKind::Key);
+        }
+        let told = entry().invalidate().await.expect_err("no key");
+        let cause = std::error::Error::source(&told).expect("a cause");
+        assert!(cause.to_string().contains("on command"), "{cause}");
+        assert_eq!(entry().get_or_compute(async || 5).await, 5);
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_taken_in_every_form_of_a_text() {
+    for cache in Stores::start().await.both() {
+        let owned = "greeting".to_owned();
+        cache.set_ex("greeting", &1, MINUTE).await.expect("a cache");
+        let shared: std::sync::Arc<str> = owned.as_str().into();
+        let either = std::borrow::Cow::Borrowed("greeting");
+        let texts = [
+            cache.get::<u64>("greeting").await,
+            cache.get::<u64>(&owned).await,
+            cache.get::<u64>(&*owned).await,
+            cache.get::<u64>(&&*owned).await,
+            cache.get::<u64>(&shared).await,
+            cache.get::<u64>(&either).await,
+            cache.get::<u64>(key!("greeting")).await,
+            cache.get::<u64>(&key!("greeting")).await,
+            cache.get::<u64>(CacheKey::from("greeting")).await,
+        ];
+        for told in texts {
+            assert_eq!(told.expect("a cache"), Some(1));
+        }
+        // What stores borrows nothing, so it may go where the key does not.
+        let put = {
+            let key = "greeting".to_owned();
+            cache.set_ex(&key, &2, MINUTE)
+        };
+        tokio::spawn(put).await.expect("no panic").expect("a cache");
+        assert_eq!(cache.get("greeting").await.expect("a cache"), Some(2));
+    }
+}
