@@ -243,7 +243,7 @@ pub(crate) fn check_covered(
             || selected.iter().any(|path| same(&path.base, &name));
         if !covered {
             let message = format!(
-                "`{name}` is neither in `key` nor skipped; write `{{{name}}}` in `key`, or `skip({name})`"
+                "`{name}` is neither in `key` nor skipped; write `{{{name}}}`, or the field of it that counts, in `key`; or `skip({name})`, if no answer depends on it"
             );
             errors.on(&name, message);
         }

@@ -70,7 +70,8 @@ const LONGEST: usize = 200;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a cache key",
     label = "not `serde::Serialize`",
-    note = "derive `serde::Serialize` for it, or add `skip(…)` with the parameter's name to `#[redis_cached]`"
+    note = "derive `serde::Serialize` for it; or, if no answer depends on it, as on a connection, add `skip(…)` with its name to `#[redis_cached]`",
+    note = "where answers depend on a part of it, as on the tenant of a context, name that instead: `key_args(id, ctx.tenant)`, or `{{ctx.tenant}}` in a template"
 )]
 pub trait KeyPart {
     /// Writes the value in the canonical form.
