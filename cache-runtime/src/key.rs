@@ -100,10 +100,10 @@ impl KeyWriter<'_> {
 }
 
 /// Why a value could not be written into a key; the call then goes round the cache.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyError(Reason);
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Reason {
     Refused(String),
     Panicked,

@@ -306,6 +306,61 @@ async fn white_space_of_the_template_itself_is_the_keys() {
     }
 }
 
+/// Not `Serialize`, as contexts are that hold a connection.
+struct Context {
+    tenant: &'static str,
+    _trace: &'static str,
+}
+
+#[derive(Serialize)]
+struct Session {
+    user: u64,
+    #[serde(skip)]
+    tenant: &'static str,
+}
+
+#[redis_cached(ttl = 300, key_args(id, ctx.tenant), cache = cache)]
+async fn by_arguments(cache: &Cache, ctx: &Context, id: u64) -> String {
+    format!("{id} of {}", ctx.tenant)
+}
+
+#[redis_cached(ttl = 300, key = "of:{ctx.tenant}:{id}", skip(cache), cache = cache)]
+async fn by_a_template(cache: &Cache, ctx: &Context, id: u64) -> String {
+    format!("{id} of {}", ctx.tenant)
+}
+
+#[redis_cached(ttl = 300, key_args(session), cache = cache)]
+async fn by_what_is_serialized(cache: &Cache, session: &Session) -> String {
+    format!("{} of {}", session.user, session.tenant)
+}
+
+#[redis_cached(ttl = 300, key_args(session, session.tenant), cache = cache)]
+async fn by_the_field_too(cache: &Cache, session: &Session) -> String {
+    format!("{} of {}", session.user, session.tenant)
+}
+
+#[tokio::test]
+async fn tenants_are_told_apart_where_their_field_is_named() {
+    let [acme, bolt] = ["acme", "bolt"].map(|tenant| Context {
+        tenant,
+        _trace: "of this request",
+    });
+    let [of_acme, of_bolt] = ["acme", "bolt"].map(|tenant| Session { user: 1, tenant });
+    for cache in Stores::start().await.both() {
+        for _ in 0..2 {
+            assert_eq!(by_arguments(cache, &acme, 1).await, "1 of acme");
+            assert_eq!(by_arguments(cache, &bolt, 1).await, "1 of bolt");
+            assert_eq!(by_a_template(cache, &acme, 1).await, "1 of acme");
+            assert_eq!(by_a_template(cache, &bolt, 1).await, "1 of bolt");
+            assert_eq!(by_the_field_too(cache, &of_acme).await, "1 of acme");
+            assert_eq!(by_the_field_too(cache, &of_bolt).await, "1 of bolt");
+            // As the documentation warns: what is not serialized is in no key.
+            assert_eq!(by_what_is_serialized(cache, &of_acme).await, "1 of acme");
+            assert_eq!(by_what_is_serialized(cache, &of_bolt).await, "1 of acme");
+        }
+    }
+}
+
 struct Refuses;
 
 impl Serialize for Refuses {

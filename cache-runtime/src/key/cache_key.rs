@@ -44,7 +44,7 @@ pub struct CacheKey {
     refused: Option<Refused>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Refused {
     Argument(KeyError),
     Text(&'static str),
