@@ -290,8 +290,8 @@ fn a_template_names_what_is_in_scope_or_given_behind_it() {
     }
     let (one, other) = within!("n:{id}", id);
     assert_eq!(one, other);
-    let key = (|| key!("closed over:{id}"))();
-    assert_eq!(key.as_str(), "closed over:1");
+    let within = || key!("closed over:{id}");
+    assert_eq!(within().as_str(), "closed over:1");
 }
 
 #[tokio::test]

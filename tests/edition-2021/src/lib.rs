@@ -195,7 +195,6 @@ impl Native for Service<u64> {
 }
 
 /// Reaches an entry by its key, with this crate's name for the macro's.
-#[must_use]
 pub fn reached<T: Serialize>(cache: &Cache, service: &Service<T>, id: u64) -> renamed::Entry<u64> {
     cache.entry(renamed::key!(
         "service:{service.tenant}:{id}:{page}",
