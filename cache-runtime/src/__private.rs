@@ -5,7 +5,7 @@ use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
     call::Call,
-    own::{Own, OwnArgument, own},
+    own::{GivenArgument, Own, OwnArgument, given, own},
     probe::{Probe, probe},
     site::Site,
 };

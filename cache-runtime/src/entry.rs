@@ -24,7 +24,7 @@ use crate::{
     },
     policy::{Lifetime, Policy, Rules, not_decoded, not_encoded},
     probe::{ErrorShare, ValueShare},
-    site::{Key, Site},
+    site::{Key, SharedKey, Site},
     store::{
         Store,
         memory::{MemoryStore, dropping_values_later},
@@ -78,6 +78,15 @@ impl<R> Entry<R> {
             timeout: None,
             cache: Some(cache),
             ttl: None,
+        }
+    }
+
+    /// What a function is told that shares the entry.
+    pub(crate) fn into_key(self) -> SharedKey {
+        SharedKey {
+            owner: self.site,
+            stores_none: self.rules.stores_none(),
+            key: self.key,
         }
     }
 

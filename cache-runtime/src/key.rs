@@ -42,6 +42,7 @@ mod escape;
 mod namespace;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod oracle;
+mod pattern;
 mod prefix;
 mod serializer;
 mod slot;
@@ -57,6 +58,7 @@ use sha2::{Digest, Sha256};
 
 pub use cache_key::CacheKey;
 pub(crate) use namespace::Namespace;
+pub(crate) use pattern::Pattern;
 pub(crate) use prefix::check_prefix;
 pub(crate) use slot::{lock_key, token_key};
 pub(crate) use text::KeyText;

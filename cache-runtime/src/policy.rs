@@ -322,6 +322,9 @@ pub(crate) trait Rules<R> {
     /// For how long, and how, an entry may be answered.
     fn freshness(&self) -> &Freshness;
 
+    /// Whether a body's `None` is stored.
+    fn stores_none(&self) -> bool;
+
     /// How long to store what a body returned; `None`: not at all. `ttl`: in the place of the
     /// attribute's. `draw`: a number in (0, 1], for the jitter. An error if a closure of the attribute panics.
     fn lifetime(
@@ -368,6 +371,10 @@ pub(crate) trait Rules<R> {
 impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
     fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    fn stores_none(&self) -> bool {
+        self.none_ttl.is_some()
     }
 
     fn lifetime(

@@ -14,7 +14,7 @@
 //! | `probe::<T>().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 
-use std::any::Any;
+use std::any::{Any, type_name};
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -26,6 +26,7 @@ use serde::de::DeserializeOwned;
 
 use crate::call::Call;
 use crate::codec::Codec;
+use crate::entry::Entry;
 use crate::key::KeyPart;
 use crate::site::{Key, Site};
 
@@ -114,7 +115,25 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.template_key(literals, parts);
+        let key = self.site.template_key(type_name::<V>(), literals, parts);
+        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+    }
+
+    /// The call with the key of an entry of another function.
+    pub fn shared_key(&self, entry: impl FnOnce() -> Entry<V>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
+        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+    }
+
+    /// The call with the key of an entry of another function, where both return `Option<V>`.
+    pub fn shared_optional_key(&self, entry: impl FnOnce() -> Entry<Option<V>>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
     }
 }
@@ -133,7 +152,23 @@ impl<V> CachedByBytes<V> {
     where
         V: Cacheable,
     {
-        self.call(self.site.template_key(literals, parts))
+        self.call(self.site.template_key(type_name::<V>(), literals, parts))
+    }
+
+    /// The call with the key of an entry of another function.
+    pub fn shared_key(&self, entry: impl FnOnce() -> Entry<V>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        self.call(self.site.shared_key(|| entry().into_key()))
+    }
+
+    /// The call with the key of an entry of another function, where both return `Option<V>`.
+    pub fn shared_optional_key(&self, entry: impl FnOnce() -> Entry<Option<V>>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        self.call(self.site.shared_key(|| entry().into_key()))
     }
 
     fn call(&self, key: Key) -> Call<V>
@@ -181,6 +216,22 @@ impl<T, E> Cached<Result<T, E>> {
     {
         WrittenAsResult::call(self)
     }
+
+    /// Refuses the type.
+    pub fn shared_key<R>(&self, _: impl FnOnce() -> Entry<R>) -> Call<Result<T, E>>
+    where
+        Self: WrittenAsResult<T, E>,
+    {
+        WrittenAsResult::call(self)
+    }
+
+    /// Refuses the type.
+    pub fn shared_optional_key<R>(&self, _: impl FnOnce() -> Entry<R>) -> Call<Result<T, E>>
+    where
+        Self: WrittenAsResult<T, E>,
+    {
+        WrittenAsResult::call(self)
+    }
 }
 
 impl<T> Cached<Option<T>> {
@@ -194,6 +245,22 @@ impl<T> Cached<Option<T>> {
 
     /// Refuses the type.
     pub fn template_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Option<T>>
+    where
+        Self: WrittenAsOption<T>,
+    {
+        WrittenAsOption::call(self)
+    }
+
+    /// Refuses the type.
+    pub fn shared_key<R>(&self, _: impl FnOnce() -> Entry<R>) -> Call<Option<T>>
+    where
+        Self: WrittenAsOption<T>,
+    {
+        WrittenAsOption::call(self)
+    }
+
+    /// Refuses the type.
+    pub fn shared_optional_key<R>(&self, _: impl FnOnce() -> Entry<R>) -> Call<Option<T>>
     where
         Self: WrittenAsOption<T>,
     {

@@ -1,16 +1,21 @@
 //! One annotated function, as the runtime knows it.
 //!
-//! The one rule: **a namespace has one owner.** The default one is the compiler's path of the
+//! The one rule: **a key has one owner.** The default namespace is the compiler's path of the
 //! function, which no other function has; where two functions end up with the same (both pinned it,
 //! or the compiler spells both alike), both are named in the log, and if nobody pinned it on purpose
-//! they stop using the cache.
+//! they stop using the cache. A `key` that somebody spelled out is compared with those of all other
+//! functions: where two can write the same, both are named too, unless one says that it shares the
+//! other's entries. All of this happens at a function's first call.
+
+mod seen;
 
 use std::{
     any::type_name,
+    cell::Cell,
     fmt,
     panic::Location,
     sync::{
-        Arc, Mutex, OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -20,10 +25,13 @@ use crate::{
     clock::Seldom,
     codec::CodecError,
     error::{Error, ErrorKind},
-    key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace},
-    sharded::lock,
-    stats::{Counters, SiteStats},
+    key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace, Pattern},
+    stats::Counters,
 };
+
+pub use seen::{SiteInfo, sites};
+
+use seen::Keys;
 
 /// The facts about one annotated function; a `static` in its expansion.
 pub struct Site {
@@ -34,8 +42,14 @@ pub struct Site {
     ttl: &'static str,
     pinned: Option<&'static str>,
     version: Option<u64>,
+    stores_none: bool,
+    types_in_key: bool,
     namespace: OnceLock<Namespace>,
     head: OnceLock<Head>,
+    /// The type of the values that a `key` was first written for.
+    value: OnceLock<&'static str>,
+    /// The function whose entries this one shares, once it had a key of it.
+    owner: OnceLock<&'static Self>,
     /// Two functions have this namespace, and neither pinned it.
     ambiguous: AtomicBool,
     /// The log was told why calls run without the cache.
@@ -54,12 +68,22 @@ pub struct Site {
     circular: AtomicBool,
     /// To tell the log that calls wait for long.
     waiting: Seldom,
+    /// The log was told that one `key` serves several types.
+    mixed: AtomicBool,
     counters: Counters,
 }
 
 /// The part of a key that does not depend on the cache: namespace and arguments. Or why there is none.
 #[derive(Debug, Clone)]
 pub struct Key(Result<KeyText, Error>);
+
+/// The key of another function's entry.
+pub(crate) struct SharedKey {
+    pub(crate) owner: &'static Site,
+    /// What the owner says of `None`.
+    pub(crate) stores_none: bool,
+    pub(crate) key: Key,
+}
 
 /// What the keys of calls with these types begin with. Remembered for those that the function was first
 /// called with, which for most functions are all.
@@ -69,8 +93,13 @@ struct Head {
     text: Box<str>,
 }
 
-/// Every function that was called, with its namespace.
-static SEEN: Mutex<Vec<(&'static Site, Namespace)>> = Mutex::new(Vec::new());
+/// So many functions may share entries each with the next one: more go round in a circle.
+const LONGEST_CHAIN: u32 = 16;
+
+thread_local! {
+    /// How many functions, each for the one before, ask for their first key on this thread.
+    static ASKED: Cell<u32> = const { Cell::new(0) };
+}
 
 impl Site {
     /// A function whose path the compiler tells by an item inside it; it stands where this is called.
@@ -86,8 +115,12 @@ impl Site {
             ttl: "",
             pinned: None,
             version: None,
+            stores_none: false,
+            types_in_key: false,
             namespace: OnceLock::new(),
             head: OnceLock::new(),
+            value: OnceLock::new(),
+            owner: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             lossy: AtomicBool::new(false),
@@ -97,6 +130,7 @@ impl Site {
             distant: Seldom::new(),
             circular: AtomicBool::new(false),
             waiting: Seldom::new(),
+            mixed: AtomicBool::new(false),
             counters: Counters::new(),
         }
     }
@@ -122,11 +156,25 @@ impl Site {
         self
     }
 
+    /// `None` is stored too; said of a function that shares entries.
+    #[must_use]
+    pub const fn stores_none(mut self) -> Self {
+        self.stores_none = true;
+        self
+    }
+
+    /// The pieces of the `key` are of the function's `self`, so they may tell its types apart.
+    #[must_use]
+    pub const fn types_in_key(mut self) -> Self {
+        self.types_in_key = true;
+        self
+    }
+
     /// The default key: namespace, version, types and arguments.
     #[must_use]
     pub fn key(&'static self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Key {
         let mut text = KeyText::new();
-        if let Err(no_key) = self.begin_key(types, &mut text) {
+        if let Err(no_key) = self.begin_key(types, parts, &mut text) {
             return no_key;
         }
         if !parts.is_empty() {
@@ -139,11 +187,20 @@ impl Site {
     }
 
     /// Appends namespace, version and types.
-    fn begin_key(&'static self, types: &[&'static str], text: &mut KeyText) -> Result<(), Key> {
+    fn begin_key(
+        &'static self,
+        types: &[&'static str],
+        parts: &[&dyn KeyPart],
+        text: &mut KeyText,
+    ) -> Result<(), Key> {
         let head = self.head.get().filter(|head| *head.types == *types);
         let namespace = match head {
             Some(_) => None,
-            None => Some(self.seen()),
+            None => Some(self.seen(|namespace| {
+                let mut head = String::new();
+                let written = self.write_head(namespace, types, &mut head);
+                Keys::Default(written.ok().map(|()| Pattern::of_arguments(&head, parts)))
+            })),
         };
         if self.ambiguous.load(Ordering::Relaxed) {
             return Err(Key(Err(Error::new(
@@ -155,15 +212,11 @@ impl Site {
             text.extend(head.map(|head| &*head.text));
             return Ok(());
         };
-        if let Err(error) = namespace.write(types, text) {
+        if let Err(error) = self.write_head(namespace, types, text) {
             if !self.refused.swap(true, Ordering::Relaxed) {
                 tracing::error!(function = %self.place(), %error, "calls run without the cache");
             }
             return Err(self.no_key(error));
-        }
-        if let Some(version) = self.version {
-            text.push('@');
-            text.push_str(&version.to_string());
         }
         self.head.get_or_init(|| Head {
             types: types.into(),
@@ -172,15 +225,109 @@ impl Site {
         Ok(())
     }
 
-    /// A key that the attribute spells out: a literal before, between and after the parts.
+    fn write_head(
+        &self,
+        namespace: &Namespace,
+        types: &[&'static str],
+        text: &mut String,
+    ) -> Result<(), KeyError> {
+        namespace.write(types, text)?;
+        if let Some(version) = self.version {
+            text.push('@');
+            text.push_str(&version.to_string());
+        }
+        Ok(())
+    }
+
+    /// A key that the attribute spells out, for a value of the type with this name: a literal before, between and
+    /// after the parts.
     #[must_use]
-    pub fn template_key(&'static self, literals: &[&str], parts: &[&dyn KeyPart]) -> Key {
-        self.seen();
+    pub fn template_key(
+        &'static self,
+        value: &'static str,
+        literals: &[&str],
+        parts: &[&dyn KeyPart],
+    ) -> Key {
+        // Nearly always one place has the name of one type.
+        if !self
+            .value
+            .get()
+            .is_some_and(|first| std::ptr::eq(*first, value))
+        {
+            self.begin_template(value, literals, parts);
+        }
         let mut text = KeyText::new();
         match key::template(literals, parts, &mut text) {
             Ok(()) => Key(Ok(text)),
             Err(error) => self.no_key(error),
         }
+    }
+
+    #[cold]
+    fn begin_template(
+        &'static self,
+        value: &'static str,
+        literals: &[&str],
+        parts: &[&dyn KeyPart],
+    ) {
+        self.seen(|_| Keys::Template(Pattern::of_template(literals, parts)));
+        let first = *self.value.get_or_init(|| value);
+        if first != value && !self.types_in_key && !self.mixed.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                function = %self.place(),
+                one = first,
+                other = value,
+                "values of two types have the same `key`; use `key_args(…)`, which adds the types",
+            );
+        }
+    }
+
+    /// The key of an entry that this function shares with the one that `entry` is of.
+    pub(crate) fn shared_key(&'static self, entry: impl FnOnce() -> SharedKey) -> Key {
+        match self.owner.get() {
+            Some(_) => entry().key,
+            None => self.begin_sharing(entry),
+        }
+    }
+
+    #[cold]
+    fn begin_sharing(&'static self, entry: impl FnOnce() -> SharedKey) -> Key {
+        struct Asked;
+        impl Drop for Asked {
+            fn drop(&mut self) {
+                ASKED.set(ASKED.get() - 1);
+            }
+        }
+        self.seen(|_| Keys::Shared);
+        if ASKED.get() == LONGEST_CHAIN {
+            const WHY: &str = "the functions that `entry` names lead round in a circle";
+            if !self.refused.swap(true, Ordering::Relaxed) {
+                tracing::error!(function = %self.place(), error = WHY, "calls run without the cache");
+            }
+            self.counters.error(ErrorKind::Key);
+            return Key(Err(Error::new(ErrorKind::Key, WHY)));
+        }
+        ASKED.set(ASKED.get() + 1);
+        let asked = Asked;
+        let SharedKey {
+            owner,
+            stores_none,
+            key,
+        } = entry();
+        drop(asked);
+        // In a circle there is never a key, so that no call skips the count.
+        if key.0.is_ok() {
+            let first = self.owner.set(owner).is_ok();
+            // What else is stored in an entry that somebody spelled out is not known.
+            if first && owner.namespace.get().is_some() && self.stores_none != stores_none {
+                tracing::error!(
+                    one = %self.place(),
+                    other = %owner.place(),
+                    "of two cached functions that share entries only one stores `None`; write `none_ttl` at both, or at neither",
+                );
+            }
+        }
+        key
     }
 
     fn no_key(&self, error: KeyError) -> Key {
@@ -270,8 +417,8 @@ impl Site {
         &self.counters
     }
 
-    /// The namespace; lists the function at the first call.
-    fn seen(&'static self) -> &'static Namespace {
+    /// The namespace; lists the function with its `keys` at the first call.
+    fn seen(&'static self, keys: impl FnOnce(&Namespace) -> Keys) -> &'static Namespace {
         let mut first = false;
         let namespace = self.namespace.get_or_init(|| {
             first = true;
@@ -283,61 +430,14 @@ impl Site {
         });
         // Outside of the initialization, for it logs, and a subscriber may call a cached function.
         if first {
-            self.list(namespace);
+            self.list(namespace, keys(namespace));
         }
         namespace
-    }
-
-    fn list(&'static self, namespace: &Namespace) {
-        let mut seen = lock(&SEEN);
-        let namesakes: Vec<_> = seen
-            .iter()
-            .filter(|(other, theirs)| {
-                let same = match (self.pinned, other.pinned) {
-                    (Some(mine), Some(theirs)) => mine == theirs,
-                    (None, None) => *namespace == *theirs,
-                    // One pinned what is the other's by default.
-                    _ => text(namespace).is_some_and(|mine| Some(mine) == text(theirs)),
-                };
-                same && self.version == other.version
-            })
-            .map(|(other, _)| *other)
-            .collect();
-        seen.push((self, namespace.clone()));
-        drop(seen);
-        for other in namesakes {
-            if self.pinned.is_none() || other.pinned.is_none() {
-                self.ambiguous.store(true, Ordering::Relaxed);
-                other.ambiguous.store(true, Ordering::Relaxed);
-            }
-            tracing::error!(
-                one = %self.place(),
-                other = %other.place(),
-                "two cached functions have the same namespace; give each its own with `namespace = \"…\"`",
-            );
-        }
     }
 
     fn place(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
     }
-
-    fn info(&self, namespace: &Namespace) -> SiteInfo {
-        SiteInfo {
-            function: self.function,
-            namespace: text(namespace),
-            ttl: self.ttl,
-            file: self.file,
-            line: self.line,
-            stats: self.counters.snapshot(),
-        }
-    }
-}
-
-/// A namespace that does not depend on the types of a call.
-fn text(namespace: &Namespace) -> Option<String> {
-    let mut text = String::new();
-    namespace.write(&[], &mut text).ok().map(|()| text)
 }
 
 impl fmt::Debug for Site {
@@ -380,32 +480,4 @@ fn in_prefix(prefix: &str, key: &str) -> KeyText {
     let mut text = KeyText::new();
     text.extend([prefix, ":", key]);
     text
-}
-
-/// An annotated function that was called in this process.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SiteInfo {
-    /// The function's name.
-    pub function: &'static str,
-    /// What its keys begin with, after the cache's prefix; `None` where that depends on the types that
-    /// it is called with.
-    pub namespace: Option<String>,
-    /// Its ttl, as the attribute says it.
-    pub ttl: &'static str,
-    /// The file that it stands in.
-    pub file: &'static str,
-    /// The line that its attribute stands in.
-    pub line: u32,
-    /// What happened to its calls.
-    pub stats: SiteStats,
-}
-
-/// Lists every annotated function that was called in this process so far, with its counters.
-#[must_use]
-pub fn sites() -> Vec<SiteInfo> {
-    lock(&SEEN)
-        .iter()
-        .map(|(site, namespace)| site.info(namespace))
-        .collect()
 }

@@ -1,0 +1,150 @@
+//! Every function that was called, and what two of them must not have in common.
+
+use std::sync::{Mutex, atomic::Ordering};
+
+use super::Site;
+use crate::{
+    key::{Namespace, Pattern},
+    sharded::lock,
+    stats::SiteStats,
+};
+
+/// A function that was called.
+struct Listed {
+    site: &'static Site,
+    namespace: Namespace,
+    keys: Keys,
+}
+
+/// Which keys a function writes.
+pub(super) enum Keys {
+    /// Those of its namespace, for the types of its first call; `None` if these have no key.
+    Default(Option<Pattern>),
+    /// Those that the attribute spells out.
+    Template(Pattern),
+    /// Those of another function, which is listed too.
+    Shared,
+}
+
+/// What two functions have in common that must not.
+enum Common {
+    Namespace,
+    Key,
+}
+
+/// Every function that was called.
+static SEEN: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+
+impl Site {
+    /// Adds the function to those that were called, and names it in the log beside those that it must not be like.
+    pub(super) fn list(&'static self, namespace: &Namespace, keys: Keys) {
+        let listed = Listed {
+            site: self,
+            namespace: namespace.clone(),
+            keys,
+        };
+        let mut seen = lock(&SEEN);
+        let twins: Vec<_> = seen
+            .iter()
+            .filter_map(|other| Some((other.site, listed.in_common(other)?)))
+            .collect();
+        seen.push(listed);
+        drop(seen);
+        for (other, common) in twins {
+            match common {
+                Common::Namespace => {
+                    if self.pinned.is_none() || other.pinned.is_none() {
+                        self.ambiguous.store(true, Ordering::Relaxed);
+                        other.ambiguous.store(true, Ordering::Relaxed);
+                    }
+                    tracing::error!(
+                        one = %self.place(),
+                        other = %other.place(),
+                        "two cached functions have the same namespace; give each its own with `namespace = \"…\"`",
+                    );
+                }
+                Common::Key => tracing::error!(
+                    one = %self.place(),
+                    other = %other.place(),
+                    "two cached functions can have the same key; give each a `key` of its own, or let one say `entry = …` with the other's path",
+                ),
+            }
+        }
+    }
+}
+
+impl Listed {
+    fn in_common(&self, other: &Self) -> Option<Common> {
+        match (&self.keys, &other.keys) {
+            // Its owner is compared with the others, and it is meant to have the same keys as that one.
+            (Keys::Shared, _) | (_, Keys::Shared) => None,
+            (Keys::Default(_), Keys::Default(_)) => {
+                self.has_namespace_of(other).then_some(Common::Namespace)
+            }
+            (Keys::Default(None), _) | (_, Keys::Default(None)) => None,
+            (
+                Keys::Template(ours) | Keys::Default(Some(ours)),
+                Keys::Template(theirs) | Keys::Default(Some(theirs)),
+            ) => ours.meets(theirs).then_some(Common::Key),
+        }
+    }
+
+    fn has_namespace_of(&self, other: &Self) -> bool {
+        let same = match (self.site.pinned, other.site.pinned) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            (None, None) => self.namespace == other.namespace,
+            // One pinned what is the other's by default.
+            _ => text(&self.namespace).is_some_and(|mine| Some(mine) == text(&other.namespace)),
+        };
+        same && self.site.version == other.site.version
+    }
+
+    fn info(&self) -> SiteInfo {
+        let site = self.site;
+        SiteInfo {
+            function: site.function,
+            namespace: match self.keys {
+                Keys::Default(_) => text(&self.namespace),
+                Keys::Template(_) | Keys::Shared => None,
+            },
+            shares: site.owner.get().map(|owner| owner.function),
+            ttl: site.ttl,
+            file: site.file,
+            line: site.line,
+            stats: site.counters.snapshot(),
+        }
+    }
+}
+
+/// A namespace that does not depend on the types of a call.
+fn text(namespace: &Namespace) -> Option<String> {
+    let mut text = String::new();
+    namespace.write(&[], &mut text).ok().map(|()| text)
+}
+
+/// An annotated function that was called in this process.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SiteInfo {
+    /// The function's name.
+    pub function: &'static str,
+    /// What its keys begin with, after the cache's prefix; `None` where that depends on the types that
+    /// it is called with, and where the attribute says `key` or `entry`.
+    pub namespace: Option<String>,
+    /// The name of the function whose entries it shares, as the attribute's `entry` says.
+    pub shares: Option<&'static str>,
+    /// Its ttl, as the attribute says it.
+    pub ttl: &'static str,
+    /// The file that it stands in.
+    pub file: &'static str,
+    /// The line that its attribute stands in.
+    pub line: u32,
+    /// What happened to its calls.
+    pub stats: SiteStats,
+}
+
+/// Lists every annotated function that was called in this process so far, with its counters.
+#[must_use]
+pub fn sites() -> Vec<SiteInfo> {
+    lock(&SEEN).iter().map(Listed::info).collect()
+}
