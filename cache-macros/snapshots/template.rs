@@ -27,7 +27,9 @@ impl Users {
     ) -> ::cache_runtime::__private::Call<String, ::core::option::Option<String>> {
         static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
             fn here() {}
-            ::cache_runtime::__private::Site::new("name", &here).ttl("1h 30m")
+            ::cache_runtime::__private::Site::new("name", &here)
+                .ttl("1h 30m")
+                .types_in_key()
         };
         __REDIS_CACHED_SITE
             .of::<String>()

@@ -259,6 +259,10 @@ fn site(item: &Item, spec: &Spec) -> TokenStream {
     };
     let namespace = spec.namespace.iter();
     let version = spec.version.iter();
+    // Compared with what the owner of the entries says.
+    let stores_none = matches!(spec.key, Key::Shared { .. }) && spec.none_ttl.is_some();
+    let stores_none = stores_none.then(|| mixed!(.stores_none()));
+    let types_in_key = spec.types_in_key().then(|| mixed!(.types_in_key()));
     // None of the user's names stands in the block.
     mixed! {
         static __REDIS_CACHED_SITE: #root::__private::Site = {
@@ -267,6 +271,8 @@ fn site(item: &Item, spec: &Spec) -> TokenStream {
                 .ttl(#ttl)
                 #(.namespace(#namespace))*
                 #(.version(#version))*
+                #stores_none
+                #types_in_key
         };
     }
 }
@@ -332,6 +338,22 @@ fn key(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream {
             let (literals, fields) = literals_and_fields(pieces);
             let parts = fields.into_iter().map(part);
             quote_spanned!(span=> template_key(&[#(#literals),*], &[#(#parts),*]))
+        }
+        Key::Shared {
+            companion,
+            arguments,
+        } => {
+            let root = &spec.root;
+            let arguments = arguments.iter().map(|argument| {
+                let (lent, span) = (part(argument), argument.base.span());
+                let span = Span::mixed_site().located_at(span);
+                quote_spanned!(span=> #root::__private::given(#lent))
+            });
+            let entry = quote_spanned!(companion.span()=> #companion(#(#arguments),*));
+            match spec.shape.optional {
+                true => quote_spanned!(span=> shared_optional_key(|| #entry)),
+                false => quote_spanned!(span=> shared_key(|| #entry)),
+            }
         }
     }
 }

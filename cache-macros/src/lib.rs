@@ -136,6 +136,9 @@ use proc_macro::TokenStream;
 /// Each parameter stands in `key`, whole or by a field, or in `skip`, and there is text between two of them. `{{` and `}}` are literal braces, for
 /// one hash tag. Excludes `namespace`, `version` and `key_args`.
 ///
+/// Two functions that can write one key answer each other's values, so both are named in the log when the second is first called; so is a
+/// function of a generic impl whose `key` serves values of two types. Functions that are to have the same entries say [`entry`](#entry).
+///
 /// ```
 /// # use cache_runtime::redis_cached;
 /// #[redis_cached(ttl = 60, key = "user:{id}:{lang.0}", skip(verbose))]
@@ -147,6 +150,43 @@ use proc_macro::TokenStream;
 /// let lang = ("fr".to_owned(), 1);
 /// assert_eq!(&*greeting_entry(42, lang).key()?, "user:42:fr");
 /// # greeting(42, ("fr".to_owned(), 1), false).await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// ## `entry`
+///
+/// The path of another cached function whose entries this one shares: its keys, and its values. Default: entries of its own.
+///
+/// The key comes from that function's `_entry`, which this one calls with those of its parameters that are not skipped, in their order (and those that
+/// `cache` uses), or with what `key_args(…)` says. So their types and that of the value agree, or do not compile. Write the path as if it were that of `_entry`: for `entry = users::price` the
+/// compiler looks for `users::price_entry`, and where it says that it cannot find it, import it too, or take away the other's `companions`. For the
+/// method of a trait's impl, which has none, a function of that name can be written: `fn price_entry(id: u64) -> Entry<u64>`.
+///
+/// All else is each function's own: `ttl`, `cache`, what waits and what is stale, and the error. `none_ttl` stands at both or at neither, which is
+/// reported at the first call. Arguments are cloned for `_entry`. Excludes `key`, `namespace` and `version`.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// #[redis_cached(ttl = 300)]
+/// async fn price(article: u64) -> Option<u64> {
+///     Some(article * 100)
+/// }
+///
+/// struct Order { article: u64 }
+///
+/// #[redis_cached(ttl = 60, entry = price, key_args(order.article))]
+/// async fn price_of(order: &Order) -> Result<Option<u64>, String> {
+///     Err(format!("no price for {}", order.article))
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let order = Order { article: 4 };
+/// assert_eq!(price(4).await, Some(400));
+/// assert_eq!(price_of(&order).await, Ok(Some(400))); // from the cache
+///
+/// price_entry(4).invalidate().await?;
+/// assert!(price_of(&order).await.is_err());
 /// # Ok(())
 /// # }
 /// ```

@@ -4,15 +4,15 @@
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, ExprClosure, Ident, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprClosure, ExprPath, Ident, LitInt, LitStr, Path, Token};
 
 use crate::diag::{Errors, nearest, text};
 use crate::duration::Lifetime;
 use crate::share::{RefreshAhead, jitter, refresh_ahead};
 use crate::template::{FieldPath, Template};
 use crate::value::{
-    check_closure, check_namespace, coalesce, companions, equals, flag, names, string, ungroup,
-    value, version,
+    check_closure, check_namespace, coalesce, companions, equals, flag, function, names, string,
+    ungroup, value, version,
 };
 
 /// What the attribute says.
@@ -20,6 +20,7 @@ use crate::value::{
 pub(crate) struct Options {
     pub(crate) ttl: Option<Given<Ttl>>,
     pub(crate) key: Option<Given<Template>>,
+    pub(crate) entry: Option<Given<ExprPath>>,
     pub(crate) key_args: Option<Given<Vec<FieldPath>>>,
     pub(crate) skip: Option<Given<Vec<Ident>>>,
     pub(crate) namespace: Option<Given<LitStr>>,
@@ -68,9 +69,10 @@ pub(crate) enum Companions {
 }
 
 /// Every option, and how it is written.
-pub(crate) const OPTIONS: [(&str, &str); 20] = [
+pub(crate) const OPTIONS: [(&str, &str); 21] = [
     ("ttl", "ttl = 300"),
     ("key", "key = \"user:{id}\""),
+    ("entry", "entry = users::get_user"),
     ("key_args", "key_args(id)"),
     ("skip", "skip(pool)"),
     ("namespace", "namespace = \"users\""),
@@ -238,6 +240,10 @@ impl Options {
                 if let Some(template) = Template::parse(literal, errors) {
                     set_once(&mut self.key, name, template, errors);
                 }
+            }
+            "entry" => {
+                let path = function(&name, ungroup(value(&name, input)?))?;
+                set_once(&mut self.entry, name, path, errors);
             }
             "key_args" => {
                 let paths = names(&name, input)?;

@@ -31,6 +31,18 @@ impl Call<'_> {
         receiver.into_iter().chain(named).collect()
     }
 
+    /// The names of all that can be part of a key.
+    pub(crate) fn key_names(&self) -> impl Iterator<Item = Ident> {
+        let receiver = self
+            .receiver
+            .map(|receiver| Ident::new("self", receiver.self_token.span));
+        let named = self
+            .params
+            .iter()
+            .filter_map(|param| param.key_name().cloned());
+        receiver.into_iter().chain(named)
+    }
+
     /// The parameter `name`, as the function spells it. A near miss is told, and taken as what was meant.
     fn resolve(
         &self,
@@ -71,7 +83,23 @@ pub(crate) fn check_conflicts(options: &Options, errors: &mut Errors) {
         for other in others.into_iter().flatten() {
             errors.on(other, format!("`key` is the whole key; remove `{other}`"));
         }
-    } else if let (Some(_), Some(skip)) = (&options.key_args, &options.skip) {
+    }
+    if options.entry.is_some() {
+        let others = match &options.key {
+            Some(key) => [Some(&key.name), None],
+            None => [
+                options.namespace.as_ref().map(|given| &given.name),
+                options.version.as_ref().map(|given| &given.name),
+            ],
+        };
+        for other in others.into_iter().flatten() {
+            errors.on(
+                other,
+                format!("`entry` means the keys of another function; remove `{other}`"),
+            );
+        }
+    }
+    if let (None, Some(_), Some(skip)) = (&options.key, &options.key_args, &options.skip) {
         errors.on(
             &skip.name,
             "`key_args` names all that the key is made of; remove `skip`",
@@ -84,6 +112,30 @@ pub(crate) fn check_conflicts(options: &Options, errors: &mut Errors) {
             &companions.name,
             "a trait impl has no place for companions; remove `companions`",
         );
+    }
+}
+
+/// A function whose entries are its own.
+pub(crate) fn check_entry(call: &Call<'_>, options: &Options, errors: &mut Errors) {
+    let Some(entry) = &options.entry else { return };
+    let path = &entry.value.path;
+    let is_here = match path.segments.len() {
+        1 => true,
+        2 => path.segments[0].ident == "Self",
+        _ => false,
+    };
+    if is_here
+        && entry.value.qself.is_none()
+        && path
+            .segments
+            .last()
+            .is_some_and(|last| last.ident == call.function)
+    {
+        let message = format!(
+            "`{}` has its own entries; name another function, or remove `entry`",
+            call.function
+        );
+        errors.on(&entry.value, message);
     }
 }
 
@@ -211,21 +263,10 @@ pub(crate) fn selected(
             }
         }
     } else {
-        let receiver = call
-            .receiver
-            .map(|receiver| Ident::new("self", receiver.self_token.span));
-        let names = call
-            .params
-            .iter()
-            .filter_map(|param| param.key_name().cloned());
-        let names = receiver.into_iter().chain(names);
         selected.extend(
-            names
+            call.key_names()
                 .filter(|name| !skipped.iter().any(|skipped| same(skipped, name)))
-                .map(|base| FieldPath {
-                    base,
-                    fields: Vec::new(),
-                }),
+                .map(FieldPath::from),
         );
     }
     selected

@@ -126,6 +126,53 @@ fn a_method() {
 }
 
 #[test]
+fn a_shared_entry() {
+    check(
+        quote!(ttl = 300, entry = users::get_user, skip(pool)),
+        quote! {
+            pub async fn require_user(pool: &Pool, id: &str) -> Result<User, NotFound> {
+                query(pool, id).await
+            }
+        },
+        expect_file!["../snapshots/shared_entry.rs"],
+    );
+}
+
+#[test]
+fn a_shared_entry_of_methods() {
+    check_in(
+        in_impl,
+        quote!(ttl = 300, entry = Self::user, key_args(self, at.id)),
+        quote! {
+            async fn user_at(self: Arc<Self>, at: &Place) -> User {
+                self.load(at).await
+            }
+        },
+        expect_file!["../snapshots/shared_entry_method.rs"],
+    );
+}
+
+#[test]
+fn a_shared_entry_of_a_trait_method() {
+    check_in(
+        |method| quote!(impl Repository for Users { #method }),
+        quote!(
+            ttl = 60,
+            trait_impl,
+            entry = Self::user,
+            cache = self.cache,
+            skip(self)
+        ),
+        quote! {
+            async fn get(&self, id: u64) -> User {
+                self.load(id).await
+            }
+        },
+        expect_file!["../snapshots/shared_entry_trait_method.rs"],
+    );
+}
+
+#[test]
 fn a_generic_function() {
     check(
         quote!(ttl = 60, skip(db)),

@@ -5,7 +5,8 @@ use quote::{ToTokens as _, format_ident};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Expr, GenericParam, Generics, Ident, LitStr, Path, Receiver, Type, parse_quote,
+    Attribute, Expr, ExprPath, GenericParam, Generics, Ident, LitStr, Path, Receiver, Type,
+    parse_quote,
 };
 
 use crate::attributes;
@@ -19,8 +20,8 @@ use crate::item::Item;
 use crate::options::{Coalesce, Companions, Options, Ttl};
 use crate::owned::{Passing, passing};
 use crate::rules::{
-    Call, check_conflicts, check_expressions, check_generic_template, check_mutable, selected,
-    skipped,
+    Call, check_conflicts, check_entry, check_expressions, check_generic_template, check_mutable,
+    selected, skipped,
 };
 use crate::shape::Shape;
 use crate::share::RefreshAhead;
@@ -102,6 +103,12 @@ pub(crate) enum Key {
         parts: Vec<FieldPath>,
     },
     Template(Vec<Piece>),
+    /// That of another function's entry.
+    Shared {
+        /// What makes the entry.
+        companion: ExprPath,
+        arguments: Vec<FieldPath>,
+    },
 }
 
 /// A type that is part of the key.
@@ -116,7 +123,10 @@ impl Key {
     /// What it is made of.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
         let (parts, pieces) = match self {
-            Self::Default { parts, .. } => (parts.as_slice(), [].as_slice()),
+            Self::Default { parts, .. }
+            | Self::Shared {
+                arguments: parts, ..
+            } => (parts.as_slice(), [].as_slice()),
             Self::Template(pieces) => ([].as_slice(), pieces.as_slice()),
         };
         parts.iter().chain(fields(pieces))
@@ -138,6 +148,7 @@ impl Spec {
             receiver: facts.receiver.as_ref(),
             params: &facts.params,
         };
+        check_entry(&call, &options, errors);
         check_expressions(&call, &options, errors);
         let skipped = skipped(&call, &options, errors);
         let selected = selected(&call, &options, &skipped, errors);
@@ -192,9 +203,19 @@ impl Spec {
         }
         let generics = generics::retain(&item.sig.generics, kept_tokens, dropped_tokens);
 
-        let in_impl = options.in_impl.is_some() || options.trait_impl.is_some() || facts.says_self;
-        let key = match options.key {
-            Some(key) => {
+        let says_self = |entry: &ExprPath| {
+            let first = entry.path.segments.first();
+            first.is_some_and(|first| first.ident == "Self")
+        };
+        let in_impl = options.in_impl.is_some()
+            || options.trait_impl.is_some()
+            || facts.says_self
+            || options
+                .entry
+                .as_ref()
+                .is_some_and(|entry| says_self(&entry.value));
+        let key = match (options.key, options.entry) {
+            (Some(key), _) => {
                 check_generic_template(&key, &generics, &shape, &kept, errors);
                 let mut paths = selected.into_iter();
                 let pieces = key
@@ -207,7 +228,19 @@ impl Spec {
                     });
                 Key::Template(pieces.collect())
             }
-            None => default_key(in_impl, &generics, &kept, selected),
+            (None, Some(entry)) => Key::Shared {
+                companion: companion(entry.value),
+                // What the cache is told by is a parameter of the other's `_entry` too.
+                arguments: match options.key_args {
+                    Some(_) => selected,
+                    None => call
+                        .key_names()
+                        .filter(entry_takes)
+                        .map(FieldPath::from)
+                        .collect(),
+                },
+            },
+            (None, None) => default_key(in_impl, &generics, &kept, selected),
         };
 
         let name = &item.sig.ident;
@@ -291,6 +324,13 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// Whether the `key` of a method is made of what its `self` says of itself.
+    pub(crate) fn types_in_key(&self) -> bool {
+        matches!(&self.key, Key::Template(pieces) if fields(pieces).any(|path| path.base == "self"))
+    }
+}
+
 fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Argument> {
     let mut arguments: Vec<Argument> = Vec::new();
     if let Some(receiver) = receiver {
@@ -326,6 +366,14 @@ fn target(ty: &Type) -> Span {
         Type::Reference(reference) => reference.elem.span(),
         ty => ty.span(),
     }
+}
+
+/// The path of a function's `_entry`.
+fn companion(mut function: ExprPath) -> ExprPath {
+    if let Some(last) = function.path.segments.last_mut() {
+        last.ident = format_ident!("{}_entry", last.ident.unraw(), span = last.ident.span());
+    }
+    function
 }
 
 fn default_key(

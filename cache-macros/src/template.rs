@@ -88,6 +88,15 @@ impl FieldPath {
     }
 }
 
+impl From<Ident> for FieldPath {
+    fn from(base: Ident) -> Self {
+        Self {
+            base,
+            fields: Vec::new(),
+        }
+    }
+}
+
 impl std::fmt::Display for FieldPath {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.base)?;

@@ -4,7 +4,7 @@ use syn::ext::IdentExt as _;
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
-use syn::{Expr, ExprClosure, Ident, Lit, LitStr, Token, parenthesized, token};
+use syn::{Expr, ExprClosure, ExprPath, Ident, Lit, LitStr, Token, parenthesized, token};
 
 use crate::diag::{nearest, text};
 use crate::options::{Coalesce, Companions, OPTIONS};
@@ -70,6 +70,23 @@ pub(crate) fn string(name: &Ident, input: ParseStream<'_>) -> syn::Result<LitStr
             "`{name}` takes a string literal; write one, such as `{}`",
             example(name)
         ),
+    ))
+}
+
+/// The path of a function.
+pub(crate) fn function(name: &Ident, expr: Expr) -> syn::Result<ExprPath> {
+    let meant = match &expr {
+        Expr::Path(path) if path.attrs.is_empty() => return Ok(path.clone()),
+        Expr::Call(call) => text(&call.func),
+        Expr::Lit(syn::ExprLit {
+            lit: Lit::Str(literal),
+            ..
+        }) => literal.value(),
+        _ => "users::get_user".to_owned(),
+    };
+    Err(syn::Error::new_spanned(
+        &expr,
+        format!("`{name}` takes the path of a cached function; write `{name} = {meant}`"),
     ))
 }
 

@@ -661,3 +661,176 @@ async fn p1_a_stored_none_is_no_value() {
         assert_prints(&nothing_entry(cache, 5));
     }
 }
+
+/// The log's lines about two functions that can have the same key, each with the names of the two.
+fn twins(logs: &Logs) -> Vec<Vec<String>> {
+    let reports = logs.lines_with("two cached functions can have the same key");
+    let names = |report: &String| {
+        assert!(report.contains("ERROR"), "{report}");
+        let places = report.match_indices(" (tests/tests/p1_");
+        let names = places.map(|(end, _)| report[..end].rsplit('=').next().expect("a name"));
+        let mut names: Vec<_> = names.map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    reports.iter().map(names).collect()
+}
+
+#[redis_cached(ttl = 300, key = "p1-twin:{id}", skip(cache), cache = cache)]
+async fn spelled_here(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+#[redis_cached(ttl = 300, key = "p1-twin:{user}", skip(cache), cache = cache)]
+async fn spelled_there(cache: &Cache, user: u64) -> u64 {
+    user
+}
+
+struct Spelled;
+
+impl Spelled {
+    #[redis_cached(ttl = 300, key = "p1-twin:{id}", in_impl, skip(cache), cache = cache)]
+    async fn spelled_in_an_impl(cache: &Cache, id: u32) -> Option<u32> {
+        Some(id)
+    }
+}
+
+impl Lookup<u8> for Spelled {
+    #[redis_cached(ttl = 300, key = "p1-twin:{id}", trait_impl, skip(self, cache, body), cache = cache)]
+    async fn unresolved(&self, cache: &Cache, body: &Body, id: u8) -> Result<u64, String> {
+        body.run().await.map_err(|failed| failed.to_string())
+    }
+}
+
+#[tokio::test]
+async fn p1_functions_that_spell_out_one_key_are_both_reported() {
+    let (logs, _guard) = Logs::of_this_thread();
+    let stores = Stores::start().await;
+    for cache in stores.both() {
+        for _ in 0..2 {
+            spelled_here(cache, 1).await;
+            // An entry tells of its function as a call does.
+            assert_eq!(&*spelled_there_entry(cache, 2).key().unwrap(), "p1-twin:2");
+            spelled_there(cache, 2).await;
+        }
+    }
+    assert_eq!(twins(&logs), [["spelled_here", "spelled_there"]]);
+
+    Spelled::spelled_in_an_impl(&stores.memory, 3).await;
+    let one = |names: &Vec<String>| names.contains(&"spelled_in_an_impl".to_owned());
+    assert_eq!(twins(&logs).iter().filter(|names| one(names)).count(), 2);
+    let value = Spelled.unresolved(&stores.memory, &Body::new(), 4_u8).await;
+    assert_eq!(value, Ok(1));
+    assert_eq!(twins(&logs).len(), 6, "each pair once: {:?}", twins(&logs));
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Number(u64);
+
+#[redis_cached(ttl = 300, key = "p1-apart:{id}", skip(cache), cache = cache)]
+async fn apart(cache: &Cache, id: Number) -> u64 {
+    id.0
+}
+
+#[redis_cached(ttl = 300, key = "p1-apart:{id}:{page}", skip(cache), cache = cache)]
+async fn apart_by_a_page(cache: &Cache, id: &str, page: u64) -> String {
+    format!("{id} {page}")
+}
+
+#[redis_cached(ttl = 300, key = "p1-apart:all", skip(cache), cache = cache)]
+async fn apart_by_a_word(cache: &Cache) -> u64 {
+    7
+}
+
+#[redis_cached(ttl = 300, namespace = "p1-apart", version = 2, skip(cache), cache = cache)]
+async fn apart_by_a_version(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+#[redis_cached(ttl = 300, namespace = "p1-apart", skip(cache), cache = cache)]
+async fn twin_by_namespace(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+#[redis_cached(ttl = 300, key = "p1-apart:{name}", skip(cache), cache = cache)]
+async fn twin_by_a_word(cache: &Cache, name: &str) -> u64 {
+    name.len() as u64
+}
+
+#[tokio::test]
+async fn p1_only_functions_that_can_have_one_key_are_reported() {
+    let (logs, _guard) = Logs::of_this_thread();
+    let cache = &cache_tests::in_memory();
+    apart(cache, Number(1)).await;
+    apart_by_a_page(cache, "1", 1).await;
+    apart_by_a_word(cache).await;
+    apart_by_a_version(cache, 1).await;
+    assert_eq!(twins(&logs), Vec::<Vec<String>>::new());
+
+    twin_by_namespace(cache, 1).await;
+    assert_eq!(twins(&logs), [["apart", "twin_by_namespace"]]);
+    // The key is one, as reported: this is what the other computed.
+    assert_eq!(&*apart_entry(cache, Number(1)).key().unwrap(), "p1-apart:1");
+    assert_eq!(
+        &*twin_by_namespace_entry(cache, 1).key().unwrap(),
+        "p1-apart:1"
+    );
+
+    twin_by_a_word(cache, "some").await;
+    let twins = twins(&logs);
+    assert_eq!(twins.len(), 4, "{twins:?}");
+    for name in ["apart", "apart_by_a_word", "twin_by_namespace"] {
+        let mut pair = ["twin_by_a_word".to_owned(), name.to_owned()];
+        pair.sort();
+        assert!(twins.contains(&pair.to_vec()), "{name}: {twins:?}");
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Shelf<T> {
+    kind: &'static str,
+    holds: PhantomData<T>,
+}
+
+impl<T: cache_runtime::Cacheable + Clone + Default + Sync> Shelf<T> {
+    #[redis_cached(ttl = 300, key = "p1-shelf:{id}", skip(self, cache), cache = cache)]
+    async fn mixed(&self, cache: &Cache, id: u64) -> T {
+        let _ = (self.kind, id);
+        T::default()
+    }
+
+    #[redis_cached(ttl = 300, key = "p1-shelf-of-{self.kind}:{id}", skip(cache), cache = cache)]
+    async fn sorted(&self, cache: &Cache, id: u64) -> T {
+        let _ = id;
+        T::default()
+    }
+}
+
+#[tokio::test]
+async fn p1_one_key_for_values_of_two_types_is_reported() {
+    let (logs, _guard) = Logs::of_this_thread();
+    let cache = &cache_tests::in_memory();
+    let numbers = Shelf::<u8> {
+        kind: "number",
+        holds: PhantomData,
+    };
+    let texts = Shelf::<String> {
+        kind: "text",
+        holds: PhantomData,
+    };
+    let reports = || logs.lines_with("values of two types have the same `key`");
+    for id in [1, 2] {
+        assert_eq!(numbers.mixed(cache, id).await, 0);
+        assert_eq!(numbers.sorted(cache, id).await, 0);
+        assert_eq!(texts.sorted(cache, id).await, "");
+    }
+    assert!(reports().is_empty(), "{:#?}", reports());
+    for id in [1, 2] {
+        assert_eq!(texts.mixed(cache, id).await, "");
+    }
+    let reports = reports();
+    assert_eq!(reports.len(), 1, "{reports:#?}");
+    for part in ["ERROR", "function=mixed (tests/tests/p1_", "u8", "String"] {
+        assert!(reports[0].contains(part), "{reports:#?}");
+    }
+}

@@ -111,7 +111,12 @@ fn lent(receiver: &Receiver) -> Receiver {
 /// A part of the key where parameters are borrowed already.
 fn borrowed(spec: &Spec, path: &FieldPath) -> TokenStream {
     let base = &path.base;
-    match path.fields.is_empty() && params(spec).any(|(name, _)| same(name, base)) {
+    // A `&self` is not lent once more.
+    let is_lent = match base == "self" {
+        true => receiver(spec).is_some_and(|receiver| receiver.reference.is_none()),
+        false => params(spec).any(|(name, _)| same(name, base)),
+    };
+    match path.fields.is_empty() && is_lent {
         true => base.to_token_stream(),
         false => part(path),
     }
