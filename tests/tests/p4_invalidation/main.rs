@@ -10,6 +10,7 @@
 //! | `put` | for a `put` whose commands arrive late |
 //! | `put_with` | for the write to the source that a `put_with` is about |
 //! | `put_with_fails` | where that does not end well |
+//! | `seized` | for the right to store that a `put`, a `put_with` or a `refresh` takes |
 //! | `slow_body` | for a body that a change overtakes |
 //! | `unconfirmed` | as far as it goes for an invalidation that Redis did not confirm |
 //! | `crowd` | for 10,000 callers, who still cost one body run |
@@ -25,6 +26,7 @@ mod put_with;
 mod put_with_fails;
 mod rules;
 mod scene;
+mod seized;
 mod slow_body;
 mod stale;
 mod unconfirmed;

@@ -6,6 +6,7 @@ use cache_tests::body::Failed;
 use cache_tests::proxy::about;
 use cache_tests::{eventually, within};
 
+use crate::put_with::{Write, both};
 use crate::scene::{
     Elsewhere, Scene, Source, acquire, breathe, call, caller, impatient, in_memory, key,
     look_entry, release, settle, store, token,
@@ -123,6 +124,70 @@ async fn p4_rule3_late_callers_get_the_error_only_with_the_proof() {
     proof.release();
     source.body.open_gate();
     assert_eq!(late.await.unwrap(), Ok(2));
+}
+
+/// Rule 3, where the proof does not come: the connection breaks, and there is no other. So nobody knows whether the
+/// right stood, and who came late gets what a body of its own returns.
+#[tokio::test]
+async fn p4_rule3_late_callers_start_over_when_there_is_no_answer() {
+    for fails in [false, true] {
+        let (scene, source) = (Scene::new().await, Source::gated());
+        let leader = caller(&scene.here, &source, 1);
+        source.body.wait_until_running(1).await;
+        source.change();
+        look_entry(&scene.there, 1).invalidate().await.unwrap();
+        let late = caller(&scene.here, &source, 1);
+        settle(&scene.here).await;
+        assert_eq!(scene.here.stats().waiting, 1);
+
+        let proof = if fails {
+            source.body.fail_next(1);
+            scene.proxy.hold(release(1))
+        } else {
+            scene.proxy.hold(store(1))
+        };
+        source.body.let_through(1);
+        proof.arrived().await;
+        scene.proxy.refuse();
+        proof.reset();
+        let outcome = if fails { Err(Failed { run: 1 }) } else { Ok(1) };
+        assert_eq!(leader.await.unwrap(), outcome);
+        source.body.open_gate();
+        let late = within("a body of its own", SOON, late).await;
+        assert_eq!(late.unwrap(), Ok(2), "it came after the change");
+        scene.proxy.accept();
+    }
+}
+
+/// Rule 3, where there never was a right: the question for it got no answer.
+#[tokio::test]
+async fn p4_rule3_late_callers_start_over_when_there_was_no_right() {
+    for fails in [false, true] {
+        let (scene, source) = (Scene::new().await, Source::gated());
+        let asked = scene.proxy.hold(acquire(1));
+        let leader = caller(&scene.here, &source, 1);
+        asked.arrived().await;
+        scene.proxy.refuse();
+        asked.reset();
+        source.body.wait_until_running(1).await;
+        source.change();
+        look_entry(&scene.there, 1).invalidate().await.unwrap();
+        let late = caller(&scene.here, &source, 1);
+        breathe().await;
+        eventually("the late caller waits", SOON, async || {
+            scene.here.stats().waiting == 1
+        })
+        .await;
+        if fails {
+            source.body.fail_next(1);
+        }
+        source.body.let_through(1);
+        assert_eq!(leader.await.unwrap().is_err(), fails);
+        source.body.open_gate();
+        let late = within("a body of its own", SOON, late).await;
+        assert_eq!(late.unwrap(), Ok(2), "it came after the change");
+        scene.proxy.accept();
+    }
 }
 
 /// The other side of rule 3: with the proof they do get it.
@@ -396,4 +461,28 @@ async fn p4_rule7_a_put_here_detaches_the_flight() {
     source.body.open_gate();
     assert_eq!(old.await.unwrap(), Ok(1));
     assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+}
+
+/// Rule 7, for `put_with`, as it begins: who comes while the source is written has a body that may read what is
+/// written, and need not wait for one that cannot.
+#[tokio::test]
+async fn p4_rule7_a_put_with_here_detaches_the_flight() {
+    let scene = Scene::new().await;
+    for cache in [scene.here.clone(), in_memory()] {
+        let source = Source::gated();
+        let old = caller(&cache, &source, 1);
+        source.body.wait_until_running(1).await;
+        let write = Write::of(&source);
+        let written = write.begun(&cache, 1).await;
+        write.commit().await;
+        source.body.let_through(2);
+        let newcomer = within("a body of its own", SOON, call(&cache, &source, 1)).await;
+        assert_eq!(newcomer, Ok(2));
+        assert_eq!(source.body.running(), 1, "the old body still runs");
+        write.finish();
+        assert_eq!(both(written).await, 2);
+        source.body.open_gate();
+        assert_eq!(old.await.unwrap(), Ok(1));
+        assert_eq!(call(&cache, &source, 1).await, Ok(2));
+    }
 }

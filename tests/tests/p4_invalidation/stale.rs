@@ -11,6 +11,9 @@ use crate::options::{How, clocked, clocked_in_memory};
 use crate::scene::{Elsewhere, Scene, Source, acquire, breathe, caller, key, settle};
 
 const SOON: Duration = Duration::from_secs(20);
+/// The ttl of these functions, at which a value is fresh no more.
+const TTL: Duration = Duration::from_secs(60);
+const MILLI: Duration = Duration::from_millis(1);
 
 /// Two processes, and version 1 in Redis, as old as the function says.
 struct Aged {
@@ -165,7 +168,10 @@ async fn p4_rule8_a_stale_value_in_the_place_of_waiting_is_the_callers_own() {
 /// What the question for the right to store finds is shared; but not if it is past its ttl.
 #[tokio::test]
 async fn p4_rule8_a_stale_value_that_acquire_finds_answers_nobody() {
-    for how in [How::Revalidate, How::OnError, How::Soft, How::Cluster] {
+    for (how, age) in [How::Revalidate, How::OnError, How::Soft, How::Cluster]
+        .into_iter()
+        .flat_map(|how| [(how, TTL), (how, how.age())])
+    {
         let (scene, clock) = (Scene::new().await, ManualClock::new());
         let (here, there) = (
             clocked(scene.proxy.url(), &clock),
@@ -178,14 +184,45 @@ async fn p4_rule8_a_stale_value_that_acquire_finds_answers_nobody() {
         let waiter = elsewhere.spawn(how.call(&here, &source, 1));
         elsewhere.settle(&here).await;
         assert_eq!(how.call(&there, &source, 1).await, Ok(1));
-        clock.advance(how.age());
+        clock.advance(age);
         source.change();
         asked.release();
         for call in [leader, waiter] {
             let got = within("an answer", SOON, call).await;
-            assert_eq!(got.unwrap(), Ok(2), "{how:?}");
+            assert_eq!(got.unwrap(), Ok(2), "{how:?} at {age:?}");
         }
-        assert_eq!(source.body.runs(), 2, "{how:?}");
+        assert_eq!(source.body.runs(), 2, "{how:?} at {age:?}");
+    }
+}
+
+/// In this process it is who takes a flight over that may find one.
+#[tokio::test]
+async fn p4_rule8_a_stale_value_that_a_takeover_finds_in_process_answers_nobody() {
+    for (how, age) in [How::Revalidate, How::OnError, How::Soft]
+        .into_iter()
+        .flat_map(|how| [(how, TTL - MILLI), (how, TTL)])
+    {
+        let (clock, source) = (ManualClock::new(), Source::gated());
+        let cache = clocked_in_memory(&clock);
+        let leader = tokio::spawn(how.call(&cache, &source, 1));
+        source.body.wait_until_running(1).await;
+        let waiter = tokio::spawn(how.call(&cache, &source, 1));
+        breathe().await;
+        assert_eq!(cache.stats().waiting, 1, "{how:?}");
+        // Another flight stores a value, which ages before the first leader goes.
+        source.change();
+        how.entry(&cache, 1).invalidate().await.unwrap();
+        source.body.let_through(2);
+        assert_eq!(how.call(&cache, &source, 1).await, Ok(2), "{how:?}");
+        clock.advance(age);
+        source.change();
+        source.body.let_through(3);
+        leader.abort();
+        let waiter = within("it takes over", SOON, waiter).await;
+        let fresh = age < TTL;
+        let wanted = if fresh { 2 } else { 3 };
+        assert_eq!(waiter.unwrap(), Ok(wanted), "{how:?} at {age:?}");
+        assert_eq!(source.body.runs(), wanted, "{how:?} at {age:?}");
     }
 }
 
