@@ -9,6 +9,7 @@ mod behind;
 mod clock;
 mod errors;
 mod limits;
+mod moments;
 mod owned;
 mod pauses;
 mod scene;

@@ -216,3 +216,86 @@ async fn a_key_at_rest_recovers_with_a_body_that_somebody_waits_for() {
         assert_eq!(source(behind(cache, &body, 1)).await, Source::Hit);
     }
 }
+
+#[redis_cached(
+    ttl = 60,
+    refresh_ahead = 0.5,
+    key = "changed:{id}",
+    skip(cache, body),
+    cache = cache
+)]
+async fn ahead(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// The same key, for somebody to whom rests mean nothing.
+#[redis_cached(ttl = 60, key = "changed:{id}", skip(cache, body), cache = cache)]
+async fn plain(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Invalidate,
+    Put,
+    PutWith,
+    /// One whose write failed.
+    FailedPutWith,
+}
+
+/// A key that was changed has another value, of which nobody knows yet whether its source fails.
+#[tokio::test]
+async fn a_key_at_rest_is_asked_again_when_it_was_changed() {
+    use Change::{FailedPutWith, Invalidate, Put, PutWith};
+    // Nobody waits for its end.
+    let rest = 24 * 3600 * SECOND;
+    let scene = Scene::with(|builder| builder.refresh_pause(rest..=rest)).await;
+    let elsewhere = Cache::builder()
+        .url(scene.stores.server.url())
+        .clock(&scene.clock);
+    let elsewhere = elsewhere.build().expect("a cache");
+    // In Redis, another process says when its value was stored.
+    let in_process = async |body: &Body, id| plain(&scene.stores.memory, body, id).await;
+    let in_redis = async |body: &Body, id| ahead(&elsewhere, body, id).await;
+    for (at, cache) in scene.both().into_iter().enumerate() {
+        for (id, change) in (1..).zip([Invalidate, Put, PutWith, FailedPutWith]) {
+            let body = Body::new();
+            assert_eq!(ahead(cache, &body, id).await, Ok(1));
+            scene.clock.advance(TTL / 2);
+            body.fail_next(1);
+            assert_eq!(ahead(cache, &body, id).await, Ok(1));
+            body.wait_until_finished(2).await;
+            until_idle(cache, &body).await;
+            assert_eq!(ahead(cache, &body, id).await, Ok(1));
+            until_idle(cache, &body).await;
+            assert_eq!(body.runs(), 2, "{change:?}: it rests");
+
+            let entry = ahead_entry(cache, id);
+            match change {
+                Invalidate => entry.invalidate().await.expect("a cache"),
+                Put => entry.put(&3).await.expect("a cache"),
+                PutWith => entry.put_with(async { 3 }).await.1.expect("a cache"),
+                FailedPutWith => {
+                    let write = async { Err::<u64, _>("of the source") };
+                    let (written, told) = entry.put_with(write).await;
+                    told.expect("a cache");
+                    written.expect_err("what the source said");
+                }
+            }
+            if matches!(change, Invalidate | FailedPutWith) {
+                let somebody_else = match at {
+                    0 => in_process(&body, id).await,
+                    _ => in_redis(&body, id).await,
+                };
+                assert_eq!(somebody_else, Ok(3), "{change:?}");
+            }
+            let before = body.runs();
+            scene.clock.advance(TTL / 2);
+            assert_eq!(ahead(cache, &body, id).await, Ok(3), "{change:?}");
+            until_idle(cache, &body).await;
+            assert_eq!(body.runs(), before + 1, "{change:?} ends its rest");
+        }
+    }
+}
