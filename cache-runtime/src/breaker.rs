@@ -280,6 +280,25 @@ mod tests {
     }
 
     #[test]
+    fn pauses_double_from_50_milliseconds_to_two_seconds_and_begin_anew_once_closed() {
+        let mut breaker = open();
+        let pauses = |breaker: &mut Breaker| [(); 8].map(|()| breaker.next_pause().as_millis());
+        let all = [50, 100, 200, 400, 800, 1600, 2000, 2000];
+        assert_eq!(pauses(&mut breaker), all);
+        breaker.probe_succeeded(Instant::now());
+        assert!(breaker.connection_failed());
+        assert_eq!(pauses(&mut breaker), [2000; 8], "it was half-open at most");
+        breaker.probe_succeeded(Instant::now());
+        for _ in 0..5 {
+            breaker.admit(Instant::now());
+            breaker.release(true);
+        }
+        assert!(breaker.is_calm());
+        assert!(breaker.connection_failed());
+        assert_eq!(pauses(&mut breaker), all);
+    }
+
+    #[test]
     fn a_call_that_is_kept_and_not_polled_does_not_keep_it_half_open() {
         let mut breaker = open();
         let now = Instant::now();
@@ -287,5 +306,39 @@ mod tests {
         assert_eq!(breaker.admit(now), Admission::Counted);
         assert_eq!(breaker.admit(now), Admission::Refused);
         assert_eq!(breaker.admit(now + ABANDONED), Admission::Counted);
+    }
+
+    #[test]
+    fn five_seconds_without_an_admission_are_needed_for_that() {
+        let (mut breaker, now) = (open(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        breaker.probe_succeeded(now);
+        assert_eq!(breaker.admit(at(4)), Admission::Counted);
+        assert_eq!(
+            breaker.admit(at(8)),
+            Admission::Refused,
+            "the latest is young"
+        );
+        assert_eq!(breaker.admit(at(9)), Admission::Counted);
+    }
+
+    #[test]
+    fn a_breaker_opens_once_for_all_that_goes_wrong() {
+        let mut breaker = open();
+        assert!(!breaker.connection_failed());
+        assert!(!breaker.stalled(Instant::now() + STALL));
+        assert_eq!(breaker.opened(), 1);
+    }
+
+    #[test]
+    fn a_probe_that_nobody_needs_changes_nothing() {
+        let (mut breaker, now) = (Breaker::new(STALL), Instant::now());
+        breaker.probe_succeeded(now);
+        assert!(breaker.is_calm());
+        let mut breaker = open();
+        breaker.probe_succeeded(now);
+        assert_eq!(breaker.admit(now), Admission::Counted);
+        breaker.probe_succeeded(now);
+        assert_eq!(breaker.admit(now), Admission::Refused, "one is under way");
     }
 }

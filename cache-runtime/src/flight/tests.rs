@@ -248,6 +248,35 @@ fn everybody_alone_leaves_the_flight_that_took_the_place_of_a_detached_one() {
     assert_eq!(flights.len(), 0);
 }
 
+/// Else each newcomer would start a body beside it.
+#[test]
+fn p5_new_callers_join_what_follows_on_a_detached_flight() {
+    let (flights, key) = flights();
+    let mut first = lead(&flights, &key);
+    first.body_begun();
+    let mut late = wait(&flights, &key);
+    flights.detach(&key, || ());
+    first.start_over(false);
+    let mut second = told(&mut late).lead();
+    let mut newcomer = wait(&flights, &key);
+    second.body_begun();
+    second.answer_early(&2);
+    assert_told!(newcomer, Told::Answer(2));
+    drop(second);
+    assert_eq!(flights.len(), 0);
+}
+
+#[test]
+fn who_went_away_waits_no_more() {
+    let (flights, key) = flights();
+    let lead = lead(&flights, &key);
+    assert!(!lead.has_waiters());
+    let waiters = [wait(&flights, &key), wait(&flights, &key)];
+    assert!(lead.has_waiters());
+    drop(waiters);
+    assert!(!lead.has_waiters());
+}
+
 #[test]
 fn p6_a_dropped_lead_goes_to_a_waiter_that_is_still_there() {
     let (flights, key) = flights();

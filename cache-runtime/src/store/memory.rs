@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_is_over_at_the_moment_at_which_it_ends() {
+        let clock = ManualClock::new();
+        let memory = MemoryStore::new(10, Clock::manual(clock.clone()));
+        store(&memory, 1, SHORT);
+        let nano = Duration::from_nanos(1);
+        clock.advance(SHORT - nano);
+        assert!(memory.get("1").is_some());
+        assert_eq!((memory.ttl("1"), memory.len()), (Some(nano), 1));
+        clock.advance(nano);
+        assert!(memory.get("1").is_none());
+        assert_eq!((memory.ttl("1"), memory.len()), (None, 0));
+    }
+
+    #[test]
     fn two_entries_of_one_moment_are_told_apart() {
         let memory = MemoryStore::new(10, Clock::manual(ManualClock::new()));
         let number = || memory.get("1").map(|(_, _, number)| number);

@@ -129,6 +129,59 @@ mod tests {
     }
 
     #[test]
+    fn long_hexadecimal_secrets_go() {
+        // Keys of 256 and 512 bits, and the shortest that is taken for one.
+        for length in [64, 128, 43] {
+            for digits in ["0123456789abcdef", "0123456789ABCDEF", "0", "af"] {
+                let secret: String = digits.chars().cycle().take(length).collect();
+                for (text, shown) in [
+                    (secret.clone(), "<redacted>".to_owned()),
+                    (
+                        format!("bad key {secret}, sorry"),
+                        "bad key <redacted>, sorry".to_owned(),
+                    ),
+                    (format!("'{secret}'"), "'<redacted>'".to_owned()),
+                    (
+                        format!("see (https://host/{secret})"),
+                        "see (https:<redacted>)".to_owned(),
+                    ),
+                    (format!("sha256:{secret}"), "sha256:<redacted>".to_owned()),
+                    (format!("key={secret}"), "<redacted>".to_owned()),
+                ] {
+                    assert_eq!(without(&text), shown);
+                }
+                let one_less = &secret[1..];
+                let is_kept = without(one_less) == one_less;
+                assert_eq!(is_kept, length == 43, "{one_less}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_shortest_of_each_kind_goes_and_one_less_stays() {
+        for (secret, one_less) in [
+            // All kinds of characters, as a client secret has them.
+            ("aB3aB3aB3aB3aB3aB3aB3aB3", "aB3aB3aB3aB3aB3aB3aB3aB"),
+            // A JWT whose header says nothing.
+            (
+                "0123456789abcdef.0123456789abcdef.0123456789abcdef",
+                "0123456789abcdef.0123456789abcdef.0123456789abcde",
+            ),
+        ] {
+            assert_eq!(without(secret), "<redacted>");
+            assert_eq!(without(one_less), one_less);
+        }
+        // Two kinds of three are no client secret.
+        for kept in [
+            "abcabcabcabcabcabcABCABCABCABCABC",
+            "abc123abc123abc123abc123abc123",
+            "ABC123ABC123ABC123ABC123ABC123",
+        ] {
+            assert_eq!(without(kept), kept);
+        }
+    }
+
+    #[test]
     fn known_secrets_go_wherever_they_stand() {
         let secrets = [
             Secret::new("s3cr3t"),

@@ -422,7 +422,10 @@ fn reads_that_were_refused_together_go_alone_and_so_do_others_for_a_while() {
     }
     assert_eq!(turns.each_mut().map(told), [1, 2, 3].map(Told::Reply));
     scene.end_all(busy);
-    scene.now += ALONE;
+    let minute = Duration::from_secs(60);
+    scene.now += minute - Duration::from_nanos(1);
+    scene.end_all(vec![scene.goes(1)]);
+    scene.now += Duration::from_nanos(1);
     let (_turn, next) = scene.waits(1);
     scene.settle(next);
     scene.nothing_is_left();
