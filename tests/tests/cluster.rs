@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use cache_runtime::{BreakerState, Cache, redis_cached};
+use cache_runtime::{BreakerState, Cache, ManualClock, redis_cached};
 use cache_tests::body::Failed;
 use cache_tests::proxy::about;
 use cache_tests::redis_server::Builder;
@@ -122,6 +122,15 @@ fn asked_to_track(proxy: &Proxy) -> usize {
     let commands = proxy.commands();
     let is_it = |words: &&Vec<String>| words.get(1).is_some_and(|word| word == "TRACKING");
     commands.iter().filter(is_it).count()
+}
+
+/// A cache whose calls wait for another process longer than any test does.
+fn waits_for_ever(url: &str) -> Cache {
+    let builder = Cache::builder().url(url).timeout(SOON);
+    builder
+        .cluster_wait(20 * SOON)
+        .build()
+        .expect("a valid URL")
 }
 
 type Call = JoinHandle<Result<u64, Failed>>;
@@ -280,9 +289,10 @@ async fn who_loses_every_connection_waits_on() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_holder_fails_the_others_run_side_by_side() {
-    Scene::on_each(async |scene| {
+    Scene::on_each(async |mut scene| {
+        scene.waiter = waits_for_ever(&scene.proxy.url());
         let [holds, waits] = scene.one_listens(1).await;
-        let another = patient(&scene.server.url());
+        let another = waits_for_ever(&scene.server.url());
         let waits_too = scene.call(&another, 1);
         eventually("two to be tracked", SOON, async || {
             scene.tracking().len() == 2
@@ -300,6 +310,58 @@ async fn where_the_holder_fails_the_others_run_side_by_side() {
         assert_eq!(scene.body.runs(), 3);
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_waited_long_enough_runs_beside_the_holder_and_may_store() {
+    let mut scene = Scene::start().await;
+    let builder = Cache::builder().url(scene.proxy.url()).timeout(SOON);
+    let builder = builder.cluster_wait(Duration::from_millis(100));
+    scene.waiter = builder.build().expect("a valid URL");
+    let [holds, waits] = scene.one_waits(1).await;
+    scene.body.wait_until_running(2).await;
+    scene.body.let_through(2);
+    assert_eq!(answer(waits).await, Ok(2));
+    assert_eq!(scene.body.running(), 1, "the holder's");
+    let stored = value_entry(&scene.holder, 1).get().await;
+    assert_eq!(stored.expect("a cache"), Some(2));
+    scene.body.open_gate();
+    assert_eq!(answer(holds).await, Ok(1));
+}
+
+#[redis_cached(
+    ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache, coalesce = "cluster"
+)]
+async fn covered(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// Who has an older value takes that, and asks for the lock no more while it is somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_an_older_value_asks_for_the_lock_once() {
+    let server = RedisServer::start().await;
+    let (proxy, clock) = (Proxy::before(&server), ManualClock::new());
+    let cache = |url| {
+        let builder = Cache::builder().url(url).timeout(SOON).clock(&clock);
+        builder.build().expect("a valid URL")
+    };
+    let (holder, waiter, body) = (cache(server.url()), cache(proxy.url()), Body::new());
+    assert_eq!(covered(&holder, &body, 1).await, Ok(1));
+    clock.advance(Duration::from_secs(60));
+    body.shut_gate();
+    let holds = {
+        let (holder, body) = (holder.clone(), body.clone());
+        tokio::spawn(async move { covered(&holder, &body, 1).await })
+    };
+    body.wait_until_running(1).await;
+    for _ in 0..5 {
+        assert_eq!(covered(&waiter, &body, 1).await, Ok(1));
+        assert_eq!(proxy.scripts_seen(), 1);
+    }
+    body.open_gate();
+    assert_eq!(answer(holds).await, Ok(2));
+    assert_eq!(body.runs(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,3 +16,4 @@ mod scene;
 mod soft;
 mod stored;
 mod table;
+mod unstored;

@@ -240,3 +240,40 @@ async fn somebody_elses_body_is_waited_for_as_long() {
         assert_eq!(leader.await.expect("no panic"), Ok(2));
     }
 }
+
+#[redis_cached(
+    ttl = 60,
+    stale_if_error = 600,
+    soft_timeout = "1h",
+    skip(cache, body),
+    cache = cache
+)]
+async fn overtaken(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// It came before the body began, so no change takes the body's value from it.
+#[tokio::test]
+async fn who_waits_for_a_body_that_a_change_overtakes_has_its_value() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(overtaken(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        let waits = {
+            let (cache, body) = (cache.clone(), body.clone());
+            tokio::spawn(async move { overtaken(&cache, &body, 1).await })
+        };
+        body.wait_until_running(1).await;
+        let changed = overtaken_entry(cache, 1).invalidate().await;
+        changed.expect("a cache");
+        body.open_gate();
+        let value = within("the body's value", SOON, waits).await;
+        assert_eq!(value.expect("no panic"), Ok(2));
+        until_idle(cache, &body).await;
+        let stored = overtaken_entry(cache, 1).get().await;
+        assert_eq!(stored.expect("a cache"), None);
+    }
+}

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use cache_runtime::BreakerState;
 use cache_tests::body::Failed;
 use cache_tests::proxy::about;
-use cache_tests::{eventually, within};
+use cache_tests::{eventually, redis_state, within};
 
 use crate::put_with::{Write, both};
 use crate::scene::{
@@ -188,6 +189,41 @@ async fn p4_rule3_late_callers_start_over_when_there_was_no_right() {
         assert_eq!(late.unwrap(), Ok(2), "it came after the change");
         scene.proxy.accept();
     }
+}
+
+/// Rule 3, where callers follow each other without end: one attempt that had no answer is followed by one that does
+/// not ask, and that by one that asks. So something is stored once Redis is back.
+#[tokio::test]
+async fn p5_rule3_every_other_attempt_asks() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let waits = async |caller: &str| {
+        eventually(caller, SOON, async || scene.here.stats().waiting == 1).await;
+    };
+    let asked = scene.proxy.hold(acquire(1));
+    let first = caller(&scene.here, &source, 1);
+    asked.arrived().await;
+    scene.proxy.refuse();
+    asked.reset();
+    source.body.wait_until_running(1).await;
+    let second = caller(&scene.here, &source, 1);
+    waits("the second caller waits").await;
+    source.body.let_through(1);
+    assert_eq!(first.await.unwrap(), Ok(1));
+    source.body.wait_until_begun(2).await;
+
+    scene.proxy.accept();
+    eventually("Redis is asked again", SOON, async || {
+        redis_state(&scene.here).breaker != BreakerState::Open
+    })
+    .await;
+    let third = caller(&scene.here, &source, 1);
+    waits("the third caller waits").await;
+    source.body.let_through(2);
+    assert_eq!(second.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await, None, "it had no right to");
+    source.body.let_through(3);
+    assert_eq!(third.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("1"));
 }
 
 /// The other side of rule 3: with the proof they do get it.

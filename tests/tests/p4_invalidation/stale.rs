@@ -192,6 +192,8 @@ async fn p4_rule8_a_stale_value_that_acquire_finds_answers_nobody() {
             assert_eq!(got.unwrap(), Ok(2), "{how:?} at {age:?}");
         }
         assert_eq!(source.body.runs(), 2, "{how:?} at {age:?}");
+        let stored = how.entry(&there, 1).get().await.unwrap();
+        assert_eq!(stored, Some(2), "{how:?} at {age:?}");
     }
 }
 
