@@ -148,3 +148,27 @@ async fn jitter_spreads_the_ends_and_only_shortens() {
         }
     }
 }
+
+/// No body computed it, so it took no time, and there is no reason to begin early.
+#[tokio::test]
+async fn what_was_put_is_not_refreshed_ahead_by_xfetch() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let (clock, body) = (&scene.clock, Body::new());
+        for (id, with_write) in [(101, false), (102, true)] {
+            let entry = xfetch_entry(cache, id);
+            if with_write {
+                entry.put_with(async { 7 }).await.1.expect("a cache");
+            } else {
+                entry.put(&7).await.expect("a cache");
+            }
+            clock.advance(TTL - MILLI);
+            for _ in 0..50 {
+                let call = Box::pin(xfetch(cache, clock, &body, Duration::ZERO, id));
+                assert_eq!(call.await, Ok(7));
+                until_idle(cache, &body).await;
+            }
+            assert_eq!(body.runs(), 0);
+        }
+    }
+}

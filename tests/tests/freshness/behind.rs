@@ -1,5 +1,6 @@
 //! Runs behind calls that were answered stale: who waits for them, what ends them, and whether their value is stored.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use cache_runtime::{Cache, Source, redis_cached};
@@ -382,5 +383,43 @@ async fn a_refresh_that_returns_nothing_to_store_takes_the_stale_value_away() {
             assert_eq!(body.runs(), first);
             assert_eq!(source(perhaps(cache, &body, id)).await, Source::Miss);
         }
+    }
+}
+
+/// The cache of the function below, which takes none: its body would have a handle on it.
+static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
+
+fn the_cache() -> Cache {
+    let cache = CACHE.lock().expect("no panic").clone();
+    cache.expect("the test set it")
+}
+
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(body), cache = &the_cache())]
+async fn without_a_handle(body: &Body) -> Result<u64, Failed> {
+    body.run().await
+}
+
+/// Who drops a cache's last handle wants nothing of it any more.
+#[tokio::test]
+async fn a_run_behind_ends_with_the_last_handle_on_its_cache() {
+    let scene = Scene::start().await;
+    for builder in [
+        Cache::builder().in_memory(),
+        Cache::builder().url(scene.stores.server.url()),
+    ] {
+        let cache = builder.clock(&scene.clock).build().expect("a cache");
+        *CACHE.lock().expect("no panic") = Some(cache.clone());
+        let body = Body::new();
+        assert_eq!(without_a_handle(&body).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        assert_eq!(without_a_handle(&body).await, Ok(1));
+        body.wait_until_begun(2).await;
+        drop(cache);
+        assert_eq!((body.running(), body.dropped()), (1, 0));
+        let last = CACHE.lock().expect("no panic").take();
+        drop(last);
+        body.wait_until_idle().await;
+        assert_eq!(body.dropped(), 1);
     }
 }

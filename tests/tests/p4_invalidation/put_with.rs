@@ -213,6 +213,11 @@ async fn p4_rule9_two_put_withs_that_overlap_leave_nothing_old() {
                 for (write, written) in ends.zip(in_order(&written, other_ends_first)) {
                     write.finish();
                     eventually("it is over", SOON, async || written.is_finished()).await;
+                    // One that lost its right to the other leaves nothing, also before that ends.
+                    if !other_ends_first {
+                        let stored = look_entry(one, id).get().await.unwrap();
+                        assert_eq!(stored, None, "{id}");
+                    }
                 }
                 for cache in [one, other] {
                     let stored = look_entry(cache, id).get().await.unwrap();

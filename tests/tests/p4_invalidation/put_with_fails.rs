@@ -31,6 +31,8 @@ async fn p4_a_write_that_fails_takes_the_value_away() {
         let (outcome, told) = written.await.unwrap();
         assert!(outcome.is_err());
         told.unwrap();
+        let stats = cache.stats();
+        assert_eq!(stats.unfinished_invalidations, 0, "nothing is left to do");
         assert_eq!(look_entry(cache, 1).get().await.unwrap(), None);
         assert_eq!(call(cache, &source, 1).await, Ok(2));
     }

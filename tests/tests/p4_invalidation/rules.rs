@@ -9,7 +9,7 @@ use cache_tests::{eventually, redis_state, within};
 
 use crate::put_with::{Write, both};
 use crate::scene::{
-    Elsewhere, Scene, Source, acquire, breathe, call, caller, impatient, in_memory, key,
+    Elsewhere, Scene, Source, acquire, breathe, call, caller, impatient, in_memory, key, lock,
     look_entry, release, settle, store, token,
 };
 
@@ -521,4 +521,27 @@ async fn p4_rule7_a_put_with_here_detaches_the_flight() {
         assert_eq!(old.await.unwrap(), Ok(1));
         assert_eq!(call(&cache, &source, 1).await, Ok(2));
     }
+}
+
+/// An invalidation revokes the right to store before it deletes the value: else a body could store between the two.
+#[tokio::test]
+async fn p4_an_invalidation_deletes_the_value_last() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let old = caller(&scene.there, &source, 1);
+    source.body.wait_until_running(1).await;
+    source.change();
+    let halfway = scene.proxy.hold(about("DEL", &lock(1)));
+    let entry = look_entry(&scene.here, 1);
+    let invalidated = tokio::spawn(async move { entry.invalidate().await });
+    halfway.arrived().await;
+    eventually("what comes before it is executed", SOON, async || {
+        scene.stored(&token(1)).await.is_none() || scene.proxy.seen("DEL") > 2
+    })
+    .await;
+    source.body.open_gate();
+    assert_eq!(old.await.unwrap(), Ok(1));
+    halfway.release();
+    invalidated.await.unwrap().unwrap();
+    assert_eq!(scene.stored(&key(1)).await, None);
+    assert_eq!(call(&scene.there, &source, 1).await, Ok(2));
 }

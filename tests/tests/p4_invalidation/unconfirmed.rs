@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use cache_runtime::{Cache, ErrorKind, redis_cached};
 use cache_tests::body::Failed;
-use cache_tests::proxy::about;
+use cache_tests::proxy::{Held, about};
 use cache_tests::{Proxy, eventually};
 use tokio::task::JoinSet;
 
 use crate::scene::{
-    Elsewhere, Scene, Source, breathe, call, caller, impatient, key, look_entry, server, settle,
+    Elsewhere, Scene, Source, breathe, call, caller, impatient, key, look_entry, put, server,
+    settle, token,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -381,4 +382,86 @@ async fn p4_a_takeover_does_not_read_what_should_have_been_deleted() {
     until_made_up_for(&scene.here).await;
     settle(&scene.here).await;
     assert_eq!(call(&scene.here, &source, 1).await, Ok(2));
+}
+
+/// A scene in which the deletion of a key was lost, and the retries with it: they are behind it on the connection of
+/// another runtime. This runtime's connection is well.
+async fn lost() -> (Scene, Elsewhere, Source, Held) {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    assert_eq!(call(&scene.here, &source, 1).await, Ok(1));
+    elsewhere.settle(&scene.here).await;
+    source.change();
+    let lost = scene.proxy.hold(about("DEL", &token(1)));
+    let entry = hasty_look_entry(&scene.here, 1);
+    let failed = elsewhere.spawn(async move { entry.invalidate().await });
+    assert!(failed.await.unwrap().unwrap_err().is_timeout());
+    lost.arrived().await;
+    assert_eq!(unfinished(&scene.here), 1);
+    (scene, elsewhere, source, lost)
+}
+
+/// A put that began after the failure makes up for it, and what it stored is not deleted for that.
+#[tokio::test]
+async fn p4_a_later_put_makes_up_for_what_failed() {
+    for with_write in [false, true] {
+        let (scene, _elsewhere, source, lost) = lost().await;
+        let entry = look_entry(&scene.here, 1);
+        if with_write {
+            entry.put_with(async { 2 }).await.1.unwrap();
+        } else {
+            entry.put(&2).await.unwrap();
+        }
+        assert_eq!(unfinished(&scene.here), 0);
+        let before = source.body.runs();
+        assert_eq!(call(&scene.here, &source, 1).await, Ok(2));
+        assert_eq!(source.body.runs(), before, "the value that was put");
+        lost.drop_it();
+    }
+}
+
+/// One that began before it does not: the failed invalidation is about a later value.
+#[tokio::test]
+async fn p4_an_earlier_put_does_not_make_up_for_what_failed_within() {
+    let (scene, elsewhere) = (Scene::new().await, Elsewhere::new());
+    let source = Source::new();
+    elsewhere.settle(&scene.here).await;
+    let step = scene.proxy.hold(put(1));
+    let entry = look_entry(&scene.here, 1);
+    let version = source.change();
+    let earlier = tokio::spawn(async move { entry.put(&version).await });
+    step.arrived().await;
+    source.change();
+    let lost = scene.proxy.hold(about("DEL", &token(1)));
+    let entry = hasty_look_entry(&scene.here, 1);
+    let failed = elsewhere.spawn(async move { entry.invalidate().await });
+    assert!(failed.await.unwrap().unwrap_err().is_timeout());
+    lost.arrived().await;
+    step.release();
+    earlier.await.unwrap().unwrap();
+    assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+    assert_eq!(call(&scene.here, &source, 1).await, Ok(3));
+    lost.drop_it();
+}
+
+/// What is left over is tried once more by `shutdown`, which says whether anything still is.
+#[tokio::test]
+async fn p4_shutdown_tries_once_more_what_failed() {
+    for reachable in [true, false] {
+        let (scene, _elsewhere, _source, lost) = lost().await;
+        if !reachable {
+            cut_off(&scene.proxy).await;
+        }
+        let told = scene.here.shutdown().await;
+        let stored = scene.stored(&key(1)).await;
+        if reachable {
+            told.unwrap();
+            assert_eq!(stored, None);
+        } else {
+            assert!(told.unwrap_err().is_unavailable());
+            assert_eq!(stored.as_deref(), Some("1"));
+        }
+        assert_eq!(unfinished(&scene.here), usize::from(!reachable));
+        lost.drop_it();
+    }
 }
