@@ -163,8 +163,8 @@ impl Cache {
     /// The entry under `key`, which follows the cache's prefix; for keys of trait methods, of other
     /// crates and of other programs.
     ///
-    /// The key is what [`key!`](crate::key!) writes, or a text that holds nothing inserted: a text that
-    /// is no [`CacheKey`] makes each operation an error.
+    /// The key is what [`key!`](crate::key!) writes, or a text. A text that cannot be a key, as
+    /// [`CacheKey`] has it, makes each operation an error.
     ///
     /// [`Entry::put`] needs a ttl here: [`Entry::with_ttl`].
     pub fn entry<R>(&self, key: impl Into<CacheKey>) -> Entry<R>
@@ -179,7 +179,8 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If `key` is no [`CacheKey`], or if Redis cannot be asked, or does not answer in time.
+    /// If `key` cannot be a key, as [`CacheKey`] has it, or if Redis cannot be asked, or does not answer
+    /// in time.
     ///
     /// # Cancel safety
     ///
@@ -195,7 +196,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// As [`Entry::put`], and if `key` is no [`CacheKey`].
+    /// As [`Entry::put`], and if `key` cannot be a key, as [`CacheKey`] has it.
     ///
     /// # Cancel safety
     ///

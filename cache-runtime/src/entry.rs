@@ -102,8 +102,8 @@ impl<R> Entry<R> {
     ///
     /// # Errors
     ///
-    /// If an argument cannot be written as a key, the key was given as a text that is no
-    /// [`CacheKey`](crate::CacheKey), or no cache is configured.
+    /// If an argument cannot be written as a key, the key was given as a text that cannot be one, as
+    /// [`CacheKey`](crate::CacheKey) has it, or no cache is configured.
     pub fn key(&self) -> Result<Arc<str>, Error> {
         self.place().map(|(_, key)| key)
     }
