@@ -28,6 +28,6 @@ fn __redis_cached_require_user_call(
     };
     __REDIS_CACHED_SITE
         .of::<User>()
-        .shared_key(|| users::get_user_entry(::cache_runtime::__private::given(id)))
+        .shared_key(|| users::get_user_entry(::core::clone::Clone::clone(id)))
         .ttl(::core::time::Duration::from_secs(300u64))
 }

@@ -28,8 +28,8 @@ impl Users {
         __REDIS_CACHED_SITE
             .of::<User>()
             .shared_key(|| Self::user_entry(
-                ::cache_runtime::__private::given(self),
-                ::cache_runtime::__private::given(&at.id),
+                ::core::clone::Clone::clone(self),
+                ::core::clone::Clone::clone(&at.id),
             ))
             .ttl(::core::time::Duration::from_secs(300u64))
     }

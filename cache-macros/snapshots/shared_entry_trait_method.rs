@@ -7,8 +7,8 @@ impl Repository for Users {
         let __redis_cached_call = __REDIS_CACHED_SITE
             .of::<User>()
             .shared_key(|| Self::user_entry(
-                ::cache_runtime::__private::given(&self),
-                ::cache_runtime::__private::given(&id),
+                ::core::clone::Clone::clone(&self),
+                ::core::clone::Clone::clone(&id),
             ))
             .ttl(::core::time::Duration::from_secs(60u64))
             .cache(self.cache);

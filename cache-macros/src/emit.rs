@@ -343,11 +343,10 @@ fn key(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream {
             companion,
             arguments,
         } => {
-            let root = &spec.root;
             let arguments = arguments.iter().map(|argument| {
                 let (lent, span) = (part(argument), argument.base.span());
                 let span = Span::mixed_site().located_at(span);
-                quote_spanned!(span=> #root::__private::given(#lent))
+                quote_spanned!(span=> ::core::clone::Clone::clone(#lent))
             });
             let entry = quote_spanned!(companion.span()=> #companion(#(#arguments),*));
             match spec.shape.optional {

@@ -5,7 +5,7 @@ use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
     call::Call,
-    own::{GivenArgument, Own, OwnArgument, given, own},
+    own::{Own, OwnArgument, own},
     probe::{Probe, probe},
     site::Site,
 };

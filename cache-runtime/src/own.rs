@@ -1,8 +1,7 @@
-//! Arguments that are needed twice: by a body that runs in the background, when the call has ended, and by
-//! the `_entry` of a function whose entries another one shares.
+//! Arguments that outlive their call, for a body that runs in the background.
 //!
-//! The one rule: **for a run, what stands behind a reference is copied, and only when it begins**; a hit, and a
-//! body that runs for its caller, copy nothing.
+//! The one rule: **what stands behind a reference is copied, and only when a run begins**; a hit, and a body
+//! that runs for its caller, copy nothing.
 
 use std::{borrow::Borrow, fmt, marker::PhantomData, ops::Deref};
 
@@ -47,33 +46,6 @@ pub fn own<T: ?Sized + OwnArgument>(argument: &T) -> Own<T, T::Copy> {
         copy: argument.copy(),
         lends: PhantomData,
     }
-}
-
-/// An argument of a function that shares another one's entries, whose `_entry` gets it before the body does.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be given to the other function's `_entry` and to the body; derive `Clone` for it, or take it by reference",
-    label = "is given away twice"
-)]
-pub trait GivenArgument {
-    /// What `_entry` gets.
-    type Given;
-
-    /// Clones it.
-    fn given(&self) -> Self::Given;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Clone> GivenArgument for T {
-    type Given = T;
-
-    fn given(&self) -> T {
-        self.clone()
-    }
-}
-
-/// Clones an argument; where `_entry` takes another type, that is told of the clone and not of what it is made of.
-pub fn given<T: GivenArgument>(argument: &T) -> T::Given {
-    argument.given()
 }
 
 impl<T: ?Sized, C: Borrow<T>> Deref for Own<T, C> {

@@ -95,7 +95,7 @@ async fn number_by_hand(cache: &Cache, id: u64) -> u64 {
 
 fn main() {
     // Nothing is run.
-    drop((kind(1, ""), kind_at("", &Place { user: 1, lang: String::new() })));
+    drop((users::r#type(1, ""), kind(1, ""), kind_at("", &Place { user: 1, lang: String::new() })));
     drop((load::<_, u8>(1), load_later::<_, u8>(1)));
     let repo = Repo { of: 1 };
     drop((repo.first(1), repo.second(1)));
