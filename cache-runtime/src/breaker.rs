@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn pauses_double_from_50_milliseconds_to_two_seconds_and_begin_anew_once_closed() {
         let mut breaker = open();
-        let pauses = |breaker: &mut Breaker| [(); 8].map(|()| breaker.next_pause().as_millis());
+        let pauses = |breaker: &mut Breaker| [(); 8].map(|()| breaker.next_pause(0.0).as_millis());
         let all = [50, 100, 200, 400, 800, 1600, 2000, 2000];
         assert_eq!(pauses(&mut breaker), all);
         breaker.probe_succeeded(Instant::now());
