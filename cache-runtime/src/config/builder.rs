@@ -277,10 +277,9 @@ impl CacheBuilder {
     /// How long a call waits for another call in this process whose body computes the same value, before one of
     /// those who wait runs its body as well; from 1 ms to 1 hour, by tokio's clock.
     ///
-    /// What that body returns answers all who wait, and so does what the other one returns, if it ends first. The
-    /// others wait again for as long, so a source that takes one and a half of this is asked twice, not by everybody. Who
-    /// waits for another process is bounded by [`cluster_wait`](Self::cluster_wait) first. A tokio runtime without timers bounds no
-    /// wait.
+    /// Whichever of the two bodies ends first answers all who wait. The others wait again for as long, so a source that
+    /// takes one and a half of this is asked twice, and not by everybody. A wait for another process is bounded by
+    /// [`cluster_wait`](Self::cluster_wait), and this begins after it. A tokio runtime without timers bounds no wait.
     ///
     /// Default: 30 seconds.
     pub fn run_wait(mut self, wait: Duration) -> Self {
