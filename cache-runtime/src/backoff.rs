@@ -47,7 +47,7 @@ impl Pauses {
 /// | what happened | the next attempt | the next pause |
 /// |---|---|---|
 /// | nothing yet, or what worked was lost | at once | the first one |
-/// | an attempt failed | after a pause | twice as long |
+/// | an attempt failed | after a pause; but for the first none is longer than attempts have failed for | twice as long |
 /// | an attempt is made after a pause | after another pause, whoever makes it, until that one succeeds | twice as long |
 /// | an attempt succeeded | at once, also for the others | as it was: nothing has come of it yet |
 /// | nothing failed for [`FORGOTTEN`] | at once | the first one |
@@ -60,6 +60,8 @@ pub(crate) struct Backoff {
     waits: bool,
     /// The latest failure.
     failed: Option<Instant>,
+    /// Since when attempts have failed, if they do.
+    since: Instant,
 }
 
 impl Backoff {
@@ -69,6 +71,7 @@ impl Backoff {
             until: now,
             waits: false,
             failed: None,
+            since: now,
         }
     }
 
@@ -84,7 +87,7 @@ impl Backoff {
                 return Err(self.until);
             }
             // The others wait for what comes of this one.
-            self.until = now + self.pauses.next(draw);
+            self.pause(now, draw);
         }
         Ok(())
     }
@@ -92,11 +95,13 @@ impl Backoff {
     /// An attempt failed, or what it brought was of no use.
     pub(crate) fn failed(&mut self, now: Instant, draw: f64) {
         self.forget(now);
-        self.failed = Some(now);
+        if self.failed.replace(now).is_none() {
+            self.since = now;
+        }
         // The others who tried at the same time failed for the same reason, so all of them count once. An attempt that
         // was made after a pause has drawn the next one already.
         if !self.waits && self.until <= now {
-            self.until = now + self.pauses.next(draw);
+            self.pause(now, draw);
         }
         self.waits = true;
     }
@@ -119,12 +124,20 @@ impl Backoff {
             .failed
             .map(|failed| now.saturating_duration_since(failed));
         if since.is_some_and(|since| since >= FORGOTTEN) {
-            self.failed = None;
             self.restart(now);
         }
     }
 
+    /// Begins the next pause. It is no longer than attempts have failed for, so that an operation that can wait for
+    /// twice as long as a server takes to restart is not too early each time, whatever is drawn.
+    fn pause(&mut self, now: Instant, draw: f64) {
+        let lasted = now.saturating_duration_since(self.since);
+        let longest = lasted.max(self.pauses.first);
+        self.until = now + self.pauses.next(draw).min(longest);
+    }
+
     fn restart(&mut self, now: Instant) {
+        self.failed = None;
         self.until = now;
         self.waits = false;
         self.pauses.restart();

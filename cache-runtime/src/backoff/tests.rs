@@ -78,7 +78,7 @@ fn after_a_failure_one_tries_and_the_others_wait_for_what_comes_of_it() {
     backoff.failed(now, 0.0);
     let now = now + FIRST;
     assert_eq!(backoff.begin(now, 0.0), Ok(()));
-    assert_eq!(backoff.begin(now, 0.0), Err(now + FIRST * 2));
+    assert_eq!(backoff.begin(now, 0.0), Err(now + FIRST));
     backoff.open();
     assert_eq!(backoff.begin(now, 0.0), Ok(()));
     assert_eq!(backoff.begin(now, 0.0), Ok(()));
@@ -115,4 +115,27 @@ fn a_failure_of_long_ago_is_forgotten() {
     backoff.begin(now, 0.0).unwrap();
     backoff.failed(now, 0.0);
     assert_eq!(backoff.begin(now, 0.0), Err(now + FIRST));
+}
+
+#[test]
+fn whoever_waits_twice_as_long_as_an_outage_outlives_it() {
+    let draws = [0.0, 0.5, 1.0];
+    // Whole, three quarters and half of each of the first five pauses, in every combination.
+    for each in 0..3_usize.pow(5) {
+        let mut backoff = backoff();
+        let start = Instant::now();
+        let mut last = start;
+        backoff.failed(start, draws[each % 3]);
+        for place in 1..=4 {
+            let Err(next) = backoff.begin(last, 0.0) else {
+                panic!("there is a pause");
+            };
+            let lasted = (last - start).max(FIRST);
+            assert!(next - last <= lasted, "{:?} at {lasted:?}", next - last);
+            let draw = draws[each / 3_usize.pow(place) % 3];
+            assert_eq!(backoff.begin(next, draw), Ok(()));
+            backoff.failed(next, draw);
+            last = next;
+        }
+    }
 }
