@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use cache_runtime::{Cache, Connection, ErrorKind, redis_cached};
-use cache_tests::proxy::{Answer, Secret};
+use cache_tests::proxy::{Answer, Secret, named};
 use cache_tests::{
     Body, IdentityProvider, Proxy, RedisServer, Watched, body::Failed, eventually, redis_state,
     wait::SOON,
@@ -60,6 +60,13 @@ impl ClosesAtOnce {
     fn url(&self) -> String {
         format!("redis://{}", self.address)
     }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
 }
 
 async fn ping(connection: &mut Connection) -> Result<String, redis::RedisError> {
@@ -171,12 +178,6 @@ async fn commands_to_a_server_that_hangs_up_after_the_login() {
 /// Everything that needs a connection, on several runtimes: all of it together knocks no oftener.
 #[test]
 fn all_that_needs_a_connection_shares_one_back_off() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-    };
     let outer = runtime();
     let proxy = outer.block_on(async {
         let server = RedisServer::start().await;
@@ -234,4 +235,38 @@ async fn a_connection_that_answered_is_replaced_at_once() {
     // With pauses between them, it would be 15 s at the least.
     let took = start.elapsed();
     assert!(took < Duration::from_secs(10), "it took {took:?}");
+}
+
+/// Each login ends the pauses of the others, though nothing comes of it.
+#[test]
+fn several_runtimes_at_a_server_that_hangs_up_at_the_first_command() {
+    let outer = runtime();
+    let (server, proxy) = outer.block_on(async {
+        let server = RedisServer::start().await;
+        let proxy = Proxy::before(&server);
+        (server, proxy)
+    });
+    // So that one is logged in while another one is told.
+    proxy.delay(Duration::from_millis(5));
+    let _cuts: Vec<_> = (0..2000)
+        .map(|_| proxy.cut_in_reply_to(named("PING"), 0))
+        .collect();
+    let cache = Cache::builder().url(server.url_through(&proxy));
+    let cache = cache.build().unwrap();
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                runtime().block_on(async {
+                    let mut connection = cache.connection().unwrap();
+                    while start.elapsed() < FOR {
+                        ping(&mut connection).await.unwrap_err();
+                        tokio::task::yield_now().await;
+                    }
+                });
+            });
+        }
+    });
+    let attempts = redis_state(&cache).connections_tried;
+    assert!(attempts <= MOST + 3, "{attempts} attempts");
 }

@@ -5,10 +5,11 @@
 //! oftener than it would by itself.
 //!
 //! A connection that was made proves nothing, because some peers accept, even log in, and hang up: what counts is
-//! that one answered a command. A connection that did so and is lost is made anew at once.
+//! that one answered a command. A connection that did so and is lost is made anew at once. After one that did not,
+//! the next login ends nobody's pause; its first answer does.
 
 use std::{
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -36,8 +37,29 @@ struct State {
     backoff: Backoff,
     /// Why the latest failed; `None` if it did not.
     why: Option<Error>,
-    /// How many tokens there had been at the latest.
+    /// How many tokens there have been.
     tokens: u64,
+    /// Whether the connection that was lost last had answered nothing.
+    hangs_up: bool,
+    /// The connection that was made last since then: its first answer shows that the server has changed.
+    on_trial: Option<Arc<Pulse>>,
+}
+
+impl State {
+    /// The next attempt need not wait.
+    fn open(&mut self) {
+        self.backoff.open();
+        self.why = None;
+        self.hangs_up = false;
+        self.on_trial = None;
+    }
+
+    /// Looks whether the connection on trial has answered.
+    fn judge(&mut self) {
+        if self.on_trial.as_ref().is_some_and(|made| made.is_proved()) {
+            self.open();
+        }
+    }
 }
 
 /// That no attempt may be made yet.
@@ -55,15 +77,20 @@ impl Attempts {
                 backoff: Backoff::new(Pauses::new(FIRST_PAUSE, LONGEST_PAUSE), Instant::now()),
                 why: None,
                 tokens: 0,
+                hangs_up: false,
+                on_trial: None,
             }),
             opened: Notify::new(),
         }
     }
 
-    /// Leave for one attempt, with the newest of `tokens` tokens: one that has not been tried yet may be what helps.
+    /// Leave for one attempt, with the newest of `tokens` tokens; the first one with a token need not wait, because the
+    /// token before may be what the others failed of.
     pub(crate) fn begin(&self, now: Instant, tokens: u64) -> Result<(), Later> {
         let mut state = lock(&self.state);
-        if std::mem::replace(&mut state.tokens, tokens) != tokens {
+        state.judge();
+        if tokens > state.tokens {
+            state.tokens = tokens;
             state.backoff.open();
         }
         let begun = state.backoff.begin(now, fastrand::f64());
@@ -74,10 +101,14 @@ impl Attempts {
     }
 
     /// A connection is logged in.
-    pub(crate) fn made(&self) {
+    pub(crate) fn made(&self, pulse: &Arc<Pulse>) {
         let mut state = lock(&self.state);
-        state.backoff.open();
-        state.why = None;
+        state.judge();
+        if state.hangs_up {
+            state.on_trial = Some(Arc::clone(pulse));
+            return;
+        }
+        state.open();
         drop(state);
         self.opened.notify_waiters();
     }
@@ -89,17 +120,24 @@ impl Attempts {
 
     /// No connection could be made.
     pub(crate) fn failed(&self, why: &Error) {
+        self.fail(why, false);
+    }
+
+    fn fail(&self, why: &Error, hangs_up: bool) {
         let mut state = lock(&self.state);
         state.why = Some(why.clone());
+        state.hangs_up |= hangs_up;
         state.backoff.failed(Instant::now(), fastrand::f64());
     }
 
     /// The server ended a connection.
     pub(crate) fn lost(&self, pulse: &Pulse) {
         if pulse.is_proved() {
-            lock(&self.state).backoff.worked(Instant::now());
+            let mut state = lock(&self.state);
+            state.judge();
+            state.backoff.worked(Instant::now());
         } else {
-            self.failed(&lost_early());
+            self.fail(&lost_early(), true);
         }
     }
 
@@ -134,7 +172,7 @@ mod tests {
         assert!(later.why.is_auth());
         assert!(later.until >= before + FIRST_PAUSE / 2);
         assert!(later.until <= Instant::now() + FIRST_PAUSE);
-        attempts.made();
+        attempts.made(&Arc::new(Pulse::new()));
         assert!(attempts.why().is_none());
     }
 
@@ -148,20 +186,40 @@ mod tests {
         assert!(attempts.begin(now, 2).is_ok());
     }
 
+    /// A connection that was made just now.
+    fn made(attempts: &Attempts) -> Arc<Pulse> {
+        let pulse = Arc::new(Pulse::new());
+        pulse.logged_in();
+        attempts.made(&pulse);
+        pulse
+    }
+
     #[test]
     fn a_connection_that_answered_nothing_is_as_good_as_none() {
         let attempts = Attempts::new();
-        let pulse = Pulse::new();
-        pulse.logged_in();
-        attempts.made();
-        attempts.lost(&pulse);
+        attempts.lost(&made(&attempts));
         let later = attempts.begin(Instant::now(), 0).unwrap_err();
         assert_eq!(later.why.kind(), ErrorKind::Disconnected);
-        let proved = Pulse::new();
-        proved.logged_in();
+        let proved = made(&attempts);
         proved.mark();
-        attempts.made();
         attempts.lost(&proved);
         assert!(attempts.begin(Instant::now(), 0).is_ok());
+    }
+
+    #[test]
+    fn after_one_that_answered_nothing_a_login_opens_nothing_and_an_answer_does() {
+        let attempts = Attempts::new();
+        let (one, other) = (made(&attempts), made(&attempts));
+        attempts.lost(&one);
+        let next = made(&attempts);
+        assert!(attempts.begin(Instant::now(), 0).is_err());
+        attempts.lost(&other);
+        next.mark();
+        assert!(attempts.begin(Instant::now(), 0).is_ok());
+        assert!(
+            attempts.begin(Instant::now(), 0).is_ok(),
+            "as long as it likes"
+        );
+        assert!(attempts.why().is_none());
     }
 }

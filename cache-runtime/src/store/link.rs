@@ -480,7 +480,7 @@ async fn drive(
             {
                 store.forget_time();
             }
-            connector.attempts().made();
+            connector.attempts().made(&live.pulse);
             settle(&gone.state, number, State::Up(Arc::clone(&live)));
             let last = renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
