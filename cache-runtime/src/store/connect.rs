@@ -405,8 +405,13 @@ impl addresses::Verdict for NotMade {
         matches!(self, Self::Refused(error) if kind_of(error) == ErrorKind::Auth)
     }
 
-    fn is_answer(&self) -> bool {
-        matches!(self, Self::Refused(error) if kind_of(error) != ErrorKind::Disconnected)
+    fn weight(&self) -> u8 {
+        match self {
+            Self::NoStream(_) => 0,
+            // By this alone some servers say that they do not take the login.
+            Self::Refused(error) if kind_of(error) == ErrorKind::Disconnected => 1,
+            Self::Refused(_) => 2,
+        }
     }
 }
 

@@ -43,8 +43,8 @@ pub(super) type Reached = Arc<OnceLock<Instant>>;
 pub(super) trait Verdict {
     /// Whether the other addresses need not be asked.
     fn is_last_word(&self) -> bool;
-    /// Whether a server said so, so that it tells more than that none was there.
-    fn is_answer(&self) -> bool;
+    /// How much it tells: of the attempts that failed, the most telling one's is what is said.
+    fn weight(&self) -> u8;
 }
 
 impl Addresses {
@@ -86,7 +86,8 @@ impl Addresses {
                     Err(error) if error.is_last_word() => return Some(Err(error)),
                     Err(error) => {
                         self.is_useless(address);
-                        if error.is_answer() || !failure.as_ref().is_some_and(E::is_answer) {
+                        let known = failure.as_ref().map_or(0, E::weight);
+                        if error.weight() >= known {
                             failure = Some(error);
                         }
                         if running.is_empty() && waiting.len() == 0 {

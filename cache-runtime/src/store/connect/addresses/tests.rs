@@ -223,6 +223,20 @@ async fn where_all_fail_the_error_is_a_servers_answer_if_there_was_one() {
     assert_eq!(error.expect("no address").kind(), ErrorKind::Connect);
 }
 
+#[tokio::test]
+async fn that_one_hung_up_on_the_login_tells_more_than_that_nobody_is_elsewhere() {
+    let hangs_up = TcpListener::bind((HERE, 0)).await.unwrap();
+    let port = hangs_up.local_addr().unwrap().port();
+    tokio::spawn(async move { while hangs_up.accept().await.is_ok() {} });
+    let [nobody, hangs_up] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, port));
+    for addresses in [vec![nobody, hangs_up], vec![hangs_up, nobody]] {
+        let error = connect(&connector(endpoint(port, Auth::None), addresses)).await;
+        let error = error.err().expect("no connection").to_string();
+        let said = "closed the connection before it answered";
+        assert!(error.contains(said), "{error}");
+    }
+}
+
 /// What calls see of it: they wait for nothing but their own timeout, and soon Redis answers.
 #[tokio::test]
 async fn a_store_behind_a_name_with_a_dead_address_is_used() {
