@@ -156,7 +156,7 @@ pub(crate) struct Connector {
     attempts: Attempts,
     addresses: Addresses,
     #[cfg(feature = "tls")]
-    tls: tokio::sync::OnceCell<Arc<rustls::ClientConfig>>,
+    tls: std::sync::OnceLock<Arc<rustls::ClientConfig>>,
 }
 
 impl Connector {
@@ -170,7 +170,7 @@ impl Connector {
             addresses: Addresses::default(),
             endpoint,
             #[cfg(feature = "tls")]
-            tls: tokio::sync::OnceCell::new(),
+            tls: std::sync::OnceLock::new(),
         })
     }
 
@@ -312,7 +312,15 @@ impl Connector {
         let _ = reached.set(Instant::now());
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.endpoint.tls {
-            let client = self.tls.get_or_try_init(|| tls_client(tls)).await?;
+            let client = match self.tls.get() {
+                Some(client) => client,
+                None => {
+                    // Each for itself: whoever waited for another one's would wait for its runtime, which may be
+                    // driven no more.
+                    let client = tls_client(tls).await?;
+                    self.tls.get_or_init(|| client)
+                }
+            };
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(client));
             let stream = connector
                 .connect(tls.name.clone(), tcp)

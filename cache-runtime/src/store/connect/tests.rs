@@ -288,3 +288,42 @@ fn answering(answer: String) -> u16 {
     });
     port
 }
+
+/// A runtime that stopped in the middle of the first connection, where the system's certificates are read.
+#[cfg(feature = "tls")]
+#[test]
+fn a_runtime_that_nobody_drives_keeps_no_other_one_from_tls() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || while listener.accept().is_ok() {});
+    let mut endpoint = endpoint(address.port(), Auth::None);
+    endpoint.tls = Some(crate::config::Tls {
+        name: "cache.example".try_into().unwrap(),
+        authorities: None,
+    });
+    let connector = Connector::new(endpoint).unwrap();
+    let (stopped, other) = (runtime(), runtime());
+    let (reached, pulse) = (Reached::default(), Arc::new(Pulse::new()));
+    let reading = connector.connect_to(address, Arc::clone(&reached), &Pass::None, &pulse, false);
+    let mut reading = Box::pin(reading);
+    stopped.block_on(std::future::poll_fn(|context| {
+        let ended = reading.as_mut().poll(context).is_ready();
+        match ended || reached.get().is_some() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }));
+    let connecting = async {
+        let connecting = connector.connect(&Pass::None, Arc::new(Pulse::new()), false);
+        tokio::time::timeout(Duration::from_secs(30), connecting).await
+    };
+    let connected = other.block_on(connecting);
+    assert!(connected.is_ok(), "it waits for the runtime that stopped");
+    drop(reading);
+}
