@@ -22,7 +22,8 @@ use crate::{
     sharded::lock,
 };
 
-/// The same beside what a probe's own two attempts may take.
+/// How much later than planned a probe may act, beside the time that its two pings may take, before another one takes
+/// over.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ struct State {
     breaker: Breaker,
     /// Until when the present probe is believed to live.
     lease: Option<Instant>,
-    /// How much later than planned a probe may act before another one takes over.
+    /// [`PATIENCE`], and what the two pings of a probe may take.
     patience: Duration,
     /// Which probe is the present one.
     probe: u64,
