@@ -3,8 +3,9 @@
 
     REDIS_URL=redis://localhost:6379 REDIS_KEY_PREFIX=shop python3 invalidate.py user:42 user:43
 
-`REDIS_URL` and `REDIS_KEY_PREFIX` are what the service has (without TLS here: a client of your own brings that). A
-key is what the attribute's `key = "..."` writes, without the prefix. With `--show` it only prints what it would delete.
+`REDIS_URL` and `REDIS_KEY_PREFIX` are what the service has (without TLS or Redis Cluster here: a client of your own
+brings that). A key is what the attribute's `key = "..."` writes, without the prefix. With `--show` it only prints what it
+would delete. Where it fails, an old value may still be answered: run it again.
 """
 
 import os
@@ -75,12 +76,16 @@ def main(arguments):
     if not keys:
         raise SystemExit(__doc__)
     whole = [f"{prefix}:{key}" if prefix else key for key in keys]
-    doomed = [name for key in whole for name in guard_keys(prefix, key)]
+    doomed = [guard_keys(prefix, key) for key in whole]
     if "--show" in arguments:
-        print("\n".join(doomed))
+        print("\n".join(name for names in doomed for name in names))
         return
-    # One command a key: in a Redis Cluster one DEL of several may be refused while slots move.
-    Redis(os.environ.get("REDIS_URL", "redis://localhost:6379")).send([["DEL", name] for name in doomed])
+    redis = Redis(os.environ.get("REDIS_URL", "redis://localhost:6379"))
+    for token, lock, value in doomed:
+        # One command a key, and the value's only after the token's answer: while slots of a Redis Cluster move, one DEL
+        # of several may be refused, and one that is redirected has not been executed yet.
+        redis.send([["DEL", token], ["DEL", lock]])
+        redis.send([["DEL", value]])
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ impl<R> Entry<R> {
 
     /// The keys that another program deletes to invalidate this entry, in this order, each with a command of its
     /// own: the token, without which no body that runs now stores what it returns; the lock; and the
-    /// [value's](Self::key).
+    /// [value's](Self::key), in a Redis Cluster only after an answer to the token's that is no redirect.
     ///
     /// A program of this crate says [`invalidate`](Self::invalidate). For one in another language
     /// `examples/invalidate.py` has the rule by which the first two are made of the third.
