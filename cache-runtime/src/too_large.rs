@@ -4,84 +4,55 @@
 //! hold up the other calls of its thread. Bounded: a key that is forgotten is tried earlier.
 
 use std::{
-    collections::HashMap,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use crate::{clock::Clock, sharded::lock};
+use crate::clock::Clock;
 
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// So many keys are remembered at most.
-const LIMIT: usize = 1_000;
+const LIMIT: usize = 1_024;
 
 /// The keys of one cache whose values were too large a moment ago.
 #[derive(Debug)]
 pub(crate) struct TooLarge {
-    /// So that a call which finds none needs no lock.
-    count: AtomicUsize,
-    until: Mutex<HashMap<Arc<str>, Instant>>,
+    /// Whether there ever was one: where there was none, a call need not look.
+    any: AtomicBool,
+    until: quick_cache::sync::Cache<Arc<str>, Instant>,
     clock: Clock,
 }
 
 impl TooLarge {
     pub(crate) fn new(clock: Clock) -> Self {
         Self {
-            count: AtomicUsize::new(0),
-            until: Mutex::default(),
+            any: AtomicBool::new(false),
+            until: quick_cache::sync::Cache::new(LIMIT),
             clock,
         }
     }
 
     /// Whether a value of `key` was too large less than a minute ago.
     pub(crate) fn holds(&self, key: &str) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return false;
-        }
-        let now = self.clock.now();
-        self.update(|until| match until.get(key) {
-            Some(end) if now < *end => true,
-            Some(_) => {
-                until.remove(key);
-                false
-            }
-            None => false,
-        })
+        let now = || self.clock.now();
+        self.any.load(Ordering::Acquire) && self.until.get(key).is_some_and(|end| now() < end)
     }
 
     /// A value of `key` was too large just now.
     pub(crate) fn add(&self, key: &Arc<str>) {
-        let now = self.clock.now();
-        self.update(|until| {
-            if until.len() >= LIMIT && !until.contains_key(key) {
-                until.retain(|_, end| now < *end);
-            }
-            if until.len() >= LIMIT && !until.contains_key(key) {
-                let oldest = until.iter().min_by_key(|(_, end)| **end);
-                if let Some(oldest) = oldest.map(|(key, _)| Arc::clone(key)) {
-                    until.remove(&oldest);
-                }
-            }
-            until.insert(Arc::clone(key), now + PAUSE);
-        });
+        self.until.insert(Arc::clone(key), self.clock.now() + PAUSE);
+        self.any.store(true, Ordering::Release);
     }
 
     /// A value of `key` is not too large any more.
     pub(crate) fn forget(&self, key: &str) {
-        if self.count.load(Ordering::Acquire) > 0 {
-            self.update(|until| until.remove(key));
+        if self.any.load(Ordering::Acquire) {
+            self.until.remove(key);
         }
-    }
-
-    fn update<T>(&self, change: impl FnOnce(&mut HashMap<Arc<str>, Instant>) -> T) -> T {
-        let mut until = lock(&self.until);
-        let result = change(&mut until);
-        self.count.store(until.len(), Ordering::Release);
-        result
     }
 }
 
@@ -110,16 +81,13 @@ mod tests {
     }
 
     #[test]
-    fn p11_only_so_many_keys_are_remembered_and_the_latest_of_them() {
+    fn p11_only_so_many_keys_are_remembered_and_the_latest_is_one_of_them() {
         let clock = ManualClock::new();
         let keys = keys(&clock);
         for number in 0..3 * LIMIT {
             keys.add(&number.to_string().into());
-            clock.advance(Duration::from_millis(1));
-            assert!(lock(&keys.until).len() <= LIMIT);
+            assert!(keys.until.len() <= LIMIT);
             assert!(keys.holds(&number.to_string()));
         }
-        assert!(keys.holds(&(2 * LIMIT).to_string()));
-        assert!(!keys.holds(&(2 * LIMIT - 1).to_string()));
     }
 }
