@@ -17,6 +17,7 @@
 //! so a future stays `Send` where its error is not. A body is boxed before it runs: each function around
 //! it would multiply its size otherwise, and cached functions call each other.
 
+mod alarm;
 mod behind;
 mod lead;
 mod near;

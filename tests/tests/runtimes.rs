@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use cache_runtime::{BreakerState, Cache, get_cache, redis_cached, set_cache};
+use cache_runtime::{BreakerState, Cache, ManualClock, get_cache, redis_cached, set_cache};
 use cache_tests::proxy::named;
 use cache_tests::{
     Body, Child, Logs, Proxy, RedisServer, body::Failed, child, eventually, redis_state, timed,
@@ -26,6 +26,12 @@ async fn user(body: &Body, id: u64) -> Result<u64, Failed> {
 
 #[redis_cached(ttl = 300, key = "user:{id}", skip(cache, body), cache = cache)]
 async fn user_in(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+#[redis_cached(ttl = 60, stale_if_error = 600, soft_timeout = "1h", skip(cache, body), cache = cache)]
+async fn patient(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
     body.run().await
 }
 
@@ -407,6 +413,97 @@ fn runtimes_that_end_under_a_leader_leave_its_waiters_an_answer() {
     ends.shutdown_background();
     body.let_through(2);
     assert_eq!(waiter.recv_timeout(SOON).unwrap(), Ok(2));
+}
+
+/// Polls a call once on a runtime that ends then, and gives it back.
+fn begun_elsewhere<F: Future>(call: F) -> std::pin::Pin<Box<F>> {
+    let ends = multi_thread();
+    let mut call = Box::pin(call);
+    ends.block_on(async {
+        let waits = std::future::poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending()));
+        assert!(waits.await);
+    });
+    call
+}
+
+#[test]
+fn p2_runtimes_that_end_under_a_call_that_waits_for_another() {
+    let cache = Cache::builder().in_memory().build().unwrap();
+    let body = Body::gated();
+    let leader = std::thread::spawn({
+        let (cache, body) = (cache.clone(), body.clone());
+        move || without_runtime(user_in(&cache, &body, 1))
+    });
+    let stays = multi_thread();
+    stays.block_on(body.wait_until_begun(1));
+    let call = begun_elsewhere(user_in(&cache, &body, 1));
+    let another = begun_elsewhere(user_in(&cache, &body, 1));
+    let answers = std::thread::scope(|scope| {
+        let on_another = scope.spawn(|| stays.block_on(call));
+        let on_none = scope.spawn(|| without_runtime(another));
+        std::thread::sleep(Duration::from_millis(50));
+        body.open_gate();
+        [on_another.join().unwrap(), on_none.join().unwrap()]
+    });
+    assert_eq!(answers, [Ok(1), Ok(1)]);
+    assert_eq!(leader.join().unwrap(), Ok(1));
+}
+
+#[test]
+fn p2_runtimes_that_end_under_a_call_that_waits_for_a_run_behind_another() {
+    let clock = ManualClock::new();
+    let cache = Cache::builder().in_memory().clock(&clock).build().unwrap();
+    let stays = multi_thread();
+    let body = Body::new();
+    assert_eq!(stays.block_on(patient(&cache, &body, 1)), Ok(1));
+    clock.advance(Duration::from_secs(60));
+    body.shut_gate();
+    let first = stays.spawn({
+        let (cache, body) = (cache.clone(), body.clone());
+        async move { patient(&cache, &body, 1).await }
+    });
+    stays.block_on(body.wait_until_begun(2));
+    let call = begun_elsewhere(patient(&cache, &body, 1));
+    let answers = stays.block_on(async {
+        let call = tokio::join!(call, async {
+            tokio::task::yield_now().await;
+            body.open_gate();
+        });
+        [first.await.unwrap(), call.0]
+    });
+    assert_eq!(answers, [Ok(2), Ok(2)]);
+}
+
+#[test]
+fn p2_runtimes_that_end_under_a_body_that_has_the_right_to_store() {
+    let server = RedisServer::builder().start_blocking();
+    let cache = Cache::builder()
+        .url(server.url())
+        .timeout(TIMEOUT)
+        .build()
+        .unwrap();
+    let body = Body::gated();
+    let ends = multi_thread();
+    let mut call = Box::pin(user_in(&cache, &body, 1));
+    ends.block_on(async {
+        tokio::select! {
+            _ = &mut call => panic!("the body ended"),
+            () = body.wait_until_begun(1) => {}
+        }
+    });
+    drop(ends);
+    let stays = multi_thread();
+    let answer = stays.block_on(async {
+        tokio::select! {
+            answer = &mut call => answer,
+            () = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                body.open_gate();
+                std::future::pending().await
+            } => unreachable!(),
+        }
+    });
+    assert_eq!(answer, Ok(1));
 }
 
 // The end of a cache.

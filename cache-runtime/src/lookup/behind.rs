@@ -12,9 +12,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::{Call, boxed, lead::Acquisition, read::Seen, wait, within};
+use super::{Call, alarm::alarm, boxed, lead::Acquisition, read::Seen, wait, within};
 use crate::{
     answer::Answer,
     budget::Budget,
@@ -185,11 +185,16 @@ impl<R> Call<'_, R> {
             };
             let cache = Arc::clone(&self.cache);
             let turn = boxed(|| wait::turn(self.site, cache, waiting, own.is_some()));
-            match timeout_at(until, turn).await {
-                Ok(Turn::Answer(answer)) => break answer,
+            let turn = tokio::select! {
+                biased;
+                turn = turn => turn,
+                () = alarm(until) => return None,
+            };
+            match turn {
+                Turn::Answer(answer) => break answer,
                 // The attempt of another is over, and may just have stored what this call waits for.
-                Ok(Turn::Lead(lead)) => joined = Joined::Lead(lead),
-                Ok(Turn::Alone) | Err(_) => return None,
+                Turn::Lead(lead) => joined = Joined::Lead(lead),
+                Turn::Alone => return None,
             }
         };
         let value = self.take(&answer, &errors)?.ok()?;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::lead::Granted;
+use super::{alarm::alarm, lead::Granted};
 use crate::token::{self, Held};
 
 /// How often a body that runs for long renews its right to store.
@@ -40,7 +40,7 @@ pub(crate) async fn renewing<F: Future + Unpin>(
                 held.keep();
                 return outcome;
             }
-            () = tokio::time::sleep(pause) => {
+            () = alarm(tokio::time::Instant::now() + pause) => {
                 let Granted { redis, keys, token } = granted.clone();
                 let deadline = Instant::now() + pause;
                 let token_too = renewed.elapsed() + pause > RENEWAL;

@@ -5,8 +5,9 @@
 
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
+use super::alarm::alarm;
 use crate::{
     answer::Answer,
     cache::Inner,
@@ -36,8 +37,10 @@ pub(super) async fn turn(
     let mut bound = began + cache.run_wait;
     loop {
         let until = long.map_or(bound, |long| long.min(bound));
-        if let Ok(turn) = timeout_at(until, &mut waiting).await {
-            return turn.unwrap_or(Turn::Alone);
+        tokio::select! {
+            biased;
+            turn = &mut waiting => return turn.unwrap_or(Turn::Alone),
+            () = alarm(until) => {}
         }
         let now = Instant::now();
         if long.take_if(|long| *long <= now).is_some() {
@@ -61,9 +64,13 @@ pub(super) async fn for_another(
 ) {
     let mut changed = pin!(changed);
     lead.waits_for_another();
-    // Twice in each of their waits, so that none of them ends meanwhile.
-    while timeout(run_wait / 2, changed.as_mut()).await.is_err() {
-        lead.waits_for_another();
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut changed => return,
+            // Twice in each of their waits, so that none of them ends meanwhile.
+            () = alarm(Instant::now() + run_wait / 2) => lead.waits_for_another(),
+        }
     }
 }
 
