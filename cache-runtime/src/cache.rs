@@ -293,8 +293,8 @@ impl Cache {
         }
     }
 
-    /// Closes the connections and ends the background tasks, bodies that run behind their calls among them; annotated functions run their bodies
-    /// from here on.
+    /// Closes the connections and ends the background tasks, bodies that run behind their calls among them;
+    /// annotated functions run their bodies from here on.
     ///
     /// Invalidations that Redis has not confirmed are tried once more.
     ///
@@ -309,7 +309,7 @@ impl Cache {
         self.inner().shut_down.store(true, Ordering::Relaxed);
         self.inner().background.close();
         if let Store::Redis(redis) = &self.inner().store
-            // Else this runtime could not wait for a time.
+            // A runtime of which Redis can be used has timers.
             && redis.link().is_ok()
         {
             // The ended runs let their locks go, for which other processes wait. A run on a runtime that nobody

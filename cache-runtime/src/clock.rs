@@ -17,7 +17,7 @@ use crate::sharded::lock;
 /// After this long, the server is asked for its time again: its clock may have been set.
 const TRUSTED: Duration = Duration::from_secs(30);
 
-/// After this long, so it is where an entry's age speaks against what is known.
+/// After this long, so it is where the known time makes an entry too old, or one of the future.
 const DOUBTED: Duration = Duration::from_secs(1);
 
 /// What coarse times are counted from.
@@ -128,7 +128,7 @@ impl Seldom {
         Self(AtomicU64::new(Self::NEVER))
     }
 
-    /// Whether nobody was told so less than a minute ago; whoever is told is to say it.
+    /// Whether to say it; `true` for one caller in a minute.
     pub(crate) fn is_due(&self) -> bool {
         self.is_due_at(Clock::default().coarse().as_secs())
     }
@@ -166,7 +166,7 @@ struct Reading {
     server: u64,
     /// When the next caller is told to take another one.
     due: Instant,
-    /// When the next caller is told so who doubts this one.
+    /// When the next caller that doubts this one is told to take another one.
     doubted: Instant,
 }
 

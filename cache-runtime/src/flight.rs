@@ -17,7 +17,7 @@
 //! | proof ([`Lead::finish`]) | joined before the attempt closed | the rest start over |
 //! | no proof ([`Lead::start_over`]) | nobody | a waiter leads the next attempt |
 //! | leader dropped or panicking (`Drop`) | nobody | a waiter leads the next attempt |
-//! | nobody had the duty anew since a waiter last looked ([`Waiting::overtake`]) | nobody | that waiter leads beside; the others wait on |
+//! | a waiter's patience ends, and the duty is still where it was when that began ([`Waiting::overtake`]) | nobody | that waiter leads beside; the others wait on |
 //! | an overtaken lead ends, however it ends | as above, by its own steps | nothing: another has the duty |
 //! | [`Flights::detach`] | nobody | new callers start another flight |
 //!
@@ -197,8 +197,8 @@ impl<T> Flights<T> {
         state: &mut State<T>,
     ) -> Lead<T> {
         if !shard.contains_key(key) {
-            // Where it was detached, new callers may join what follows, because the body is yet to begin; but a
-            // lead that began before must not store because of that.
+            // A detached flight takes new callers again, because the next body is yet to begin. The count
+            // tells a lead from before the detachment that this gives it no right to store.
             shard.insert(Arc::clone(key), Arc::clone(flight));
             state.opened += 1;
         }

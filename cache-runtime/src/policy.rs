@@ -96,7 +96,8 @@ pub(crate) struct Aged {
     pub(crate) took: Duration,
 }
 
-/// Clocks may differ by this much, or by a tenth of the ttl, without anybody minding.
+/// A stamp that is ahead of the reader's clock by no more than this, or than a tenth of the ttl, counts as new:
+/// clocks differ.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Aged {

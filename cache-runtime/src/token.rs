@@ -174,8 +174,8 @@ static ACQUIRE: Script = Script::new(
 );
 
 // KEYS: value, token, and the lock if it was taken. ARGV: token, value, milliseconds (0: delete the
-// value), whether to stamp it, holder, for how long the lock says that nothing came of it. A SET that is refused (out of memory) still proves that the token
-// stood, and still ends it.
+// value), whether to stamp it, holder, for how long the lock says that nothing came of it. A SET that is
+// refused (out of memory) still proves that the token stood, and still ends it.
 static STORE: Script = Script::new(
     1,
     concat!(

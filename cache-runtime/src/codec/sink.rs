@@ -38,7 +38,7 @@ impl Sink {
         let format = NotingNull(&has_null);
         let mut serializer = serde_json::Serializer::with_formatter(&mut *self, format);
         let written = value.serialize(&mut serializer);
-        // A `Serialize` may have swallowed the error, so it is not asked.
+        // Asked first, because a `Serialize` may have swallowed the error.
         if self.is_full {
             return Err(CodecError::TooLarge { most: self.most });
         }
@@ -66,7 +66,7 @@ impl Write for Sink {
     #[inline]
     fn write_all(&mut self, json: &[u8]) -> io::Result<()> {
         if !self.has_room_for(json.len()) {
-            // Nobody sees it.
+            // What it says is never read: `is_full` tells why.
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.bytes.extend_from_slice(json);

@@ -78,8 +78,8 @@ impl<R> Call<'_, R> {
         if lead.unanswered() {
             self.budget.end();
         }
-        // Whoever waits for a value that is not going to be stored waits in vain, and who leads beside another
-        // has waited long enough for whoever holds the lock.
+        // No lock for a value that is not going to be stored, because other processes would wait for it in
+        // vain; nor beside another lead, because this call has waited long enough.
         let together = self.rules.freshness().cluster && !self.is_too_large() && !lead.is_beside();
         let mut wish = together.then(Wish::new);
         let patience = Instant::now() + self.cache.cluster_wait;

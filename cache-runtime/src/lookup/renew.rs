@@ -30,7 +30,7 @@ pub(crate) async fn renewing<F: Future + Unpin>(
         RENEWAL
     };
     let mut renewed = Instant::now();
-    // Given up, or panicking: whoever waits for the lock is to go on.
+    // Dropped with a body that is given up or panics, because those who wait for the lock are to go on.
     let held = Held::of(&granted.redis, &granted.keys, &granted.token);
     loop {
         tokio::select! {

@@ -1,7 +1,7 @@
 //! Which flights the present task leads, so that no call waits for itself.
 //!
-//! The one rule: **a call in a body that would wait for that very body runs its own instead**. It is known
-//! to everything that the body's future polls itself, and to nothing that is spawned; a wait that goes
+//! The one rule: **a call in a body that would wait for that very body runs its own instead**. A call is
+//! known to be in a body if the body's future polls it, but not if it was spawned there; a wait that goes
 //! round through another task ends with [`run_wait`](crate::CacheBuilder::run_wait).
 
 use std::{future::Future, sync::Arc};
