@@ -16,7 +16,7 @@
 //! | operation | effect | answer |
 //! |---|---|---|
 //! | [`acquire`] | looks at the value again, else takes the lock if it is wanted, then shares or sets the token | the value, the lock's holder, or the token |
-//! | [`store`] | if the token stands: stores or deletes the value, and deletes token and lock | whether it stood |
+//! | [`store`] | if the token stands: stores or deletes the value, and deletes token and lock | whether it stood, and whether Redis took the value |
 //! | [`release`] | the same proof without a store; the lock tells those who wait that nothing came of it | whether it stood |
 //! | [`put`] | with a token of its own: stores if that still stands, else deletes the value; deletes token and lock | |
 //! | [`invalidate`] | deletes the token, then the lock, then the value | |
@@ -173,7 +173,7 @@ static ACQUIRE: Script = Script::new(
      return {0, token, own, 1}",
 );
 
-// KEYS: value, token, and the lock if it was taken. ARGV: token, value, milliseconds (0: delete the
+// KEYS: value, token, and the lock if it ends with this. ARGV: token, value, milliseconds (0: delete the
 // value), whether to stamp it, holder, for how long the lock says that nothing came of it. A SET that is
 // refused (out of memory) still proves that the token stood, and still ends it.
 static STORE: Script = Script::new(
@@ -326,13 +326,16 @@ pub(crate) struct Content<'a> {
     pub(crate) stamped: bool,
 }
 
-/// Stores under `token`; without a content, deletes what is there. `Ok(true)` if the token stood, even
-/// where the value was too much for Redis.
+/// Stores under `token`; without a content, deletes what is there.
+///
+/// `locked`: who computes the value takes the lock first. If this holder went on without it, whoever has it
+/// cannot store any more once this has stored, and is not waited for.
 pub(crate) async fn store(
     redis: &Arc<RedisStore>,
     keys: &Keys,
     token: &Token,
     content: Option<Content<'_>>,
+    locked: bool,
     deadline: Instant,
 ) -> Result<Stored, Error> {
     let (bytes, kept_for, stamped): (&[u8], _, _) = match content {
@@ -352,7 +355,8 @@ pub(crate) async fn store(
         Argument::Int(milliseconds(SAID)),
     ];
     let names = [&*keys.value, &*keys.token, &*keys.lock];
-    let names = &names[..if token.has_lock() { 3 } else { 2 }];
+    let ends_lock = token.has_lock() || locked && content.is_some();
+    let names = &names[..if ends_lock { 3 } else { 2 }];
     let held = Held::of(redis, keys, token);
     let reply = redis
         .eval(

@@ -100,9 +100,10 @@ impl<R> Call<'_, R> {
         lead.close();
         let content = encoded.as_ref().map(Written::content);
         let Granted { redis, keys, token } = &granted;
+        let locked = self.rules.freshness().cluster;
         let stored = self
             .budget
-            .spend(|deadline| token::store(redis, keys, token, content, deadline))
+            .spend(|deadline| token::store(redis, keys, token, content, locked, deadline))
             .await;
         let ttl = match stored {
             Ok(Stored::Refused) => {

@@ -40,7 +40,13 @@ async fn answered(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
     body.run().await
 }
 
-#[redis_cached(ttl = 300, skip(cache, body), cache = cache, coalesce = "cluster")]
+#[redis_cached(
+    ttl = 300,
+    key = "clustered:{id}",
+    skip(cache, body),
+    cache = cache,
+    coalesce = "cluster"
+)]
 async fn clustered(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
     let _ = id;
     body.run().await
@@ -351,8 +357,18 @@ async fn a_lock_that_hangs_with_its_body_keeps_nobody_in_its_own_process() {
         within("what was stored", SOON, clustered(&cache, &body, 1)).await,
         Ok(2)
     );
+    // Whose body hangs cannot store any more, so nobody is to wait for it.
+    assert_eq!(server.cli(&["DEL", "clustered:1"]), "1");
+    let (own, its) = (cache.clone(), body.clone());
+    let next = tokio::spawn(async move { clustered(&own, &its, 1).await });
+    body.wait_until_begun(3).await;
     body.open_gate();
     assert_eq!(answer(hangs).await, Ok(1));
+    assert_eq!(answer(next).await, Ok(3));
+    assert_eq!(
+        within("what was stored", SOON, clustered(&cache, &body, 1)).await,
+        Ok(3)
+    );
 }
 
 #[tokio::test]
