@@ -62,7 +62,7 @@ impl Parse for Value {
 }
 
 /// Input:  `cache_runtime "product:{tenant}:{user.id}", user = current()`
-/// Output: `match (&current(),) { (value,) => cache_runtime::__private::key(&["product:", ":", ""], &[&tenant, &value.id]) }`
+/// Output: `{ let key = match (&(current()),) { (value,) => cache_runtime::__private::key(&["product:", ":", ""], &[&tenant, &value.id]) }; key }`
 pub(crate) fn template_key(tokens: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let parser = |input: ParseStream<'_>| {
@@ -120,12 +120,18 @@ fn written(
     });
     let parts: Vec<_> = parts.collect();
     let key = quote_spanned!(Span::mixed_site()=> #root::__private::key(&[#(#literals),*], &[#(#parts),*]));
-    if values.is_empty() {
-        return key;
-    }
-    let exprs = values.iter().map(|value| &value.expr);
-    let locals = (0..values.len()).map(|index| local(index, Span::mixed_site()));
-    quote_spanned!(Span::mixed_site()=> match (#(&#exprs,)*) { (#(#locals,)*) => #key })
+    let key = match values {
+        [] => key,
+        values => {
+            // The parentheses keep `&` from taking the first operand alone.
+            let exprs = values.iter().map(|value| &value.expr);
+            let locals = (0..values.len()).map(|index| local(index, Span::mixed_site()));
+            quote_spanned!(Span::mixed_site()=> match (#(&(#exprs),)*) { (#(#locals,)*) => #key })
+        }
+    };
+    // The parts are not `Sync`. The statement drops them, because what lives until the end of the user's statement would
+    // be held across an `.await` in it.
+    quote_spanned!(Span::mixed_site()=> { let __redis_cached_key = #key; __redis_cached_key })
 }
 
 /// The names that are given behind the template, each of which must be of use.

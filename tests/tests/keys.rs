@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cache_runtime::{Cache, CacheKey, Entry, ErrorKind, key, redis_cached};
-use cache_tests::{Body, Stores};
+use cache_tests::{Body, Stores, in_memory};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -292,6 +292,45 @@ fn a_template_names_what_is_in_scope_or_given_behind_it() {
     assert_eq!(one, other);
     let within = || key!("closed over:{id}");
     assert_eq!(within().as_str(), "closed over:1");
+}
+
+#[test]
+fn what_is_given_behind_a_template_is_any_expression() {
+    let (few, many) = (1_u32, 2_u32);
+    let (name, reference) = ("a".to_owned(), &many);
+    assert_eq!(key!("{n}", n = few as u64).as_str(), "1");
+    assert_eq!(key!("{n}", n = few == many).as_str(), "false");
+    assert_eq!(key!("{n}", n = few > 0 && many > 0).as_str(), "true");
+    assert_eq!(key!("{n}", n = -1 - 1).as_str(), "-2");
+    assert_eq!(key!("{n}", n = *reference * 2).as_str(), "4");
+    assert_eq!(key!("{n.start}", n = 1..3).as_str(), "1");
+    assert_eq!(key!("{n.0}", n = (|| (few, many))()).as_str(), "1");
+    assert_eq!(key!("{n}", n = name + "b").as_str(), "ab");
+    assert_eq!(
+        key!("{n}", n = if few > 1 { few } else { many }).as_str(),
+        "2"
+    );
+}
+
+#[tokio::test]
+async fn a_statement_with_a_key_can_wait_on_any_thread() {
+    fn assert_send<T>(future: impl Future<Output = T> + Send) -> impl Future<Output = T> + Send {
+        future
+    }
+    let (cache, tenant) = (in_memory(), "acme".to_owned());
+    let (cache, tenant) = (&cache, &tenant);
+    assert_send(async {
+        cache.set_ex(key!("t:{tenant}"), &1, MINUTE).await?;
+        let there = cache.get::<u64>(key!("t:{name}", name = &**tenant)).await?;
+        assert_eq!(there, Some(1));
+        cache.entry::<u64>(key!("t:{tenant}")).invalidate().await?;
+        assert_eq!(cache.get::<u64>(key!("t:{tenant}")).await?, None);
+        // What ends with the key's statement need not be `Send`.
+        let shared = || std::rc::Rc::new(tenant.clone());
+        cache.delete(key!("t:{name}", name = **shared())).await
+    })
+    .await
+    .expect("a cache");
 }
 
 #[tokio::test]
