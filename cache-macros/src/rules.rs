@@ -115,13 +115,14 @@ pub(crate) fn check_conflicts(options: &Options, errors: &mut Errors) {
     }
 }
 
-/// A function whose entries are its own.
-pub(crate) fn check_entry(call: &Call<'_>, options: &Options, errors: &mut Errors) {
+/// A function whose entries are its own. A name alone is never a method, and a trait impl has no companions, so there
+/// `Self::name` is an inherent function.
+pub(crate) fn check_entry(call: &Call<'_>, options: &Options, in_impl: bool, errors: &mut Errors) {
     let Some(entry) = &options.entry else { return };
     let path = &entry.value.path;
     let is_here = match path.segments.len() {
-        1 => true,
-        2 => path.segments[0].ident == "Self",
+        1 => !in_impl,
+        2 => path.segments[0].ident == "Self" && options.trait_impl.is_none(),
         _ => false,
     };
     if is_here

@@ -148,7 +148,8 @@ impl Spec {
             receiver: facts.receiver.as_ref(),
             params: &facts.params,
         };
-        check_entry(&call, &options, errors);
+        let in_impl = options.in_impl.is_some() || options.trait_impl.is_some() || facts.says_self;
+        check_entry(&call, &options, in_impl, errors);
         check_expressions(&call, &options, errors);
         let skipped = skipped(&call, &options, errors);
         let selected = selected(&call, &options, &skipped, errors);
@@ -207,9 +208,7 @@ impl Spec {
             let first = entry.path.segments.first();
             first.is_some_and(|first| first.ident == "Self")
         };
-        let in_impl = options.in_impl.is_some()
-            || options.trait_impl.is_some()
-            || facts.says_self
+        let in_impl = in_impl
             || options
                 .entry
                 .as_ref()

@@ -93,10 +93,37 @@ async fn number_by_hand(cache: &Cache, id: u64) -> u64 {
     id
 }
 
+// Methods called as that whose entries they share.
+#[redis_cached(ttl = 60)]
+async fn rank(id: u64) -> u64 {
+    id
+}
+
+struct Ranks;
+
+impl Ranks {
+    #[redis_cached(ttl = 60, entry = rank, skip(self))]
+    async fn rank(&self, id: u64) -> u64 {
+        id
+    }
+}
+
+trait Ranked {
+    async fn rank(&self, id: u64) -> u64;
+}
+
+impl Ranked for Ranks {
+    #[redis_cached(ttl = 60, trait_impl, entry = Self::rank, skip(self))]
+    async fn rank(&self, id: u64) -> u64 {
+        id
+    }
+}
+
 fn main() {
     // Nothing is run.
     drop((users::r#type(1, ""), kind(1, ""), kind_at("", &Place { user: 1, lang: String::new() })));
     drop((load::<_, u8>(1), load_later::<_, u8>(1)));
+    drop((rank(1), Ranks.rank(1), Ranked::rank(&Ranks, 1)));
     let repo = Repo { of: 1 };
     drop((repo.first(1), repo.second(1)));
     drop((repo.clone().whole(), repo.clone().whole_too()));
