@@ -109,8 +109,16 @@ pub struct KeyError(Reason);
 enum Reason {
     Refused(String),
     Panicked,
+    PanickedInEntry,
     TooDeep,
     Unnamed,
+}
+
+impl KeyError {
+    /// Of a function that shares the entries of another one.
+    pub(crate) fn panic_in_entry() -> Self {
+        Self(Reason::PanickedInEntry)
+    }
 }
 
 impl fmt::Display for KeyError {
@@ -118,6 +126,9 @@ impl fmt::Display for KeyError {
         match &self.0 {
             Reason::Refused(message) => write!(f, "an argument cannot be serialized: {message}"),
             Reason::Panicked => f.write_str("an argument's `Serialize` panicked"),
+            Reason::PanickedInEntry => {
+                f.write_str("the `Clone` of an argument panicked, or what `entry` names")
+            }
             Reason::TooDeep => write!(
                 f,
                 "an argument is nested deeper than {} levels",

@@ -13,7 +13,7 @@ use std::{
     any::type_name,
     cell::Cell,
     fmt,
-    panic::Location,
+    panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -285,9 +285,16 @@ impl Site {
     /// The key of an entry that this function shares with the one that `entry` is of.
     pub(crate) fn shared_key(&'static self, entry: impl FnOnce() -> SharedKey) -> Key {
         match self.owner.get() {
-            Some(_) => entry().key,
+            Some(_) => self
+                .ask(entry)
+                .map_or_else(|no_key| no_key, |asked| asked.key),
             None => self.begin_sharing(entry),
         }
+    }
+
+    /// Arguments are cloned for `entry`. That is user code, so a panic of it must not reach the caller.
+    fn ask(&self, entry: impl FnOnce() -> SharedKey) -> Result<SharedKey, Key> {
+        catch_unwind(AssertUnwindSafe(entry)).map_err(|_| self.no_key(KeyError::panic_in_entry()))
     }
 
     #[cold]
@@ -309,12 +316,16 @@ impl Site {
         }
         ASKED.set(ASKED.get() + 1);
         let asked = Asked;
+        let answer = self.ask(entry);
+        drop(asked);
         let SharedKey {
             owner,
             stores_none,
             key,
-        } = entry();
-        drop(asked);
+        } = match answer {
+            Ok(shared) => shared,
+            Err(no_key) => return no_key,
+        };
         // In a circle there is never a key, so that no call skips the count.
         if key.0.is_ok() {
             let first = self.owner.set(owner).is_ok();

@@ -369,6 +369,48 @@ async fn types_are_the_others_too() {
     }
 }
 
+#[derive(Debug, Serialize)]
+struct NoClone;
+
+impl Clone for NoClone {
+    fn clone(&self) -> Self {
+        panic!("on command");
+    }
+}
+
+#[redis_cached(ttl = 300, skip(cache, arg), cache = cache)]
+async fn of_anything<T>(cache: &Cache, id: u64, arg: Option<T>) -> u64 {
+    drop(arg);
+    id
+}
+
+fn of_what_panics_entry(cache: &Cache, id: u64, _: Option<NoClone>) -> Entry<u64> {
+    of_anything_entry(cache, id)
+}
+
+#[redis_cached(ttl = 300, entry = of_what_panics, skip(cache), cache = cache)]
+async fn by_what_panics(cache: &Cache, id: u64, arg: Option<NoClone>) -> u64 {
+    id + u64::from(arg.is_some())
+}
+
+#[tokio::test]
+async fn p2_an_argument_that_cannot_be_cloned_runs_the_body() {
+    let (logs, _guard) = Logs::of_this_thread();
+    for cache in Stores::start().await.both() {
+        // At the first call, and after one that had a key.
+        for _ in 0..2 {
+            assert_eq!(by_what_panics(cache, 1, Some(NoClone)).await, 2);
+            let entry = by_what_panics_entry(cache, 1, Some(NoClone));
+            let error = entry.key().expect_err("no key");
+            assert_eq!(error.kind(), ErrorKind::Key);
+            assert_hit(false, of_anything(cache, 1, None::<u8>)).await;
+            assert_hit(true, by_what_panics(cache, 1, None)).await;
+            of_anything_entry(cache, 1).invalidate().await.unwrap();
+        }
+    }
+    assert!(logs.lines_with("ERROR").is_empty());
+}
+
 /// Where no companion can stand, one is written by hand.
 fn by_hand_entry(cache: &Cache, id: u64) -> Entry<u64> {
     cache.entry(&format!("by-hand:{id}"))
