@@ -2,7 +2,7 @@
 //! here as it is there, so that what one refuses is refused by the other in the same words.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{ToTokens as _, format_ident, quote_spanned};
+use quote::{format_ident, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::{Expr, Ident, LitStr, Token};
@@ -10,7 +10,7 @@ use syn::{Expr, Ident, LitStr, Token};
 use crate::diag::{Errors, text};
 use crate::emit::part;
 use crate::signature::same;
-use crate::template::{FieldPath, Template, literals_and_fields};
+use crate::template::{FieldPath, Template, is_keyword, literals_and_fields};
 
 /// What stands between the parentheses, behind the path of `cache_runtime`.
 struct Given {
@@ -103,12 +103,17 @@ fn written(
     let parts = fields.into_iter().map(|path| {
         let base = &path.base;
         let value = names.iter().position(|name| same(name, base));
-        if value.is_none() && base != "self" && Ident::parse.parse2(base.to_token_stream()).is_err()
-        {
-            errors.on(
-                &template.literal,
-                format!("`{base}` is a keyword; write `{{r#{base}}}`, or `key!(…, name = …)`"),
-            );
+        if value.is_none() && base != "self" && is_keyword(base) {
+            // Those that have no raw form.
+            let message = match base.to_string().as_str() {
+                "_" | "Self" | "super" | "crate" => {
+                    format!(
+                        "`{base}` is no value's name; write `{{name}}`, and `key!(…, name = …)`"
+                    )
+                }
+                _ => format!("`{base}` is a keyword; write `{{r#{base}}}`, or `key!(…, name = …)`"),
+            };
+            errors.on(&template.literal, message);
         }
         part(&match value {
             Some(index) => FieldPath {

@@ -161,7 +161,8 @@ use proc_macro::TokenStream;
 /// The key comes from that function's `_entry`, which this one calls with those of its parameters that are not skipped, in their order (and those that
 /// `cache` uses), or with what `key_args(…)` says. So their types and that of the value agree, or do not compile. Write the path as if it were that of `_entry`: for `entry = users::price` the
 /// compiler looks for `users::price_entry`, and where it says that it cannot find it, import it too, or take away the other's `companions`. For the
-/// method of a trait's impl, which has none, a function of that name can be written: `fn price_entry(id: u64) -> Entry<u64>`.
+/// method of a trait's impl, which has none, a function of that name can be written; beside `cache = cache` it is called with `cache` too:
+/// `fn price_entry(cache: &Cache, id: u64) -> Entry<u64> { cache.entry(key!("price:{id}")) }`.
 ///
 /// All else is each function's own: `ttl`, `cache`, what waits and what is stale, and the error. `none_ttl` stands at both or at neither, which is
 /// reported at the first call. Arguments are cloned for `_entry`. Excludes `key`, `namespace` and `version`.

@@ -2,6 +2,7 @@
 //! different key for different values, and never a key of the cache's own (those hold a `%`).
 
 use proc_macro2::Span;
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{Expr, Ident, Index, LitStr, Member};
 
@@ -79,8 +80,13 @@ impl FieldPath {
         let base = ident(base, span).ok_or_else(unreadable)?;
         let fields = segments
             .map(|field| match field.parse::<u32>() {
-                Ok(index) => Some(Member::Unnamed(Index { index, span })),
-                Err(_) => ident(field, span).map(Member::Named),
+                Ok(index) if !field.starts_with('+') => {
+                    Some(Member::Unnamed(Index { index, span }))
+                }
+                // No field is called as a keyword, and `.await` is none.
+                _ => ident(field, span)
+                    .filter(|name| !is_keyword(name))
+                    .map(Member::Named),
             })
             .collect::<Option<_>>()
             .ok_or_else(unreadable)?;
@@ -121,6 +127,14 @@ fn ident(word: &str, span: Span) -> Option<Ident> {
     let mut ident = Ident::parse_any.parse_str(word).ok()?;
     ident.set_span(span);
     Some(ident)
+}
+
+/// Whether no value can have this name. A raw name is none.
+pub(crate) fn is_keyword(name: &Ident) -> bool {
+    use syn::parse::Parser as _;
+    <Ident as syn::parse::Parse>::parse
+        .parse2(name.to_token_stream())
+        .is_err()
 }
 
 impl Template {
@@ -295,6 +309,7 @@ mod tests {
         );
         assert_eq!(read("{a}-{b}").unwrap().len(), 3);
         assert_eq!(read("{r#type}"), Ok(vec!["<r#type>".into()]));
+        assert_eq!(read("{a.r#type}"), Ok(vec!["<a.r#type>".into()]));
     }
 
     #[test]
@@ -315,6 +330,9 @@ mod tests {
             "{a b}",
             "{a.}",
             "{.a}",
+            "{a.await}",
+            "{a.type}",
+            "{a.+1}",
             "{ id }:{}",
         ] {
             assert!(read(template).is_err(), "{template}");

@@ -16,4 +16,8 @@ fn of_a_keyword() -> CacheKey {
     key!("user:{type}")
 }
 
+fn of_no_value() -> CacheKey {
+    key!("user:{Self}:{_}")
+}
+
 fn main() {}
