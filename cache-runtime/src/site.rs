@@ -93,11 +93,11 @@ struct Head {
     text: Box<str>,
 }
 
-/// So many functions may share entries each with the next one: more go round in a circle.
+/// The longest chain of functions that each share the next one's entries. A longer one is taken for a circle.
 const LONGEST_CHAIN: u32 = 16;
 
 thread_local! {
-    /// How many functions, each for the one before, ask for their first key on this thread.
+    /// How long the chain is that this thread follows at the moment, to find the first key of its first function.
     static ASKED: Cell<u32> = const { Cell::new(0) };
 }
 

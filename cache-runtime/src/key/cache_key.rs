@@ -11,7 +11,8 @@ use std::{
 use super::{KeyError, KeyPart, KeyText, escape, template};
 use crate::error::{Error, ErrorKind};
 
-/// What begins the text of a [`CacheKey`] that could not be written, which for its white space is no key of anything.
+/// The beginning of a [`CacheKey`]'s text where its key could not be written. It holds white space, so that the text is no
+/// key either.
 const UNWRITTEN: &str = "no key: ";
 
 /// The key of an entry, as [`Cache::entry`](crate::Cache::entry) and the other operations of a cache take it: what
@@ -40,7 +41,7 @@ const UNWRITTEN: &str = "no key: ";
 #[derive(Clone)]
 pub struct CacheKey {
     text: KeyText,
-    /// Why no entry has it.
+    /// Why it is the key of no entry.
     refused: Option<Refused>,
 }
 
@@ -193,7 +194,7 @@ impl fmt::Debug for CacheKey {
 /// | white space and control characters in a string | `%20`, `%0A`, `%C2%A0`, …: each byte of their UTF-8 | the same |
 /// | `"a-b"` before a `-`, as in `{x}-{y}` | `a%2Db`: the first character of the text between two pieces, if that has none of `:` `{` `}` and no white space | |
 /// | `""` | `%_` | `%_` |
-/// | `"42"`, `"true"`, `"null"` | `42`, `true`, `null` | `~42`, `~true`, `~null` |
+/// | `"42"`, `"true"`, `"null"`, and others that would read as another value (`".x"`, `"inf"`, `"[x"`) | `42`, `true`, `null`, … | `~42`, `~true`, `~null`, … |
 /// | `Lang::Fr` | `Fr` | `.Fr` |
 /// | `None`, `Some(x)` | `%null`, as `x` | `null`, as `x` |
 /// | `Id(7)`, a newtype | as `7` | as `7` |

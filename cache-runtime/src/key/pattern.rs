@@ -67,7 +67,7 @@ impl Pattern {
     /// Whether there is a key that both can write.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.0, &other.0);
-        // Each pair of places that the same text leads to is looked at once.
+        // A pair of places is one in each pattern that the same text leads to. Each is looked at once.
         let width = theirs.len() + 1;
         let mut seen = vec![false; (ours.len() + 1) * width];
         let mut places = vec![(0, 0)];
@@ -97,7 +97,7 @@ impl Pattern {
                 if is(two, Times::Often) {
                     places.push((mine + 1, its));
                 }
-                // Where both go on, the next character finds them where this one did.
+                // Where both steps repeat, the places stay the same, and these have been looked at.
             }
         }
         false

@@ -36,7 +36,8 @@ enum Common {
 static SEEN: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
 
 impl Site {
-    /// Adds the function to those that were called, and names it in the log beside those that it must not be like.
+    /// Adds the function to those that were called, and names it in the log beside each with which it has a namespace or a
+    /// key in common.
     pub(super) fn list(&'static self, namespace: &Namespace, keys: Keys) {
         let listed = Listed {
             site: self,
