@@ -5,7 +5,7 @@ impl Users {
         __redis_cached_call
             .run_result_behind(
                 ::cache_runtime::__private::probe::<Result<Option<User>, DbError>>()
-                    .error_share(),
+                    .errors_alone(),
                 (self, pool, id),
                 |(__self, pool, id)| Self::get_user_uncached(__self, pool, id),
                 |(__self, pool, id)| (

@@ -12,7 +12,7 @@ use syn::{FnArg, Generics, Ident, Pat, Receiver, WhereClause};
 
 use crate::duration::Lifetime;
 use crate::item::Item;
-use crate::options::{Coalesce, Ttl};
+use crate::options::{Coalesce, Given, ShareErrors, Ttl};
 use crate::share::RefreshAhead;
 use crate::signature::{Param, Pattern, turbofish};
 use crate::spec::{Key, KeyType, Names, Spec};
@@ -290,7 +290,18 @@ fn held(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
 fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let errors = spec.shape.fallible.then(|| {
         let (root, output) = (&spec.root, &spec.shape.output);
-        mixed!(#root::__private::probe::<#output>().error_share(),)
+        let share = match &spec.share_errors {
+            None => mixed!(error_share()),
+            Some(Given { name, value }) => {
+                // An error that cannot be shared like this is reported at the option.
+                let at = Span::mixed_site().located_at(name.span());
+                match value {
+                    ShareErrors::None => quote_spanned!(at=> errors_alone()),
+                    ShareErrors::By(copy) => quote_spanned!(at=> errors_by_hand(#copy)),
+                }
+            }
+        };
+        mixed!(#root::__private::probe::<#output>().#share,)
     });
     let at = at_run(spec);
     let run = match (&errors, &spec.behind) {

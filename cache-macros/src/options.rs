@@ -11,8 +11,8 @@ use crate::duration::Lifetime;
 use crate::share::{RefreshAhead, jitter, refresh_ahead};
 use crate::template::{FieldPath, Template};
 use crate::value::{
-    check_closure, check_namespace, coalesce, companions, equals, flag, function, names, string,
-    ungroup, value, version,
+    check_closure, check_namespace, coalesce, companions, equals, flag, function, names,
+    share_errors, string, ungroup, value, version,
 };
 
 /// What the attribute says.
@@ -34,6 +34,7 @@ pub(crate) struct Options {
     pub(crate) soft_timeout: Option<Given<Lifetime>>,
     pub(crate) refresh_ahead: Option<Given<RefreshAhead>>,
     pub(crate) coalesce: Option<Given<Coalesce>>,
+    pub(crate) share_errors: Option<Given<ShareErrors>>,
     pub(crate) cache: Option<Given<Expr>>,
     pub(crate) in_impl: Option<Given<()>>,
     pub(crate) trait_impl: Option<Given<()>>,
@@ -62,6 +63,13 @@ pub(crate) enum Coalesce {
     Cluster,
 }
 
+/// What those who wait get of an error.
+pub(crate) enum ShareErrors {
+    None,
+    /// A copy that this function or closure makes.
+    By(Expr),
+}
+
 /// The functions beside the cached one.
 pub(crate) enum Companions {
     None,
@@ -69,7 +77,7 @@ pub(crate) enum Companions {
 }
 
 /// Every option, and how it is written.
-pub(crate) const OPTIONS: [(&str, &str); 21] = [
+pub(crate) const OPTIONS: [(&str, &str); 22] = [
     ("ttl", "ttl = 300"),
     ("key", "key = \"user:{id}\""),
     ("entry", "entry = users::get_user"),
@@ -86,6 +94,7 @@ pub(crate) const OPTIONS: [(&str, &str); 21] = [
     ("soft_timeout", "soft_timeout = \"100ms\""),
     ("refresh_ahead", "refresh_ahead = 0.8"),
     ("coalesce", "coalesce = \"cluster\""),
+    ("share_errors", "share_errors = none"),
     ("cache", "cache = my_cache()"),
     ("in_impl", "in_impl"),
     ("trait_impl", "trait_impl"),
@@ -316,6 +325,10 @@ impl Options {
             "coalesce" => {
                 let who = coalesce(&ungroup(value(&name, input)?))?;
                 set_once(&mut self.coalesce, name, who, errors);
+            }
+            "share_errors" => {
+                let how = share_errors(ungroup(value(&name, input)?))?;
+                set_once(&mut self.share_errors, name, how, errors);
             }
             "cache" => {
                 let expr = ungroup(value::<Expr>(&name, input)?);

@@ -9,7 +9,7 @@ use crate::diag::{Errors, list, nearest, text};
 use crate::duration::Lifetime;
 use crate::expression::{check_flow, params_in};
 use crate::generics;
-use crate::options::{Companions, Given, Options, Ttl};
+use crate::options::{Companions, Given, Options, ShareErrors, Ttl};
 use crate::shape::Shape;
 use crate::signature::{Param, Pattern, has_mut, same};
 use crate::template::{FieldPath, Template};
@@ -157,6 +157,10 @@ pub(crate) fn check_expressions(call: &Call<'_>, options: &Options, errors: &mut
         _ => None,
     };
     let cache_if = options.cache_if.as_ref().map(|given| &given.value);
+    let share_errors = match options.share_errors.as_ref().map(|given| &given.value) {
+        Some(ShareErrors::By(expr)) => Some(expr),
+        Some(ShareErrors::None) | None => None,
+    };
     let names = call.names();
     for (option, expr, mend) in [
         (
@@ -168,6 +172,11 @@ pub(crate) fn check_expressions(call: &Call<'_>, options: &Options, errors: &mut
             "cache_if",
             cache_if,
             "use the value, as in `cache_if = |value| …`",
+        ),
+        (
+            "share_errors",
+            share_errors,
+            "use the error, as in `share_errors = |error| …`",
         ),
         (
             "none_ttl",

@@ -236,6 +236,22 @@ fn every_option_of_freshness() {
 }
 
 #[test]
+fn errors_that_are_copied_by_hand() {
+    check(
+        quote!(
+            ttl = 300,
+            share_errors = |error| io::Error::new(error.kind(), error.to_string())
+        ),
+        quote! {
+            pub async fn page(name: &str) -> io::Result<String> {
+                read(name).await
+            }
+        },
+        expect_file!["../snapshots/share_errors.rs"],
+    );
+}
+
+#[test]
 fn every_option_at_once() {
     check_lines(
         MAX_LINES_OF_ALL,
@@ -250,6 +266,7 @@ fn every_option_at_once() {
             refresh_ahead = 0.8,
             jitter = 0.1,
             coalesce = "cluster",
+            share_errors = none,
             timeout = "50ms",
             namespace = "users",
             version = 2,

@@ -17,7 +17,7 @@ use crate::expression::params_in;
 use crate::freshness::{behind, check_behind, check_shape, check_windows, in_trait};
 use crate::generics;
 use crate::item::Item;
-use crate::options::{Coalesce, Companions, Options, Ttl};
+use crate::options::{Coalesce, Companions, Given, Options, ShareErrors, Ttl};
 use crate::owned::{Passing, passing};
 use crate::rules::{
     Call, check_conflicts, check_entry, check_expressions, check_generic_template, check_mutable,
@@ -58,6 +58,7 @@ pub(crate) struct Spec {
     pub(crate) soft_timeout: Option<Lifetime>,
     pub(crate) refresh_ahead: Option<RefreshAhead>,
     pub(crate) coalesce: Option<Coalesce>,
+    pub(crate) share_errors: Option<Given<ShareErrors>>,
     /// `None`: the body never runs behind the call.
     pub(crate) behind: Option<Behind>,
     pub(crate) cache: Option<Expr>,
@@ -180,6 +181,15 @@ impl Spec {
                 text(&shape.output)
             );
             errors.on(&none_ttl.name, message);
+        }
+
+        if let Some(share_errors) = options.share_errors.as_ref().filter(|_| !shape.fallible) {
+            let message = format!(
+                "`share_errors` needs a `Result`, but `{}` returns `{}`; remove it",
+                call.function,
+                text(&shape.output)
+            );
+            errors.on(&share_errors.name, message);
         }
 
         let receiver = facts
@@ -313,6 +323,7 @@ impl Spec {
             soft_timeout: options.soft_timeout.map(|timeout| timeout.value),
             refresh_ahead: options.refresh_ahead.map(|when| when.value),
             coalesce: options.coalesce.map(|who| who.value),
+            share_errors: options.share_errors,
             behind: behind.map(|at| Behind {
                 at,
                 arguments: arguments_behind(facts.receiver.as_ref(), &facts.params),

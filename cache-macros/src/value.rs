@@ -7,7 +7,7 @@ use syn::spanned::Spanned as _;
 use syn::{Expr, ExprClosure, ExprPath, Ident, Lit, LitStr, Token, parenthesized, token};
 
 use crate::diag::{nearest, text};
-use crate::options::{Coalesce, Companions, OPTIONS};
+use crate::options::{Coalesce, Companions, OPTIONS, ShareErrors};
 
 pub(crate) fn example(name: &Ident) -> &'static str {
     let word = name.to_string();
@@ -171,6 +171,31 @@ pub(crate) fn coalesce(expr: &Expr) -> syn::Result<Coalesce> {
     }
 }
 
+pub(crate) fn share_errors(expr: Expr) -> syn::Result<ShareErrors> {
+    match &expr {
+        Expr::Path(path) if path.path.is_ident("none") => Ok(ShareErrors::None),
+        Expr::Closure(closure) => {
+            check_closure("share_errors", closure)?;
+            Ok(ShareErrors::By(expr))
+        }
+        Expr::Lit(syn::ExprLit {
+            lit: Lit::Str(word),
+            ..
+        }) if word.value() == "none" => Err(syn::Error::new_spanned(
+            &expr,
+            "`none` stands without quotes; write `share_errors = none`",
+        )),
+        Expr::Lit(_) => Err(syn::Error::new_spanned(
+            &expr,
+            format!(
+                "`share_errors` is a closure or `none`, not `{}`; write `share_errors = |error| …` or `share_errors = none`",
+                text(&expr)
+            ),
+        )),
+        _ => Ok(ShareErrors::By(expr)),
+    }
+}
+
 pub(crate) fn check_namespace(literal: &LitStr) -> syn::Result<()> {
     let value = literal.value();
     let refuse = |message: String| Err(syn::Error::new_spanned(literal, message));
@@ -192,14 +217,19 @@ pub(crate) fn check_namespace(literal: &LitStr) -> syn::Result<()> {
 }
 
 pub(crate) fn check_closure(option: &str, closure: &ExprClosure) -> syn::Result<()> {
+    let what = match option {
+        "share_errors" => "error",
+        _ => "value",
+    };
     if let Some(asyncness) = &closure.asyncness {
         return Err(syn::Error::new(
             asyncness.span(),
-            format!("`{option}` cannot await; write `|value| …`"),
+            format!("`{option}` cannot await; write `|{what}| …`"),
         ));
     }
     if closure.inputs.len() != 1 {
-        let message = format!("the closure of `{option}` takes the value alone; write `|value| …`");
+        let message =
+            format!("the closure of `{option}` takes the {what} alone; write `|{what}| …`");
         return Err(syn::Error::new(closure.or1_token.span(), message));
     }
     Ok(())

@@ -18,7 +18,7 @@ pub(crate) enum Answer {
     Value(SharedValue),
     /// The body returned `None`.
     Nothing,
-    /// The body failed; the error is of a type that can be cloned.
+    /// The body failed; a copy of the error, or its texts.
     Failed(Kept),
 }
 

@@ -103,6 +103,7 @@ mod policy;
 mod probe;
 mod refresh;
 mod sharded;
+mod shared_error;
 mod site;
 mod stats;
 mod store;
@@ -127,6 +128,7 @@ pub use error::{Error, ErrorKind};
 pub use global::{get_cache, set_cache};
 pub use key::CacheKey;
 pub use probe::Cacheable;
+pub use shared_error::SharedError;
 pub use site::{SiteInfo, sites};
 pub use stats::{Errors, SiteStats, Stats, StoreStats, TokenStats};
 

@@ -12,10 +12,15 @@
 //! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
 //! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
 //! | `probe::<T>().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
+//! | | [`ProbeOfError`] | `E: From<SharedError> + Error`: callers get its texts |
+//! | | [`ProbeOfBox`] | `E: From<SharedError>` that derefs to a `dyn Error`: callers get the texts of that |
+//! | | [`ProbeOfText`] | `E: From<SharedError> + Display`: callers get its text |
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
+//! | `probe::<T>().errors_by_hand(…)`, `.errors_alone()` | [`ProbeAlone`] | any `Result<_, E>`, as `share_errors` says |
 
 use std::any::{Any, type_name};
-use std::fmt;
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +33,7 @@ use crate::call::Call;
 use crate::codec::Codec;
 use crate::entry::Entry;
 use crate::key::KeyPart;
+use crate::shared_error::{LentError, SharedError};
 use crate::site::{Key, Site};
 
 /// A value or an error that several callers share, with its type forgotten.
@@ -269,23 +275,40 @@ impl<T> Cached<Option<T>> {
 }
 
 /// Asks what a `Result` can do; holds none.
-pub struct Probe<T>(ProbeAlone<T>);
+pub struct Probe<T>(ProbeOfError<T>);
 
 /// A [`Probe`] of a `Result` whose error is not `Clone + Send + Sync`.
+pub struct ProbeOfError<T>(ProbeOfBox<T>);
+
+/// A [`ProbeOfError`] whose error is no `Error` that a [`SharedError`] becomes.
+pub struct ProbeOfBox<T>(ProbeOfText<T>);
+
+/// A [`ProbeOfBox`] whose error is no box of an `Error` that a [`SharedError`] becomes.
+pub struct ProbeOfText<T>(ProbeAlone<T>);
+
+/// A [`ProbeOfText`] whose error cannot be made from a [`SharedError`], or has no text.
 pub struct ProbeAlone<T>(PhantomData<fn() -> T>);
 
 /// Asks about `T`.
 #[must_use]
 pub const fn probe<T>() -> Probe<T> {
-    Probe(ProbeAlone(PhantomData))
+    Probe(ProbeOfError(ProbeOfBox(ProbeOfText(ProbeAlone(
+        PhantomData,
+    )))))
 }
 
-impl<T> Deref for Probe<T> {
-    type Target = ProbeAlone<T>;
-    fn deref(&self) -> &ProbeAlone<T> {
-        &self.0
-    }
+macro_rules! leads_to {
+    ($($probe:ident => $next:ident,)*) => {$(
+        impl<T> Deref for $probe<T> {
+            type Target = $next<T>;
+            fn deref(&self) -> &$next<T> {
+                &self.0
+            }
+        }
+    )*};
 }
+
+leads_to!(Probe => ProbeOfError, ProbeOfError => ProbeOfBox, ProbeOfBox => ProbeOfText, ProbeOfText => ProbeAlone,);
 
 impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
     /// Shares by `Clone`.
@@ -295,13 +318,62 @@ impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
     }
 }
 
+impl<T, E: From<SharedError> + Error + 'static> ProbeOfError<Result<T, E>> {
+    /// Shares the texts of the error and of its sources.
+    #[must_use]
+    pub fn error_share(&self) -> ErrorShare<E> {
+        ErrorShare::told(|_, error| keep_texts::<E>(|| SharedError::new(error)))
+    }
+}
+
+impl<T, E: From<SharedError> + Deref<Target: LentError> + 'static> ProbeOfBox<Result<T, E>> {
+    /// Shares the texts of the error in the box and of its sources.
+    #[must_use]
+    pub fn error_share(&self) -> ErrorShare<E> {
+        ErrorShare::told(|_, error| keep_texts::<E>(|| SharedError::new(error.lent())))
+    }
+}
+
+impl<T, E: From<SharedError> + Display + 'static> ProbeOfText<Result<T, E>> {
+    /// Shares the text of the error.
+    #[must_use]
+    pub fn error_share(&self) -> ErrorShare<E> {
+        ErrorShare::told(|_, error| keep_texts::<E>(|| SharedError::of_text(error)))
+    }
+}
+
 impl<T, E> ProbeAlone<Result<T, E>> {
     /// Shares nothing.
     #[must_use]
     pub const fn error_share(&self) -> ErrorShare<E> {
         ErrorShare::alone()
     }
+
+    /// Shares nothing, whatever the error can do.
+    #[must_use]
+    pub const fn errors_alone(&self) -> ErrorShare<E> {
+        ErrorShare::alone()
+    }
+
+    /// Shares copies that `copy` makes, whatever else the error can do.
+    #[must_use]
+    pub fn errors_by_hand(&self, copy: fn(&E) -> E) -> ErrorShare<E>
+    where
+        E: ErrorForAll,
+    {
+        ErrorShare::copied(copy)
+    }
 }
+
+/// An error that can be kept for callers on other threads.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be shared by `share_errors`, since it is not `Send + Sync`; return an error that is, or write `share_errors = none`",
+    label = "an error that callers on several threads share"
+)]
+pub trait ErrorForAll: Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Send + Sync + 'static> ErrorForAll for E {}
 
 macro_rules! debug_by_name {
     ($($name:ident)*) => {$(
@@ -313,7 +385,7 @@ macro_rules! debug_by_name {
     )*};
 }
 
-debug_by_name!(Cached CachedByClone CachedByBytes Probe ProbeAlone);
+debug_by_name!(Cached CachedByClone CachedByBytes Probe ProbeOfError ProbeOfBox ProbeOfText ProbeAlone);
 
 /// How the callers of one flight share its value.
 pub struct ValueShare<V> {
@@ -353,15 +425,48 @@ impl<V> ValueShare<V> {
 
 /// How the callers of one flight share its error.
 pub struct ErrorShare<E> {
-    functions: Option<Functions<E>>,
+    functions: Option<ErrorFunctions<E>>,
 }
 
 impl<E: Clone + Send + Sync + 'static> ErrorShare<E> {
     /// Keeps clones.
     #[must_use]
     pub fn cloned() -> Self {
+        Self::copied(E::clone)
+    }
+}
+
+impl<E: Send + Sync + 'static> ErrorShare<E> {
+    /// Keeps what `copy` makes of an error, and gives what it makes of that.
+    fn copied(copy: fn(&E) -> E) -> Self {
         Self {
-            functions: Some(Functions::cloned()),
+            functions: Some(ErrorFunctions {
+                copy: Some(copy),
+                keep: |copy, error| {
+                    let copy = copy?;
+                    Some(Arc::new(unless_it_panics(|| copy(error))?))
+                },
+                take: |copy, kept| {
+                    let (copy, error) = (copy?, kept.downcast_ref::<E>()?);
+                    unless_it_panics(|| copy(error))
+                },
+            }),
+        }
+    }
+}
+
+impl<E: From<SharedError> + 'static> ErrorShare<E> {
+    /// Keeps the texts that `keep` reads, and gives what `From` makes of them.
+    fn told(keep: Keep<E>) -> Self {
+        Self {
+            functions: Some(ErrorFunctions {
+                copy: None,
+                keep,
+                take: |_, kept| {
+                    let texts = kept.downcast_ref::<Texts<E>>()?.texts.clone();
+                    unless_it_panics(|| E::from(texts))
+                },
+            }),
         }
     }
 }
@@ -373,19 +478,56 @@ impl<E> ErrorShare<E> {
         Self { functions: None }
     }
 
-    /// Keeps a clone of `error` for others, unless its type cannot be shared or its `Clone` panics.
+    /// Keeps of `error` what others can have, unless its type cannot be shared or its code panics.
     #[must_use]
     pub fn keep(&self, error: &E) -> Option<Kept> {
-        (self.functions?.keep)(error)
+        let functions = self.functions?;
+        (functions.keep)(functions.copy, error)
     }
 
-    /// Clones an error that [`keep`](Self::keep) kept; `None` if it is of another type, or its
-    /// `Clone` panics.
+    /// An error for one of them, of what [`keep`](Self::keep) kept; `None` if that is of another type, or the
+    /// error's code panics.
     #[must_use]
     pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<E> {
-        (self.functions?.take)(kept)
+        let functions = self.functions?;
+        (functions.take)(functions.copy, kept)
     }
 }
+
+/// The texts of an `E`. No other error type is made from them, as none would be made from a clone of the error.
+struct Texts<E> {
+    texts: SharedError,
+    of: PhantomData<fn() -> E>,
+}
+
+fn keep_texts<E: 'static>(read: impl FnOnce() -> SharedError) -> Option<Kept> {
+    Some(Arc::new(Texts::<E> {
+        texts: unless_it_panics(read)?,
+        of: PhantomData,
+    }))
+}
+
+/// Makes an error for another caller.
+type CopyOf<E> = fn(&E) -> E;
+
+/// Keeps of an error what others can have.
+type Keep<E> = fn(Option<CopyOf<E>>, &E) -> Option<Kept>;
+
+/// Function pointers are `Copy`, `Send` and `Sync`, whatever `E` is.
+struct ErrorFunctions<E> {
+    /// `None` where texts are kept.
+    copy: Option<CopyOf<E>>,
+    keep: Keep<E>,
+    take: fn(Option<CopyOf<E>>, &(dyn Any + Send + Sync)) -> Option<E>,
+}
+
+impl<E> Clone for ErrorFunctions<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for ErrorFunctions<E> {}
 
 /// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
 struct Functions<T> {
@@ -431,7 +573,7 @@ impl<E> fmt::Debug for ErrorShare<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { functions } = self;
         f.debug_struct("ErrorShare")
-            .field("by_clone", &functions.is_some())
+            .field("shares", &functions.is_some())
             .finish()
     }
 }
@@ -455,14 +597,21 @@ fn cloned<T: Clone>(value: &T) -> Option<T> {
     clone
 }
 
+/// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.
+fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
+    // It only reads what outlives it, so what a panic leaves half done is gone.
+    catch_unwind(AssertUnwindSafe(make)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
     use std::error::Error;
-    use std::io;
     use std::rc::Rc;
+    use std::{fmt, io};
 
     use super::{ErrorShare, ValueShare, probe};
+    use crate::shared_error::SharedError;
 
     #[derive(Debug, Clone, PartialEq)]
     struct Plain(u8);
@@ -524,11 +673,153 @@ mod tests {
         let share: ErrorShare<Plain> = probe::<Result<Rc<u8>, Plain>>().error_share();
         let kept = share.keep(&Plain(3)).unwrap();
         assert_eq!(share.take(&*kept), Some(Plain(3)));
-        let boxed: ErrorShare<Box<dyn Error>> = probe::<Result<u8, Box<dyn Error>>>().error_share();
-        assert!(boxed.keep(&"no".into()).is_none());
         let io: ErrorShare<io::Error> = probe::<io::Result<u8>>().error_share();
         assert!(io.keep(&io::ErrorKind::Other.into()).is_none());
+    }
+
+    /// What who waits gets of `error`, as the error's own texts.
+    fn waits<E: fmt::Display>(share: ErrorShare<E>, error: &E) -> Option<String> {
+        let kept = share.keep(error)?;
+        share.take(&*kept).map(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_error_that_can_be_made_of_texts_is_kept_as_texts() {
+        let boxed = probe::<Result<u8, Box<dyn Error>>>().error_share();
+        assert_eq!(waits(boxed, &"no".into()).unwrap(), "no");
         let aliased = probe::<Aliased<Option<u8>>>().error_share();
-        assert!(aliased.keep(&"no".into()).is_none());
+        assert_eq!(waits(aliased, &"no".into()).unwrap(), "no");
+        let error = Own(Err(io::Error::other("no disk")));
+        let own = probe::<Result<u8, Own>>().error_share();
+        let waited = own.take(&*own.keep(&error).unwrap()).unwrap();
+        assert_eq!(waited.to_string(), "own");
+        assert_eq!(waited.source().unwrap().to_string(), "no disk");
+        assert!(Result::is_ok(&waited.0), "made of the texts");
+        let text = probe::<Result<u8, Text>>().error_share();
+        assert_eq!(waits(text, &Text("no".into())).unwrap(), "no");
+    }
+
+    #[test]
+    fn texts_of_another_type_are_not_taken() {
+        let kept = probe::<Result<u8, Text>>()
+            .error_share()
+            .keep(&Text("no".into()));
+        let kept = kept.unwrap();
+        let boxed = probe::<Result<u8, Box<dyn Error>>>().error_share();
+        assert!(boxed.take(&*kept).is_none());
+    }
+
+    #[test]
+    fn the_attribute_has_the_first_word() {
+        let asked = probe::<Result<u8, Plain>>();
+        assert!(asked.errors_alone().keep(&Plain(3)).is_none());
+        let by_hand = asked.errors_by_hand(|error| Plain(error.0 + 1));
+        let kept = by_hand.keep(&Plain(3)).unwrap();
+        assert_eq!(by_hand.take(&*kept), Some(Plain(5)), "copied twice");
+        let io = probe::<io::Result<u8>>().errors_by_hand(|error| error.kind().into());
+        let kept = io.keep(&io::ErrorKind::NotFound.into()).unwrap();
+        let waited = io.take(&*kept).unwrap();
+        assert_eq!(waited.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_panic_of_the_errors_own_code_is_an_error_that_is_not_shared() {
+        struct NoText;
+        impl fmt::Display for NoText {
+            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+                panic!("no text")
+            }
+        }
+        impl From<SharedError> for NoText {
+            fn from(_: SharedError) -> Self {
+                Self
+            }
+        }
+        struct NoFrom;
+        impl fmt::Display for NoFrom {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+        }
+        impl From<SharedError> for NoFrom {
+            fn from(_: SharedError) -> Self {
+                panic!("no error")
+            }
+        }
+        let no_text = probe::<Result<u8, NoText>>().error_share();
+        assert!(no_text.keep(&NoText).is_none());
+        let no_from = probe::<Result<u8, NoFrom>>().error_share();
+        let kept = no_from.keep(&NoFrom).unwrap();
+        assert!(no_from.take(&*kept).is_none());
+        let no_copy = probe::<Result<u8, Plain>>().errors_by_hand(|_| panic!("no copy"));
+        assert!(no_copy.keep(&Plain(1)).is_none());
+    }
+
+    #[test]
+    fn in_a_generic_function_only_the_written_bounds_of_an_error_count() {
+        fn unbounded<E: 'static>(error: &E) -> bool {
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
+        }
+        fn from_another<E: From<io::Error> + fmt::Display + 'static>(error: &E) -> bool {
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
+        }
+        fn no_text<E: From<SharedError> + 'static>(error: &E) -> bool {
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
+        }
+        fn text<E: From<SharedError> + fmt::Display + 'static>(error: &E) -> bool {
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
+        }
+        fn error<E: From<SharedError> + Error + 'static>(error: &E) -> bool {
+            probe::<Result<(), E>>().error_share().keep(error).is_some()
+        }
+        let own = Own(Err(io::Error::other("no disk")));
+        assert!(!unbounded(&own));
+        assert!(!from_another::<Box<dyn Error>>(&"no".into()));
+        assert!(!no_text(&own));
+        assert!(text(&own));
+        assert!(error(&own));
+    }
+
+    /// An error that is an `Error`, not `Clone`, and can be made of a [`SharedError`].
+    #[derive(Debug)]
+    struct Own(Result<SharedError, io::Error>);
+
+    impl fmt::Display for Own {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            match &self.0 {
+                Ok(shared) => shared.fmt(f),
+                Err(_) => f.write_str("own"),
+            }
+        }
+    }
+
+    impl Error for Own {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            match &self.0 {
+                Ok(shared) => shared.source(),
+                Err(error) => Some(error),
+            }
+        }
+    }
+
+    impl From<SharedError> for Own {
+        fn from(shared: SharedError) -> Self {
+            Self(Ok(shared))
+        }
+    }
+
+    /// The same of one that is no `Error`.
+    struct Text(String);
+
+    impl fmt::Display for Text {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(&self.0)
+        }
+    }
+
+    impl From<SharedError> for Text {
+        fn from(shared: SharedError) -> Self {
+            Self(shared.to_string())
+        }
     }
 }

@@ -181,8 +181,13 @@ impl<R> Call<'_, R> {
             Err(error) => {
                 panicked.not();
                 self.rest();
-                let answer = errors.keep(&error).map(Answer::Failed);
-                self.settle(lead, right, answer);
+                // Made only for those who wait: what an error says is nobody else's to keep.
+                if lead.has_waiters() {
+                    let answer = errors.keep(&error).map(Answer::Failed);
+                    self.settle(lead, right, answer);
+                } else {
+                    self.end(lead, right);
+                }
                 return (Err(error), None);
             }
         };

@@ -217,20 +217,38 @@ impl<R> Call<'_, R> {
         }
     }
 
-    /// Gives the right to store back, behind the call, and answers those who wait for the proof in that.
-    fn prove(&self, mut lead: Lead<Answer>, granted: Granted, answer: Answer) {
-        // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
+    /// Ends a flight that nobody waits for and whose outcome is not stored; a caller that joins it only now leads the
+    /// next attempt.
+    pub(super) fn end(&self, lead: Lead<Answer>, right: Option<Right>) {
+        // As in `settle`.
+        let unanswered = right.is_none() && !lead.unanswered();
+        if let Some(Right::Token(granted)) = right {
+            self.give_back(granted);
+        }
+        lead.start_over(unanswered);
+    }
+
+    /// Gives the right to store back, behind the call.
+    fn give_back(&self, granted: Granted) {
         let deadline = Instant::now() + self.budget.whole();
         let counters = self.site.counters();
+        in_background(async move {
+            if let Err(error) = granted.release(deadline).await {
+                report(counters, &error);
+            }
+        });
+    }
+
+    /// Gives the right to store back, behind the call, and answers those who wait for the proof in that.
+    fn prove(&self, mut lead: Lead<Answer>, granted: Granted, answer: Answer) {
         if !lead.has_waiters() {
-            in_background(async move {
-                if let Err(error) = granted.release(deadline).await {
-                    report(counters, &error);
-                }
-            });
+            self.give_back(granted);
             // The flight ends here: nobody is to wait for this runtime, which may be left alone.
             return;
         }
+        // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
+        let deadline = Instant::now() + self.budget.whole();
+        let counters = self.site.counters();
         lead.close();
         in_background(async move {
             match granted.release(deadline).await {
