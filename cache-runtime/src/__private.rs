@@ -6,7 +6,7 @@ use crate::key::{CacheKey, KeyPart};
 pub use crate::{
     call::Call,
     own::{Own, OwnArgument, own},
-    probe::{Probe, probe},
+    probe::{ErrorForAll, Probe, probe},
     site::Site,
 };
 

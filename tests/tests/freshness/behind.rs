@@ -9,7 +9,7 @@ use cache_tests::wait::SOON;
 use cache_tests::{Body, Logs, Stores, at_every_poll, eventually, poll_n_then_drop, within};
 use tokio::task::JoinSet;
 
-use crate::scene::{Counts, FIRST_PAUSE, Scene, TTL, source, until_idle, until_stored};
+use crate::scene::{Counts, FIRST_PAUSE, Scene, TTL, WINDOW, source, until_idle, until_stored};
 
 #[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache, body), cache = cache)]
 async fn user(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
@@ -26,6 +26,19 @@ async fn crowded(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
 #[redis_cached(ttl = "50ms", stale_while_revalidate = 600, skip(cache, body), cache = cache)]
 async fn brief(cache: &Cache, body: &Body) -> Result<u64, Failed> {
     body.run().await
+}
+
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache, body), cache = cache)]
+async fn told(cache: &Cache, body: &Body) -> anyhow::Result<u64> {
+    Ok(body.run().await?)
+}
+
+#[redis_cached(
+    ttl = 60, stale_while_revalidate = 600, skip(cache, body), cache = cache,
+    share_errors = |error| std::io::Error::from(error.kind())
+)]
+async fn copied(cache: &Cache, body: &Body) -> std::io::Result<u64> {
+    body.run().await.map_err(std::io::Error::other)
 }
 
 /// A body whose first value is stale, and whose later runs block.
@@ -123,6 +136,48 @@ async fn a_run_behind_is_enough_for_those_who_wait() {
         body.open_gate();
         assert_eq!(foreground.await.expect("no panic"), Ok(2));
         assert_eq!(body.runs(), 2);
+    }
+}
+
+/// They came when its window was over, so there is nothing else to answer them with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_error_behind_a_call_reaches_those_who_wait() {
+    const CALLERS: usize = 50;
+    let scene = Scene::start().await;
+    macro_rules! errors_of {
+        ($function:ident, $cache:expr) => {{
+            let body = Body::new();
+            assert_eq!($function($cache, &body).await.expect("a first run"), 1);
+            scene.clock.advance(TTL);
+            body.shut_gate();
+            body.fail_next(1);
+            assert_eq!($function($cache, &body).await.expect("a stale value"), 1);
+            body.wait_until_running(1).await;
+            scene.clock.advance(WINDOW);
+            let call = || {
+                let (cache, body) = ($cache.clone(), body.clone());
+                async move { $function(&cache, &body).await }
+            };
+            let callers: JoinSet<_> = (0..CALLERS).map(|_| call()).collect();
+            eventually("them to wait", SOON, async || {
+                $cache.stats().waiting == CALLERS
+            })
+            .await;
+            body.open_gate();
+            let outcomes = within("every caller to be answered", SOON, callers.join_all()).await;
+            assert_eq!(body.runs(), 2, "one run for all");
+            outcomes
+        }};
+    }
+    for cache in scene.both() {
+        for outcome in errors_of!(told, cache) {
+            let error = outcome.expect_err("the run behind failed");
+            assert_eq!(error.to_string(), Failed { run: 2 }.to_string());
+        }
+        for outcome in errors_of!(copied, cache) {
+            let error = outcome.expect_err("the run behind failed");
+            assert_eq!(error.kind(), std::io::ErrorKind::Other);
+        }
     }
 }
 

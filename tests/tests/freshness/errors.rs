@@ -1,6 +1,6 @@
 //! `stale_if_error`: while there is an older value, nobody sees its source fail.
 
-use cache_runtime::{Cache, Source, redis_cached};
+use cache_runtime::{Cache, SharedError, Source, redis_cached};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, eventually, within};
@@ -22,6 +22,13 @@ struct Alone(Failed);
 async fn alone(cache: &Cache, body: &Body, id: u64) -> Result<u64, Alone> {
     let _ = id;
     body.run().await.map_err(Alone)
+}
+
+/// An error that is shared by its texts.
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn told(cache: &Cache, body: &Body, id: u64) -> anyhow::Result<u64> {
+    let _ = id;
+    Ok(body.run().await?)
 }
 
 #[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
@@ -128,6 +135,39 @@ async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
                 .all(|outcome| outcome.unwrap() == Ok(2))
         );
         assert_eq!((body.runs(), cache.stats().flights), (4, 0));
+    }
+}
+
+/// Half of them have an older value, and half came when nothing was left of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_waits_for_a_body_whose_error_is_shared_has_the_stale_value_or_its_texts() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(told(cache, &body, 1).await.expect("a run that returns"), 1);
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        body.fail();
+        let call = || {
+            let (cache, body) = (cache.clone(), body.clone());
+            async move { told(&cache, &body, 1).await }
+        };
+        let early = crowd(50, call);
+        body.wait_until_running(1).await;
+        until_waiting(cache, 49).await;
+        scene.clock.advance(WINDOW);
+        let late = crowd(50, call);
+        until_waiting(cache, 99).await;
+        body.open_gate();
+        for outcome in all(early).await {
+            assert_eq!(outcome.unwrap().expect("the stale value"), 1);
+        }
+        for outcome in all(late).await {
+            let error = outcome.unwrap().expect_err("nothing to answer with");
+            assert_eq!(error.to_string(), Failed { run: 2 }.to_string());
+            assert!(error.is::<SharedError>());
+        }
+        assert_eq!((body.runs(), cache.stats().flights), (2, 0));
     }
 }
 

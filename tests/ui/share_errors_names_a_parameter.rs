@@ -1,0 +1,8 @@
+use cache_runtime::redis_cached;
+
+#[redis_cached(ttl = 300, share_errors = |error| std::io::Error::new(error.kind(), id.to_string()))]
+async fn get(id: u64) -> std::io::Result<u64> {
+    Ok(id)
+}
+
+fn main() {}
