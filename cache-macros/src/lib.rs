@@ -500,6 +500,39 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
+/// ## `share_errors`
+///
+/// What those who wait for a body get when it fails; the caller whose body ran gets its error untouched in any case. A closure or a
+/// function makes an error for another caller of a `&E`, which is `Send + Sync`; an error passes it twice on its way. `none`: they run their
+/// own bodies, side by side. Default: the first of these that the type of the error allows, as it is written in the return type:
+///
+/// | the error is | those who wait |
+/// |---|---|
+/// | `Clone + Send + Sync` | get clones |
+/// | `From<SharedError>`, with a `Display` | get its texts in a `SharedError`, which cannot be downcast to what it was |
+/// | any other, such as `io::Error`, `sqlx::Error`, `reqwest::Error` | run their own bodies |
+///
+/// `anyhow::Error`, `eyre::Report` and boxed errors have that `From` by themselves, an error of your own by one `#[from]` (see `SharedError`).
+/// In a generic function only the written bounds count. Errors are shared within a process, and never stored.
+///
+/// ```
+/// # use cache_runtime::redis_cached;
+/// use cache_runtime::SharedError;
+/// use std::io;
+///
+/// #[redis_cached(ttl = 60, share_errors = |error| io::Error::new(error.kind(), SharedError::new(error)))]
+/// async fn page(name: &str) -> io::Result<String> {
+///     std::fs::read_to_string(name)
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (ran, waited) = tokio::join!(page("none.html"), page("none.html")); // one look at the disk
+/// let (ran, waited) = (ran.unwrap_err(), waited.unwrap_err());
+/// assert_eq!(waited.kind(), io::ErrorKind::NotFound);
+/// assert_eq!(waited.to_string(), ran.to_string());
+/// # }
+/// ```
+///
 /// ## `cache`
 ///
 /// A `Cache`, or a reference to one, other than the global one. Alone among expressions it can use parameters; what it uses is a parameter of

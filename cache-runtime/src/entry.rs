@@ -429,6 +429,9 @@ impl<R> Entry<R> {
 
     /// Answers as the annotated function does, with another body.
     ///
+    /// An error of `body` is its caller's alone: those who wait for it run their own bodies, and so does this call where the
+    /// body that it waits for fails.
+    ///
     /// An entry of [`Cache::entry`] stores what the body returns only if it has a ttl:
     /// [`with_ttl`](Self::with_ttl).
     ///

@@ -53,7 +53,7 @@
 //! | an Entra ID token is refused or expires | connections that stand are used for as long as Redis lets them, then runs the body; a fresh token is asked for |
 //! | the identity provider is down | the same; it is asked again for ever, and Redis is used again as soon as a token comes |
 //! | the body is slow | one run a key; whoever comes meanwhile waits for it; after each `run_wait` one of them runs it beside the other, for all |
-//! | the body fails | its error reaches its caller, and those who wait if it is `Clone`; it is never stored; with `stale_if_error`, an older value is answered in its place |
+//! | the body fails | its error reaches its caller, and those who wait as [`share_errors`](macro@redis_cached#share_errors) says: by itself where it is `Clone` or can be made from a [`SharedError`]; it is never stored; with `stale_if_error`, an older value is answered in its place |
 //! | the body panics, or its caller goes away | nobody else notices: one who waits runs its own body |
 //!
 //! # On Azure

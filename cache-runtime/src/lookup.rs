@@ -292,7 +292,10 @@ impl<R> Call<'_, R> {
                     }
                     return self.answer_or(outcome, at_hand, None);
                 }
-                // The leader is another function, with the same key and other types.
+                // The leader has the same key and other types, or another body.
+                if let (Answer::Failed(_), Some(found)) = (answer, at_hand) {
+                    return Ok(self.stale(found));
+                }
             }
             // The leader failed in a way that cannot be shared.
             (Turn::Alone, Some(found)) => return Ok(self.stale(found)),

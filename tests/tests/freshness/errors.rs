@@ -138,6 +138,30 @@ async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
     }
 }
 
+/// The error is not for it, since its body is another one; that a body failed is.
+#[tokio::test]
+async fn who_waits_with_another_body_has_the_stale_value() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(cloned(cache, &body, 2).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        body.fail();
+        let (own, its) = (cache.clone(), body.clone());
+        let leader = tokio::spawn(async move { cloned(&own, &its, 2).await });
+        body.wait_until_running(1).await;
+        let (entry, its) = (cloned_entry(cache, 2), Body::new());
+        let another = its.clone();
+        let waiter = tokio::spawn(async move { entry.get_or_compute(|| another.run()).await });
+        until_waiting(cache, 1).await;
+        body.open_gate();
+        assert_eq!(leader.await.expect("no panic"), Ok(1));
+        assert_eq!(waiter.await.expect("no panic"), Ok(1));
+        assert_eq!((body.runs(), its.runs()), (2, 0));
+    }
+}
+
 /// Half of them have an older value, and half came when nothing was left of it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_waits_for_a_body_whose_error_is_shared_has_the_stale_value_or_its_texts() {
