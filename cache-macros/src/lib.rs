@@ -522,6 +522,7 @@ use proc_macro::TokenStream;
 ///
 /// #[redis_cached(ttl = 60, share_errors = |error| io::Error::new(error.kind(), SharedError::new(error)))]
 /// async fn page(name: &str) -> io::Result<String> {
+/// #   tokio::task::yield_now().await;
 ///     std::fs::read_to_string(name)
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
@@ -530,6 +531,7 @@ use proc_macro::TokenStream;
 /// let (ran, waited) = (ran.unwrap_err(), waited.unwrap_err());
 /// assert_eq!(waited.kind(), io::ErrorKind::NotFound);
 /// assert_eq!(waited.to_string(), ran.to_string());
+/// assert!(waited.get_ref().unwrap().is::<SharedError>());
 /// # }
 /// ```
 ///

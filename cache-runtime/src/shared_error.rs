@@ -35,6 +35,7 @@ const MOST_SOURCES: usize = 64;
 ///
 /// #[redis_cached(ttl = 300)]
 /// async fn name(id: u64) -> Result<String, UserError> {
+/// #   tokio::task::yield_now().await;
 ///     std::fs::read_to_string(format!("/users/{id}")).map_err(|error| UserError::File(id, error))
 /// }
 ///
