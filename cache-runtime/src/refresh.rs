@@ -25,9 +25,9 @@ use tokio::{
     runtime::{Handle, Id},
     sync::watch,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
-use crate::{clock::Clock, sharded::lock, stats::Counters, store::link};
+use crate::{clock::Clock, sharded::lock, site::Site, store::link};
 
 /// So many keys rest at most; one that is forgotten is asked for earlier.
 const RESTING: usize = 10_000;
@@ -62,7 +62,7 @@ struct Rest {
 /// The right to one background run.
 #[derive(Debug)]
 pub(crate) struct Permit {
-    function: &'static Counters,
+    function: &'static Site,
 }
 
 /// Takes a run off the list when it is over.
@@ -88,8 +88,23 @@ impl Drop for Permit {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
         self.function
+            .counters()
             .running_behind()
             .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Permit {
+    /// The span of the run: a root, because a span ends with the last one inside it, so that the caller's would last for as
+    /// long as the run, and not for as long as the call.
+    fn span(&self) -> Span {
+        let span = tracing::info_span!(
+            parent: None,
+            "run_behind",
+            function = %self.function.place(),
+        );
+        span.follows_from(Span::current());
+        span
     }
 }
 
@@ -141,24 +156,25 @@ impl Background {
     }
 
     /// The right to begin a run of a function; `None` while there are as many as there may be.
-    pub(crate) fn permit(&self, function: &'static Counters) -> Option<Permit> {
+    pub(crate) fn permit(&self, function: &'static Site) -> Option<Permit> {
+        let of_function = function.counters().running_behind();
         let counted = |running: &AtomicUsize, limit| {
             let one_more = |running| (running < limit).then_some(running + 1);
             running
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
                 .is_ok()
         };
-        if !counted(function.running_behind(), self.limit_of_function) {
+        if !counted(of_function, self.limit_of_function) {
             return None;
         }
         if !counted(&RUNNING, self.limit) {
-            function.running_behind().fetch_sub(1, Ordering::Relaxed);
+            of_function.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         Some(Permit { function })
     }
 
-    /// Begins `run` on the present runtime. What it panics about reaches nobody but the log.
+    /// Begins `run` on the present runtime, in a span of its own. That it panicked reaches nobody but the log.
     pub(crate) fn begin(
         self: &Arc<Self>,
         permit: Permit,
@@ -178,15 +194,21 @@ impl Background {
             background: Arc::downgrade(self),
             number,
         };
+        let (function, span) = (permit.function, permit.span());
         let run = async move {
             let _ended = (permit, listed);
             // What a panic leaves half done is dropped with the run, or told to those who wait by its drop.
             let run = AssertUnwindSafe(Abortable::new(run, registration));
             if run.catch_unwind().await.is_err() {
-                tracing::error!("a body panicked in the background");
+                // What it said may hold an argument, and the panic hook was told.
+                tracing::error!(
+                    function = %function.place(),
+                    cause = "a panic, whose message went to the panic hook",
+                    "a body panicked in the background"
+                );
             }
         };
-        drop(runtime.spawn(run.in_current_span()));
+        drop(runtime.spawn(run.instrument(span)));
     }
 
     /// Ends every run, and lets none begin.
@@ -266,7 +288,7 @@ mod tests {
     use super::*;
     use crate::clock::ManualClock;
 
-    static FUNCTION: Counters = Counters::new();
+    static FUNCTION: Site = Site::new("function", &());
     const FIRST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(4);
 

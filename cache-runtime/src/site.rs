@@ -446,7 +446,8 @@ impl Site {
         namespace
     }
 
-    fn place(&self) -> String {
+    /// The function, and where it stands, for the log.
+    pub(crate) fn place(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
     }
 }

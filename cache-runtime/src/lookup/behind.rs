@@ -106,10 +106,14 @@ impl<R> Behind<R> {
         // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
         // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
         let Ok(body) = catch_unwind(AssertUnwindSafe(|| own(arguments))) else {
+            let Origin {
+                site, cache, key, ..
+            } = &self.origin;
             tracing::error!(
+                function = %site.place(),
+                cause = "a panic, whose message went to the panic hook",
                 "an argument's `Clone` panicked, so a body does not run in the background"
             );
-            let Origin { cache, key, .. } = &self.origin;
             cache.background.failed(key);
             return;
         };
@@ -137,7 +141,7 @@ impl<R> Call<'_, R> {
         if self.control.is_only_if_cached() {
             return;
         }
-        let Some(permit) = self.cache.background.permit(self.site.counters()) else {
+        let Some(permit) = self.cache.background.permit(self.site) else {
             return;
         };
         if let Some(lead) = self.cache.flights.lead(&self.key)
@@ -176,7 +180,7 @@ impl<R> Call<'_, R> {
                 Joined::Lead(lead) => {
                     // A second one goes to the next who waits.
                     let (arguments, behind) = own.take()?;
-                    let permit = self.cache.background.permit(self.site.counters())?;
+                    let permit = self.cache.background.permit(self.site)?;
                     let waiting = lead.wait_too();
                     let run = self.behind(permit, lead, Reason::SoftTimeout);
                     behind(arguments, run, errors);
@@ -278,6 +282,8 @@ impl Origin {
             // The error is the cache's to keep quiet about: the stale value was the answer.
             if timeout(limit, run.as_mut()).await.map(drop).is_err() {
                 tracing::warn!(
+                    function = %site.place(),
+                    cause = "it ran longer than `background_timeout`",
                     ?limit,
                     "a body in the background took too long and was given up"
                 );

@@ -258,6 +258,10 @@ async fn a_panic_behind_a_call_reaches_nobody_and_lets_the_key_rest() {
     }
     let told = logs.lines_with("a body panicked in the background");
     assert_eq!(told.len(), 2, "{}", logs.text());
+    for line in told {
+        assert!(line.contains("function=user ("), "{line}");
+        assert!(line.contains("cause="), "{line}");
+    }
     assert!(!logs.text().contains("as it was told"), "{}", logs.text());
 }
 
