@@ -81,7 +81,8 @@ impl Pass {
     /// What else may be wrong where the server refuses it.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            Self::None | Self::Password(_) => "",
+            Self::None => "; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra` for tokens of Entra ID",
+            Self::Password(login) => login.hint(),
             #[cfg(feature = "entra-id")]
             Self::Token(_) => {
                 "; the identity needs an access policy of this cache, and its object id as the user name"

@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Answer,
     clock::Clock,
-    config::{Config, Coordination, Place, builder::CacheBuilder},
+    config::{Config, Coordination, Hint, Place, builder::CacheBuilder},
     connection::Connection,
     entry::Entry,
     error::{Error, ErrorKind},
@@ -100,7 +100,11 @@ impl CacheBuilder {
     /// [`ErrorKind::Config`], which names the setting, its value unless that may be a secret, and
     /// what is accepted.
     pub fn build(self) -> Result<Cache, Error> {
-        Cache::new(self.build_config()?)
+        let mut config = self.build_config()?;
+        let hints = std::mem::take(&mut config.hints);
+        let cache = Cache::new(config)?;
+        hints.iter().for_each(Hint::say);
+        Ok(cache)
     }
 }
 
@@ -118,6 +122,7 @@ impl Cache {
             memory_capacity,
             max_value,
             coordination,
+            hints: _,
         } = config;
         let Coordination {
             background_runs,

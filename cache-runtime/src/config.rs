@@ -5,9 +5,11 @@
 //! place, which names the setting at fault, its value unless that may be a secret, and what is accepted.
 
 mod address;
+mod azure;
 pub(crate) mod builder;
 mod coordination;
 mod environment;
+mod hint;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ mod tls;
 use std::{fmt, time::Duration};
 
 pub(crate) use coordination::Coordination;
+pub(crate) use hint::Hint;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;
 
@@ -36,6 +39,8 @@ pub(crate) struct Config {
     /// How many bytes of JSON a value may have to be stored.
     pub(crate) max_value: usize,
     pub(crate) coordination: Coordination,
+    /// What the log is to be told once there is a cache.
+    pub(crate) hints: Vec<Hint>,
 }
 
 /// Where the values are kept.
@@ -87,6 +92,20 @@ pub(crate) struct EntraLogin {
 pub(crate) struct Login {
     pub(crate) username: Option<String>,
     pub(crate) password: Secret,
+}
+
+impl Login {
+    /// What may be wrong with it where the server refuses it.
+    pub(crate) fn hint(&self) -> &'static str {
+        let password = self.password.expose();
+        if password.is_empty() {
+            "; there is no password: set `REDIS_PASSWORD`, or `nopass` for the ACL user"
+        } else if password.trim() != password {
+            "; the password begins or ends with white space, which is taken as a part of it"
+        } else {
+            ""
+        }
+    }
 }
 
 /// A text that no formatting shows.

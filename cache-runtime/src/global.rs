@@ -12,7 +12,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::{
     cache::Cache,
-    config::{Config, Place},
+    config::{Config, Hint},
     error::Error,
     sharded::lock,
 };
@@ -68,11 +68,11 @@ pub(crate) fn installed() -> Option<Cache> {
     }
 }
 
-/// A cache of what the environment says, and whether that is the in-process store.
-fn made() -> Result<(Cache, bool), Error> {
-    let config = Config::from_environment(|name| std::env::var_os(name))?;
-    let in_process = matches!(config.place, Place::Memory);
-    Ok((Cache::new(config)?, in_process))
+/// A cache of what the environment says, and what the log is to be told of that.
+fn made() -> Result<(Cache, Vec<Hint>), Error> {
+    let mut config = Config::from_environment(|name| std::env::var_os(name))?;
+    let hints = std::mem::take(&mut config.hints);
+    Ok((Cache::new(config)?, hints))
 }
 
 /// The global cache, made from the environment at the first use.
@@ -87,16 +87,12 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     if let Some(cache) = &*INSTALLED.load() {
         return Ok(Cache::clone(cache));
     }
-    let (cache, in_process) = made()
+    let (cache, hints) = made()
         // Set while `making` is held, and nowhere else.
         .inspect_err(|error| drop(UNUSABLE.set(error.clone())))?;
     INSTALLED.store(Some(cache.clone().into()));
     // A subscriber may call a cached function.
     drop(making);
-    if in_process {
-        tracing::warn!(
-            "neither REDIS_URL nor REDIS_HOST is set: values are cached in this process only"
-        );
-    }
+    hints.iter().for_each(Hint::say);
     Ok(cache)
 }

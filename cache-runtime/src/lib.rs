@@ -58,7 +58,7 @@
 //!
 //! # On Azure
 //!
-//! `REDIS_HOST` alone is enough: it means TLS, port 6380, and a token of Microsoft Entra ID as the
+//! `REDIS_HOST` alone is enough where it is a name of Azure's: it means TLS, port 6380, and a token of Microsoft Entra ID as the
 //! password, for the user whose object id the token names. One task renews the token before it
 //! expires, and connections move to the new one while calls go on, so a [`Cache`] or [`Connection`]
 //! that is kept for days stays good. The identity is the first that gives a token of the environment's

@@ -119,6 +119,7 @@ fn service(
         .args(["--seconds", &seconds.as_secs().to_string()])
         .args(["--every", &every.as_secs().to_string()])
         .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_AUTH", "entra")
         .env("REDIS_PORT", redis.port().to_string())
         .env("REDIS_TLS_CA", redis.ca_path())
         .envs(provider.environment(Source::ManagedIdentity, None))

@@ -22,7 +22,8 @@ use crate::{
 /// How long the first login may take; `az` may need some seconds.
 const LOGIN_LIMIT: Duration = Duration::from_secs(60);
 
-const NO_TOKEN: &str = "this login needs no token of Entra ID; unset REDIS_PASSWORD and REDIS_AUTH";
+const NO_TOKEN: &str =
+    "this login needs no token of Entra ID; unset REDIS_PASSWORD, and set REDIS_AUTH=entra";
 
 /// Lines between two headings.
 const PAGE: u64 = 20;

@@ -65,6 +65,7 @@ fn ask(provider: &IdentityProvider, variables: Variables) -> Ended {
     let ended = Child::of_test("asks")
         .envs(variables)
         .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_AUTH", "entra")
         .env("REDIS_PORT", port.to_string())
         .run();
     ended.assert_passed();
@@ -242,6 +243,7 @@ fn if_none_serves_one_error_lists_each_with_its_reason() {
         "; ManagedIdentityCredential: status 4",
         "; AzureCliCredential: `az` says: Please run 'az login'",
         "; AzureDeveloperCliCredential: `azd` says: not logged in",
+        "if this is no cache of Azure's, set `REDIS_AUTH=none` or `REDIS_PASSWORD`, or say with `REDIS_URL` where it is",
     ] {
         assert!(why.contains(part), "{part}: {why}");
     }
@@ -346,6 +348,7 @@ async fn a_certificate_that_is_replaced_counts_at_the_next_question() {
     let child = Child::of_test("asks_again_and_again")
         .envs(variables)
         .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_AUTH", "entra")
         .env("REDIS_PORT", redis.local_addr().unwrap().port().to_string())
         .spawn();
     provider.wait_for_issued(2).await;
@@ -408,6 +411,7 @@ async fn a_tool_ends_with_the_cache() {
     let child = Child::of_test("drops_its_cache")
         .envs(variables)
         .env("REDIS_HOST", "127.0.0.1")
+        .env("REDIS_AUTH", "entra")
         .env("REDIS_PORT", redis.local_addr().unwrap().port().to_string())
         .spawn();
     eventually("az runs", SOON, async || provider.in_progress() == 1).await;

@@ -288,6 +288,7 @@ fn p8_no_secret_of_the_environments_credentials() {
             let child = Child::of_test(TEST)
                 .envs(variables)
                 .env("REDIS_HOST", "127.0.0.1")
+                .env("REDIS_AUTH", "entra")
                 .env("REDIS_PORT", azure.port().to_string())
                 .env("REDIS_TLS_CA", azure.ca_path())
                 .env(UNTIL, &end);

@@ -92,6 +92,7 @@ async fn client_id(connection: &mut Connection) -> u64 {
 fn on_azure(provider: &IdentityProvider) -> Vec<(&'static str, OsString)> {
     let mut variables = provider.environment(Source::ManagedIdentity, None);
     variables.push(("REDIS_HOST", "127.0.0.1".into()));
+    variables.push(("REDIS_AUTH", "entra".into()));
     variables.push(("REDIS_TIMEOUT", "30s".into()));
     // What the system trusts; the kit's CA signs for all its servers.
     variables.push(("SSL_CERT_FILE", provider.ca_path().into()));

@@ -46,7 +46,7 @@ pub(crate) use self::{
 #[cfg(not(feature = "entra-id"))]
 pub(crate) fn refusal() -> crate::error::Error {
     crate::error::Error::config(
-        "Entra ID login (`REDIS_AUTH=entra`, `entra_id`), the default for a host without a password, \
+        "Entra ID login (`REDIS_AUTH=entra`, `entra_id`), the default for a name of Azure's without a password, \
          is not in this build; add the feature `entra-id` of cache-runtime, give a password (`REDIS_PASSWORD`, `password`), or say that the server asks for none (`REDIS_AUTH=none`, `no_auth`)",
     )
 }

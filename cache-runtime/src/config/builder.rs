@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::{ffi::OsString, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Config, Secret,
+    Config, Hint, Place, Secret,
     coordination::CoordinationSettings,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
 };
@@ -40,7 +40,9 @@ impl CacheBuilder {
 
     /// The server's name or address.
     ///
-    /// Without a password it means Entra ID login, unless [`no_auth`](Self::no_auth) is said.
+    /// Without a password, a name that ends as those of Azure's caches do (`.redis.cache.windows.net`,
+    /// `.redis.azure.net`, `.redisenterprise.cache.azure.net`, and those of its other clouds) means TLS and Entra ID login,
+    /// unless [`no_auth`](Self::no_auth) is said. Any other is a server that asks for no password.
     ///
     /// Default: none. `REDIS_HOST`.
     pub fn host(mut self, host: impl Into<String>) -> Self {
@@ -106,7 +108,7 @@ impl CacheBuilder {
 
     /// Logs in with tokens of Microsoft Entra ID, which are renewed before they expire.
     ///
-    /// Default: said by a [`host`](Self::host) without a password. `REDIS_AUTH=entra`.
+    /// Default: said by a [`host`](Self::host) of Azure's without a password. `REDIS_AUTH=entra`.
     pub fn entra_id(mut self) -> Self {
         self.settings.auth = Some(Setting::new("entra_id", AuthChoice::Entra));
         self
@@ -166,7 +168,7 @@ impl CacheBuilder {
 
     /// Says that the server asks for no password.
     ///
-    /// Default: not said, so that a [`host`](Self::host) without a password means Entra ID login.
+    /// Default: not said, so that a [`host`](Self::host) of Azure's without a password means Entra ID login.
     /// `REDIS_AUTH=none`.
     pub fn no_auth(mut self) -> Self {
         self.settings.auth = Some(Setting::new("no_auth", AuthChoice::None));
@@ -341,7 +343,11 @@ impl CacheBuilder {
         if in_memory {
             (settings.url, settings.host) = (None, None);
         }
-        settings.into_config(coordination.check()?)
+        let mut config = settings.into_config(coordination.check()?)?;
+        if from_env && !in_memory && matches!(config.place, Place::Memory) {
+            config.hints.push(Hint::InProcess);
+        }
+        Ok(config)
     }
 }
 

@@ -6,8 +6,9 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
-    Auth, Config, Coordination, Endpoint, EntraLogin, Login, Place, Secret,
+    Auth, Config, Coordination, Endpoint, EntraLogin, Hint, Login, Place, Secret,
     address::{self, Address},
+    azure::is_azures,
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::OwnCredential;
@@ -223,8 +224,17 @@ impl Settings {
                     ))
                 })?,
         };
+        let mut hints = Vec::new();
+        if let Some(Setting { value, name }) = &self.prefix
+            && value.ends_with(':')
+        {
+            hints.push(Hint::PrefixWithColon {
+                name,
+                prefix: value.clone(),
+            });
+        }
         let place = if self.names_a_server() {
-            Place::Redis(self.endpoint()?)
+            Place::Redis(self.endpoint(&mut hints)?)
         } else {
             Place::Memory
         };
@@ -235,12 +245,13 @@ impl Settings {
             memory_capacity,
             max_value,
             coordination,
+            hints,
         })
     }
 
-    fn endpoint(mut self) -> Result<Endpoint, Error> {
+    fn endpoint(mut self, hints: &mut Vec<Hint>) -> Result<Endpoint, Error> {
         let server = self.server()?;
-        let auth = self.auth(&server)?;
+        let auth = self.auth(&server, hints)?;
         let tls = self.tls(&server, &auth)?;
         let port = server.port.unwrap_or(if tls { 6380 } else { 6379 });
         Ok(Endpoint {
@@ -313,7 +324,7 @@ impl Settings {
         })
     }
 
-    fn auth(&mut self, server: &Server) -> Result<Auth, Error> {
+    fn auth(&mut self, server: &Server, hints: &mut Vec<Hint>) -> Result<Auth, Error> {
         #[cfg(feature = "entra-id")]
         if let (None, Some(credential)) = (&self.auth, &self.credential) {
             self.auth = Some(Setting::new(credential.name, AuthChoice::Entra));
@@ -321,14 +332,25 @@ impl Settings {
         let choice = match (&self.auth, &self.password, &server.url) {
             (Some(choice), _, _) => choice.value,
             (None, Some(_), _) => AuthChoice::Password,
-            // A host alone is Azure's form; a URL says all there is to say.
-            (None, None, None) => AuthChoice::Entra,
-            (None, None, Some(_)) => AuthChoice::None,
+            // Azure gives a name and no password; a URL says all there is to say.
+            (None, None, None) if is_azures(&server.host) => AuthChoice::Entra,
+            (None, None, _) => AuthChoice::None,
         };
         if let (true, Some(name)) = (choice != AuthChoice::Entra, self.of_entra()) {
             return Err(Error::config(format!(
                 "`{name}` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`"
             )));
+        }
+        if self.auth.is_none() && choice == AuthChoice::None && server.url.is_none() {
+            hints.push(Hint::Plain {
+                name: server.name,
+                host: server.host.clone(),
+            });
+        }
+        if let Some(Setting { value, name }) = &self.password
+            && value.expose().trim() != value.expose()
+        {
+            hints.push(Hint::PaddedPassword { name });
         }
         let said = self.auth.as_ref().map_or("", |choice| choice.name);
         match (choice, self.password.take(), self.username.take()) {
@@ -343,10 +365,11 @@ impl Settings {
                 "`{said}` goes without a password, but `{}` sets one; remove one of them",
                 password.name
             ))),
-            (AuthChoice::None, None, Some(username)) => Err(Error::config(format!(
-                "`{}` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user",
-                username.name
-            ))),
+            // An ACL user with `nopass` takes any password.
+            (AuthChoice::None, None, Some(username)) => Ok(Auth::Password(Login {
+                username: Some(username.value),
+                password: Secret::new(""),
+            })),
             (AuthChoice::None, None, None) => Ok(Auth::None),
             (AuthChoice::Entra, None, username) => Ok(Auth::Entra(EntraLogin {
                 username: username.map(|username| username.value),
@@ -417,7 +440,7 @@ impl Settings {
         if entra && !tls {
             let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
             return Err(Error::config(format!(
-                "Entra ID login, the default for a host without a password, needs TLS, but `{by}` is without; \
+                "Entra ID login, the default for a name of Azure's without a password, needs TLS, but `{by}` is without; \
                  set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password"
             )));
         }

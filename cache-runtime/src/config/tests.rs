@@ -2,7 +2,7 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 use expect_test::{Expect, expect};
 
-use super::{Auth, Config, Login, Place, Secret, builder::CacheBuilder};
+use super::{Auth, Config, Hint, Login, Place, Secret, builder::CacheBuilder};
 use crate::error::{Error, ErrorKind};
 
 const SECRET: &str = "hunter2-Zq/9";
@@ -427,7 +427,6 @@ fn a_contradiction_is_named_by_both_sides() {
             &[("REDIS_URL", "redis://cache/1"), ("REDIS_DB", "1")],
             &[("REDIS_URL", "redis://cache"), ("REDIS_TLS", "true")],
             &[("REDIS_URL", "rediss://cache"), ("REDIS_TLS", "false")],
-            &[("REDIS_URL", "redis://app@cache")],
             &[("REDIS_URL", "redis://:a@cache"), ("REDIS_AUTH", "none")],
             &[("REDIS_URL", "redis://:a@cache"), ("REDIS_AUTH", "entra")],
             &[("REDIS_URL", "redis://cache"), ("REDIS_AUTH", "entra")],
@@ -437,24 +436,27 @@ fn a_contradiction_is_named_by_both_sides() {
                 ("REDIS_PASSWORD", "a"),
                 ("REDIS_AUTH", "none"),
             ],
-            &[
-                ("REDIS_HOST", "cache"),
-                ("REDIS_USERNAME", "a"),
-                ("REDIS_AUTH", "none"),
-            ],
             &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "password")],
             &[
                 ("REDIS_HOST", "cache"),
                 ("REDIS_AUTH", "entra"),
                 ("REDIS_TLS", "no"),
             ],
-            &[("REDIS_HOST", "cache"), ("REDIS_TLS", "no")],
+            &[
+                ("REDIS_HOST", "shop.redis.cache.windows.net"),
+                ("REDIS_TLS", "no"),
+            ],
             &[
                 ("REDIS_URL", "rediss://:a@cache"),
                 ("REDIS_ENTRA_SCOPE", "https://redis.azure.com/.default"),
             ],
             &[
                 ("REDIS_HOST", "cache"),
+                ("REDIS_ENTRA_SCOPE", "https://redis.azure.com/.default"),
+            ],
+            &[
+                ("REDIS_HOST", "cache"),
+                ("REDIS_AUTH", "entra"),
                 ("REDIS_ENTRA_SCOPE", "redis; rm -rf"),
             ],
             &[
@@ -486,8 +488,6 @@ fn a_contradiction_is_named_by_both_sides() {
             REDIS_URL="rediss://cache"
             REDIS_TLS="false"
               `REDIS_URL` begins with `rediss://`, which is TLS, but `REDIS_TLS=false` says otherwise; remove `REDIS_TLS=false`
-            REDIS_URL="redis://app@cache"
-              `REDIS_URL` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user
             REDIS_URL="redis://:a@cache"
             REDIS_AUTH="none"
               `REDIS_AUTH=none` goes without a password, but `REDIS_URL` sets one; remove one of them
@@ -505,23 +505,23 @@ fn a_contradiction_is_named_by_both_sides() {
             REDIS_AUTH="none"
               `REDIS_AUTH=none` goes without a password, but `REDIS_PASSWORD` sets one; remove one of them
             REDIS_HOST="cache"
-            REDIS_USERNAME="a"
-            REDIS_AUTH="none"
-              `REDIS_USERNAME` sets a user, but there is no password; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra`, or remove the user
-            REDIS_HOST="cache"
             REDIS_AUTH="password"
               `REDIS_AUTH=password` needs a password, and none is set; set `REDIS_PASSWORD`
             REDIS_HOST="cache"
             REDIS_AUTH="entra"
             REDIS_TLS="no"
-              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
-            REDIS_HOST="cache"
+              Entra ID login, the default for a name of Azure's without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+            REDIS_HOST="shop.redis.cache.windows.net"
             REDIS_TLS="no"
-              Entra ID login, the default for a host without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
+              Entra ID login, the default for a name of Azure's without a password, needs TLS, but `REDIS_TLS=false` is without; set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password
             REDIS_URL="rediss://:a@cache"
             REDIS_ENTRA_SCOPE="https://redis.azure.com/.default"
               `REDIS_ENTRA_SCOPE` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`
             REDIS_HOST="cache"
+            REDIS_ENTRA_SCOPE="https://redis.azure.com/.default"
+              `REDIS_ENTRA_SCOPE` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`
+            REDIS_HOST="cache"
+            REDIS_AUTH="entra"
             REDIS_ENTRA_SCOPE="redis; rm -rf"
               `REDIS_ENTRA_SCOPE` is `redis; rm -rf`; it is a scope, for example `https://redis.azure.com/.default`
             REDIS_HOST="cache"
@@ -552,7 +552,7 @@ fn what_is_not_utf8_is_refused_by_name() {
 }
 
 #[test]
-fn entra_id_is_chosen_for_a_host_alone() {
+fn entra_id_is_chosen_for_a_name_of_azures_alone() {
     let transport = if cfg!(feature = "tls") {
         "tls"
     } else {
@@ -560,25 +560,46 @@ fn entra_id_is_chosen_for_a_host_alone() {
     };
     for (variables, login) in [
         (
-            &[("REDIS_HOST", "cache")][..],
-            "its user for https://redis.azure.com/.default",
-        ),
-        (
-            &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
-            "its user for https://redis.azure.com/.default",
+            &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")][..],
+            "cache:6380 db 0 entra its user for https://redis.azure.com/.default",
         ),
         (
             &[
-                ("REDIS_HOST", "cache"),
+                ("REDIS_HOST", "shop.redis.cache.usgovcloudapi.net"),
                 ("REDIS_USERNAME", "app"),
                 ("REDIS_ENTRA_SCOPE", "https://redis.azure.us/.default"),
             ],
-            "app for https://redis.azure.us/.default",
+            "shop.redis.cache.usgovcloudapi.net:6380 db 0 entra app for https://redis.azure.us/.default",
         ),
     ] {
         assert_eq!(
             endpoint(config(variables)),
-            format!("{transport} cache:6380 db 0 entra {login}, 5m before")
+            format!("{transport} {login}, 5m before")
+        );
+    }
+    for host in [
+        "shop.redis.cache.windows.net",
+        "Shop.Redis.Cache.Windows.Net.",
+        "shop.privatelink.redis.cache.windows.net",
+        "shop.redis.cache.chinacloudapi.cn",
+        "shop.westeurope.redis.azure.net",
+        "shop.westeurope.privatelink.redis.azure.net",
+        "shop.westeurope.redisenterprise.cache.azure.net",
+        "shop.privatelink.redisenterprise.cache.azure.net",
+    ] {
+        let config = config(&[("REDIS_HOST", host)]).unwrap();
+        assert_eq!(config.hints, []);
+        let entra = "entra its user for https://redis.azure.com/.default, 5m before";
+        assert_eq!(
+            endpoint(Ok(config)),
+            format!("{transport} {host}:6380 db 0 {entra}")
+        );
+        // A password says that it is none of Entra's.
+        let config = self::config(&[("REDIS_HOST", host), ("REDIS_PASSWORD", "pw")]).unwrap();
+        assert_eq!(config.hints, []);
+        assert_eq!(
+            endpoint(Ok(config)),
+            format!("plain {host}:6379 db 0 default pw")
         );
     }
     let url = [
@@ -606,10 +627,123 @@ fn entra_id_is_chosen_for_a_host_alone() {
 }
 
 #[test]
+fn a_host_that_is_not_azures_is_a_plain_server_and_one_line_says_so() {
+    for host in [
+        "redis",
+        "localhost",
+        "127.0.0.1",
+        "::1",
+        "redis.shop.svc.cluster.local",
+        "cache.amazonaws.com",
+        // Nobody's cache, and somebody else's name.
+        "redis.cache.windows.net",
+        "shopredis.cache.windows.net.example.com",
+    ] {
+        let plain = Hint::Plain {
+            name: "REDIS_HOST",
+            host: host.to_owned(),
+        };
+        for (variables, login) in [
+            (&[("REDIS_HOST", host)][..], "no login"),
+            (&[("REDIS_HOST", host), ("REDIS_USERNAME", "app")], "app "),
+        ] {
+            let config = config(variables).unwrap();
+            assert_eq!(config.hints, std::slice::from_ref(&plain));
+            let host = match host {
+                "::1" => "[::1]",
+                host => host,
+            };
+            let expected = format!("plain {host}:6379 db 0 {login}");
+            assert_eq!(endpoint(Ok(config)), expected);
+        }
+        for said in [
+            ("REDIS_AUTH", "none"),
+            ("REDIS_AUTH", "entra"),
+            ("REDIS_PASSWORD", "pw"),
+        ] {
+            let config = config(&[("REDIS_HOST", host), said]).unwrap();
+            assert_eq!(config.hints, [], "{said:?}");
+        }
+    }
+    let config = config(&[("REDIS_URL", "redis://localhost")]).unwrap();
+    assert_eq!(config.hints, []);
+}
+
+/// An ACL user with `nopass`.
+#[test]
+fn a_user_without_a_password_logs_in_with_an_empty_one() {
+    for variables in [
+        &[("REDIS_URL", "redis://app@cache")][..],
+        &[("REDIS_URL", "redis://app:@cache")],
+        &[("REDIS_URL", "redis://app@cache"), ("REDIS_AUTH", "none")],
+        &[("REDIS_URL", "redis://cache"), ("REDIS_USERNAME", "app")],
+        &[
+            ("REDIS_HOST", "cache"),
+            ("REDIS_USERNAME", "app"),
+            ("REDIS_AUTH", "none"),
+        ],
+    ] {
+        let expected = "plain cache:6379 db 0 app ";
+        assert_eq!(endpoint(config(variables)), expected, "{variables:?}");
+    }
+}
+
+#[test]
+fn what_is_likely_a_mistake_is_hinted_at() {
+    let prefix = |prefix: &str| Hint::PrefixWithColon {
+        name: "REDIS_KEY_PREFIX",
+        prefix: prefix.to_owned(),
+    };
+    let padded = |name| Hint::PaddedPassword { name };
+    for (variables, hints) in [
+        (&[][..], vec![Hint::InProcess]),
+        (&[("REDIS_URL", "redis://cache")], vec![]),
+        (
+            &[
+                ("REDIS_URL", "redis://cache"),
+                ("REDIS_KEY_PREFIX", "shop:"),
+            ],
+            vec![prefix("shop:")],
+        ),
+        (
+            &[
+                ("REDIS_URL", "redis://cache"),
+                ("REDIS_KEY_PREFIX", "shop:eu"),
+            ],
+            vec![],
+        ),
+        (
+            &[("REDIS_URL", "redis://cache"), ("REDIS_PASSWORD", "pw\n")],
+            vec![padded("REDIS_PASSWORD")],
+        ),
+        (
+            &[("REDIS_HOST", "cache"), ("REDIS_PASSWORD", " p w")],
+            vec![padded("REDIS_PASSWORD")],
+        ),
+        (
+            &[("REDIS_HOST", "cache"), ("REDIS_PASSWORD", "p w")],
+            vec![],
+        ),
+        (
+            &[("REDIS_URL", "redis://:pw%0D%0A@cache")],
+            vec![padded("REDIS_URL")],
+        ),
+    ] {
+        assert_eq!(config(variables).unwrap().hints, hints, "{variables:?}");
+    }
+    // Said in code, it is meant.
+    let in_memory = CacheBuilder::default().from_env().in_memory();
+    let config = in_memory.build_config_in(environment(&[])).unwrap();
+    assert_eq!(config.hints, []);
+    assert_eq!(CacheBuilder::default().build_config().unwrap().hints, []);
+}
+
+#[test]
 fn a_token_margin_without_effect_is_refused() {
     for (margin, shown) in [(0, "0s"), (2 * 24 * 3600, "2days")] {
         let builder = CacheBuilder::default()
             .host("cache")
+            .entra_id()
             .token_margin(Duration::from_secs(margin));
         assert_eq!(
             builder.build_config().unwrap_err().to_string(),
@@ -622,7 +756,7 @@ fn a_token_margin_without_effect_is_refused() {
 #[test]
 fn entra_id_without_its_feature_is_refused_by_the_features_name() {
     for variables in [
-        &[("REDIS_HOST", "cache")][..],
+        &[("REDIS_HOST", "shop.redis.cache.windows.net")][..],
         &[("REDIS_HOST", "cache"), ("REDIS_AUTH", "entra")],
         &[("REDIS_URL", "rediss://cache"), ("REDIS_AUTH", "entra")],
     ] {

@@ -328,7 +328,11 @@ impl Connector {
                 .map_err(|error| {
                     Error::from_io(
                         ErrorKind::Connect,
-                        format!("no TLS connection with redis at {}", self.endpoint),
+                        format!(
+                            "no TLS connection with redis at {}{}",
+                            self.endpoint,
+                            tls_hint(&error)
+                        ),
                         error,
                     )
                 })?;
@@ -380,7 +384,10 @@ impl Connector {
             ),
             _ if error.kind() == redis::ErrorKind::Parse => Error::new(
                 ErrorKind::Connect,
-                format!("what answers at {endpoint} is not redis"),
+                // The first byte of a TLS server's refusal is no type of a reply.
+                format!(
+                    "what answers at {endpoint} is not redis; if it expects TLS, ask for it with `REDIS_TLS=true` or `rediss://`"
+                ),
             ),
             kind => Error::new(
                 kind,
@@ -485,6 +492,22 @@ pub(crate) fn system_authorities() -> Result<Arc<rustls::RootCertStore>, Error> 
     }
     Ok(Arc::new(authorities))
 }
+
+/// What may be wrong where the other side answered something else than TLS.
+#[cfg(feature = "tls")]
+fn tls_hint(error: &io::Error) -> &'static str {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+    match cause {
+        Some(rustls::Error::InvalidMessage(_)) => WITHOUT_TLS,
+        // It hung up on the greeting.
+        None if error.kind() == io::ErrorKind::UnexpectedEof => WITHOUT_TLS,
+        _ => "",
+    }
+}
+
+/// What may be wrong where TLS meets something else.
+pub(crate) const WITHOUT_TLS: &str =
+    "; if the server is without TLS, write `redis://`, or `REDIS_TLS=false` with a host";
 
 async fn set_up(
     info: &RedisConnectionInfo,

@@ -32,7 +32,7 @@ use tokio::{
 
 use super::{
     attempts::Later,
-    connect::{Connected, Connector, Driver, Pulse},
+    connect::{Connected, Connector, Driver, Pulse, WITHOUT_TLS},
     read::Reply,
     reads::Reads,
     redis::RedisStore,
@@ -185,9 +185,11 @@ impl Made {
             pushes,
         } = connecting.await.unwrap_or_else(|_| {
             let endpoint = connector.endpoint();
+            // One without TLS waits for the end of what it takes for a line.
+            let hint = if endpoint.has_tls() { WITHOUT_TLS } else { "" };
             Err(Error::new(
                 ErrorKind::Connect,
-                format!("redis at {endpoint} did not answer within {LONGEST:?}"),
+                format!("redis at {endpoint} did not answer within {LONGEST:?}{hint}"),
             ))
         })?;
         Ok(Self {

@@ -212,7 +212,12 @@ fn denied(attempts: Vec<Attempt>) -> Denied {
         .collect();
     let message = match &attempts[..] {
         [Attempt { name, failure, .. }] => format!("no token from {name}: {}", failure.text),
-        _ => format!("no Entra ID credential gave a token: {}", said.join("; ")),
+        // A credential that was named is meant; a chain may be asked for what is not on Azure.
+        _ => format!(
+            "no Entra ID credential gave a token: {}; if this is no cache of Azure's, set `REDIS_AUTH=none` or `REDIS_PASSWORD`, \
+             or say with `REDIS_URL` where it is",
+            said.join("; ")
+        ),
     };
     Denied {
         error: Error::new(kind, message),

@@ -174,7 +174,9 @@ async fn what_is_not_redis_is_not_connected_to() {
     ))
     .await;
     assert_eq!(kind, ErrorKind::Connect);
-    assert!(text.ends_with("is not redis"), "{text}");
+    let expected =
+        "is not redis; if it expects TLS, ask for it with `REDIS_TLS=true` or `rediss://`";
+    assert!(text.ends_with(expected), "{text}");
 }
 
 #[tokio::test]
@@ -206,8 +208,8 @@ async fn a_server_without_tls_is_told_from_one_with_it() {
     assert_eq!(kind, ErrorKind::Connect);
     assert!(
         text.starts_with(&format!(
-            "no TLS connection with redis at 127.0.0.1:{} <- ",
-            port
+            "no TLS connection with redis at 127.0.0.1:{port}; if the server is without TLS, write `redis://`, \
+             or `REDIS_TLS=false` with a host <- "
         )),
         "{text}"
     );

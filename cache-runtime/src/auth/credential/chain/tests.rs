@@ -159,7 +159,8 @@ async fn if_none_serves_one_error_lists_them_all_and_all_are_asked_again() {
         assert_eq!(
             denied.error.to_string(),
             "no Entra ID credential gave a token: zeroth: A_VARIABLE is not set; \
-             first: not <redacted>, nor <redacted>; second: slow down"
+             first: not <redacted>, nor <redacted>; second: slow down; if this is no cache of Azure's, \
+             set `REDIS_AUTH=none` or `REDIS_PASSWORD`, or say with `REDIS_URL` where it is"
         );
         assert_eq!(denied.error.kind(), ErrorKind::Identity);
         assert_eq!(denied.retry_after, Some(Duration::from_secs(7)));
