@@ -180,7 +180,7 @@ impl<R> Entry<R> {
         let (value, stamp) = match decoded {
             Ok(decoded) => decoded,
             Err(error) => {
-                report(self.site.counters(), &error);
+                report(self.site, &error);
                 return Ok(None);
             }
         };

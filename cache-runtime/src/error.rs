@@ -3,6 +3,7 @@
 //! Its rule: `Display` says what went wrong in one lower-case line, `source()` says why where there is
 //! a deeper cause, and neither repeats the other. No error holds a password or a connection string.
 
+mod reason;
 #[cfg(test)]
 mod tests;
 
@@ -132,9 +133,69 @@ impl Error {
         self.kind() == ErrorKind::Config
     }
 
-    /// The text of the source, for a log line.
+    /// What the sources say, each after the one that it caused, for a log line.
     pub(crate) fn cause(&self) -> Option<String> {
-        self.0.source.as_ref().map(ToString::to_string)
+        let mut said = Vec::new();
+        let mut kind = self.kind();
+        let mut next = self.source();
+        while let Some(error) = next {
+            if let Some(error) = error.downcast_ref::<Self>() {
+                kind = error.kind();
+            }
+            said.push(match error.downcast_ref::<serde_json::Error>() {
+                // What a type says of its own value is the type's; what is said of stored bytes quotes them.
+                Some(error) if kind != ErrorKind::Encode => reason::reason(error),
+                _ => error.to_string(),
+            });
+            next = error.source();
+        }
+        (!said.is_empty()).then(|| said.join(": "))
+    }
+
+    /// The error and what its sources say, for a log line that has a cause.
+    pub(crate) fn told(&self) -> String {
+        match self.cause() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
+    /// What to do about it, if Redis will refuse to store anything until somebody does.
+    pub(crate) fn remedy(&self) -> Option<&'static str> {
+        const RIGHTS: &str = "give the user its rights with `ACL SETUSER USER ~PREFIX:* +get +set +del +pexpire +pttl +evalsha +eval +ping +time`";
+        const ROOM: &str = "raise `maxmemory`, or let old values go with `CONFIG SET maxmemory-policy allkeys-lru`";
+        // As versions of Redis say that a command within a script is not allowed.
+        const IN_SCRIPT: [&str; 2] = [
+            "ACL failure in script",
+            "The user executing the script can't",
+        ];
+        if !matches!(self.kind(), ErrorKind::Auth | ErrorKind::Server) {
+            return None;
+        }
+        let text = &*self.0.message;
+        if IN_SCRIPT.iter().any(|refused| text.contains(refused)) {
+            return Some(RIGHTS);
+        }
+        if text == NO_ROOM {
+            return Some(ROOM);
+        }
+        match self.code()? {
+            "NOPERM" => Some(RIGHTS),
+            "OOM" => Some(ROOM),
+            "READONLY" => {
+                Some("name the primary in `REDIS_URL` or `REDIS_HOST`; this is a replica")
+            }
+            "MISCONF" => Some(
+                "mend what keeps redis from saving, or type `CONFIG SET stop-writes-on-bgsave-error no`",
+            ),
+            "NOREPLICAS" => {
+                Some("bring the replicas back, or type `CONFIG SET min-replicas-to-write 0`")
+            }
+            "ERR" if text.contains("unknown command") => {
+                Some("use a server that knows `EVALSHA` and `EVAL`, under these names")
+            }
+            _ => None,
+        }
     }
 
     pub(crate) fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
@@ -161,6 +222,11 @@ impl Error {
     /// A setting that is missing, unreadable or contradictory. `message` must hold no secret.
     pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Config, message)
+    }
+
+    /// Redis had the right to store proved, and did not take the value.
+    pub(crate) fn no_room() -> Self {
+        Self::new(ErrorKind::Server, NO_ROOM)
     }
 
     /// What redis-rs reported for a command on a connection that was set up already.
@@ -195,6 +261,9 @@ impl Error {
         Self::with_source(kind, message, error)
     }
 }
+
+/// What is said where a script could not write the value.
+const NO_ROOM: &str = "redis did not take the value";
 
 /// Before what the server said.
 const ANSWERED: &str = "redis answered with an error: ";

@@ -61,7 +61,7 @@ pub(crate) fn installed() -> Option<Cache> {
         Err(error) => {
             static WARNED: AtomicBool = AtomicBool::new(false);
             if !WARNED.swap(true, Ordering::Relaxed) {
-                tracing::error!(%error, "calls run without the cache");
+                tracing::error!(%error, cause = error.cause(), "calls run without the cache");
             }
             None
         }

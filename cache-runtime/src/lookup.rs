@@ -192,6 +192,7 @@ impl<'a, R> Lookup<'a, R> {
             ttl: self.ttl,
             seen: Seen::Nothing,
             outdated: false,
+            unreadable: false,
             control,
             cache,
         }
@@ -209,6 +210,8 @@ struct Call<'a, R> {
     seen: Seen,
     /// There is an older value, which must not outlive a body that returned nothing to store.
     outdated: bool,
+    /// What is stored is no value of this type.
+    unreadable: bool,
     control: Control,
 }
 
@@ -386,7 +389,7 @@ impl<R> Call<'_, R> {
     }
 
     fn failed(&self, error: &Error) {
-        report(self.site.counters(), error);
+        report(self.site, error);
     }
 }
 
@@ -405,15 +408,18 @@ pub(crate) fn draw() -> f64 {
 }
 
 /// Counts an error that no caller gets to see.
-pub(crate) fn report(counters: &Counters, error: &Error) {
-    counters.error(error.kind());
+pub(crate) fn report(site: &Site, error: &Error) {
+    site.counters().error(error.kind());
     if error.kind() == ErrorKind::NoRuntime {
         static WARNED: AtomicBool = AtomicBool::new(false);
         if !WARNED.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "calls run without the cache");
+            tracing::warn!(function = %site.place(), cause = error.told(), "calls run without the cache");
         }
     }
-    tracing::debug!(%error, "the cache failed, the call goes on");
+    if let Some(remedy) = error.remedy() {
+        site.warn_refused(error, remedy);
+    }
+    tracing::debug!(function = %site.place(), cause = error.told(), "the cache failed, the call goes on");
 }
 
 /// Runs a body and counts its time, be it dropped or panicking.

@@ -23,7 +23,6 @@ use std::{
 
 use crate::{
     clock::Seldom,
-    codec::CodecError,
     error::{Error, ErrorKind},
     key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace, Pattern},
     stats::Counters,
@@ -56,10 +55,14 @@ pub struct Site {
     refused: AtomicBool,
     /// The log was told that values change on their way through JSON.
     lossy: AtomicBool,
-    /// The log was told that a value is not stored, because it has no JSON that says it.
-    unsaid: AtomicBool,
-    /// The log was told that a value is not stored, because it is too large.
-    too_large: AtomicBool,
+    /// To tell the log that a value is not stored, because it has no JSON that says it.
+    unsaid: Seldom,
+    /// To tell the log that a value is not stored, because it is too large.
+    too_large: Seldom,
+    /// To tell the log that Redis refuses to store values.
+    refusing: Seldom,
+    /// To tell the log that a value is not read back.
+    unread: Seldom,
     /// The log was told that an option's expression is of no use.
     senseless: AtomicBool,
     /// To tell the log that Redis is too far away.
@@ -124,8 +127,10 @@ impl Site {
             ambiguous: AtomicBool::new(false),
             refused: AtomicBool::new(false),
             lossy: AtomicBool::new(false),
-            unsaid: AtomicBool::new(false),
-            too_large: AtomicBool::new(false),
+            unsaid: Seldom::new(),
+            too_large: Seldom::new(),
+            refusing: Seldom::new(),
+            unread: Seldom::new(),
             senseless: AtomicBool::new(false),
             distant: Seldom::new(),
             circular: AtomicBool::new(false),
@@ -214,7 +219,7 @@ impl Site {
         };
         if let Err(error) = self.write_head(namespace, types, text) {
             if !self.refused.swap(true, Ordering::Relaxed) {
-                tracing::error!(function = %self.place(), %error, "calls run without the cache");
+                tracing::error!(function = %self.place(), cause = %error, "calls run without the cache");
             }
             return Err(self.no_key(error));
         }
@@ -309,7 +314,7 @@ impl Site {
         if ASKED.get() == LONGEST_CHAIN {
             const WHY: &str = "the functions that `entry` names lead round in a circle";
             if !self.refused.swap(true, Ordering::Relaxed) {
-                tracing::error!(function = %self.place(), error = WHY, "calls run without the cache");
+                tracing::error!(function = %self.place(), cause = WHY, "calls run without the cache");
             }
             self.counters.error(ErrorKind::Key);
             return Key(Err(Error::new(ErrorKind::Key, WHY)));
@@ -343,7 +348,7 @@ impl Site {
 
     fn no_key(&self, error: KeyError) -> Key {
         self.counters.error(ErrorKind::Key);
-        tracing::debug!(function = %self.place(), %error, "this call runs without the cache");
+        tracing::debug!(function = %self.place(), cause = %error, "this call runs without the cache");
         Key(Err(Error::with_source(
             ErrorKind::Key,
             "the call has no key",
@@ -361,17 +366,35 @@ impl Site {
         }
     }
 
-    /// Says once that what the function returned is not stored; of values that are too large, once as well.
-    pub(crate) fn warn_not_stored(&self, error: &CodecError) {
-        let told = match error {
-            CodecError::TooLarge { .. } => &self.too_large,
-            _ => &self.unsaid,
-        };
-        if !told.swap(true, Ordering::Relaxed) {
+    /// Says, once a minute at most, that what the function returned is not stored.
+    pub(crate) fn warn_not_stored(&self, error: &Error) {
+        warn_if_due(&self.unsaid, self, error);
+    }
+
+    /// The same of a value that is too large, which others of the function need not be.
+    pub(crate) fn warn_too_large(&self, error: &Error) {
+        warn_if_due(&self.too_large, self, error);
+    }
+
+    /// Says, once a minute at most, that Redis refuses what storing a value takes, and what to type.
+    pub(crate) fn warn_refused(&self, error: &Error, remedy: &str) {
+        if self.refusing.is_due() {
             tracing::warn!(
                 function = %self.place(),
-                cause = %error,
-                "a value cannot be stored, so each call runs the body",
+                cause = error.told(),
+                "redis refuses what it takes to store a value, so each call runs the body; {remedy}",
+            );
+        }
+    }
+
+    /// Says, once a minute at most, that what the function returned is stored in vain.
+    pub(crate) fn warn_unread(&self, error: &Error) {
+        if self.unread.is_due() {
+            tracing::warn!(
+                function = %self.place(),
+                cause = error.told(),
+                "a value is stored, but its `Deserialize` does not take what its `Serialize` writes, so each call runs the body; \
+                 mend one of them",
             );
         }
     }
@@ -449,6 +472,16 @@ impl Site {
     /// The function, and where it stands, for the log.
     pub(crate) fn place(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
+    }
+}
+
+fn warn_if_due(seldom: &Seldom, site: &Site, error: &Error) {
+    if seldom.is_due() {
+        tracing::warn!(
+            function = %site.place(),
+            cause = error.told(),
+            "a value cannot be stored, so each call runs the body",
+        );
     }
 }
 

@@ -113,6 +113,7 @@ impl Unfinished {
         if forgotten && self.loss.is_due() {
             tracing::error!(
                 limit = LIMIT,
+                cause = "redis has confirmed none of them",
                 "too many invalidations wait for redis; the oldest are forgotten, so their old values may be answered until they expire"
             );
         }
@@ -200,7 +201,7 @@ async fn work(cache: Weak<Inner>) {
                 pause = FIRST_PAUSE;
                 continue;
             };
-            tracing::debug!(%error, "an invalidation still waits for redis");
+            tracing::debug!(%error, cause = error.cause(), "an invalidation still waits for redis");
             // What Redis refuses for one key says nothing about the next one.
             if error.is_timeout() || error.is_unavailable() || redis.connected() == 0 {
                 break;

@@ -74,6 +74,11 @@ async fn no_line_holds_a_key_whatever_goes_wrong() {
     let key = all_options_entry(&cache, WHO).key().expect("a key");
     server.cli(&["SET", &key, "{"]);
     assert!(all_options(&cache, &body, WHO).await.is_ok());
+    // What serde would quote of it.
+    server.cli(&["SET", &key, &format!("\"{WHO}\"")]);
+    assert_eq!(another_type(&cache, WHO).await, Vec::<String>::new());
+    server.cli(&["DEL", &key]);
+    assert!(all_options(&cache, &body, WHO).await.is_ok());
     server.cli(&["DEL", &key]);
     server.cli(&["LPUSH", &key, "1"]);
     assert!(all_options(&cache, &body, WHO).await.is_ok());

@@ -49,7 +49,8 @@ fn pings() {
 
 /// Runs it, and returns the lines of the log that hold `part`.
 fn pinged(variables: &[(&str, &str)], part: &str) -> Vec<String> {
-    let mut child = Child::of_test("pings");
+    // The one credential that asks nobody where nothing is set, should a host be taken for Azure's after all.
+    let mut child = Child::of_test("pings").env("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential");
     for (name, value) in variables {
         child = child.env(name, value);
     }

@@ -214,7 +214,7 @@ impl CacheBuilder {
 
     /// How many bytes of JSON a value may have to be stored, from 1 to 512 MiB, the most that Redis takes.
     ///
-    /// A larger one is returned all the same. It is encoded up to this point, the log names the function once, and for a
+    /// A larger one is returned all the same. It is encoded up to this point, the log names the function once a minute, and for a
     /// minute what calls of the same key return is neither encoded nor stored. An [`Entry::put`](crate::Entry::put) of
     /// one is an error. Without Redis, a value whose type is `Clone` is kept as it is, however large, but for debug builds,
     /// which look at its JSON.

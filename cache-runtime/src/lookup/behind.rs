@@ -255,6 +255,7 @@ impl Origin {
             ttl,
             seen,
             outdated: true,
+            unreadable: false,
             control: Control::none(),
             cache,
         };

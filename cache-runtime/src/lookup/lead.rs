@@ -197,6 +197,7 @@ impl<R> Call<'_, R> {
             // What the value is worth is not known, so an older one stays.
             Err(error) => {
                 self.failed(&error);
+                self.site.warn_not_stored(&error);
                 self.rest();
                 let answer = self.answer(&value, None);
                 self.settle(lead, right, answer);

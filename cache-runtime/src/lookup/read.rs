@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     codec::{Stamp, Stored},
     control::Tier,
-    error::ErrorKind,
+    error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
     store::{
         Store,
@@ -83,7 +83,10 @@ impl<R> Call<'_, R> {
         let (stored, aged, number) = memory.get(&self.key)?;
         self.seen = Seen::Numbered(number);
         let Some(value) = self.rules.take(stored.as_ref()) else {
-            self.site.counters().error(ErrorKind::Decode);
+            self.failed(&Error::new(
+                ErrorKind::Decode,
+                "what is kept in this process is no value of this type",
+            ));
             return None;
         };
         self.outdated = true;
@@ -154,6 +157,7 @@ impl<R> Call<'_, R> {
             Ok((value, stored)) => (value, stored.stamp, stored.header_len(&bytes)),
             Err(error) => {
                 self.failed(&error);
+                self.unreadable = true;
                 self.seen = Seen::Bytes(bytes);
                 return None;
             }

@@ -22,10 +22,10 @@ use crate::{
     answer::Answer,
     budget::is_out_of_reach,
     cache::Inner,
-    codec::{CodecError, Stamp, payload_of},
-    error::{Error, ErrorKind},
+    codec::{self, CodecError, Stamp, payload_of},
+    error::Error,
     flight::Lead,
-    policy::{Lifetime, Rules, not_encoded},
+    policy::{Lifetime, Rules, not_decoded, not_encoded},
     site::Site,
     store::memory::{MemoryStore, dropping_values_later},
     token::{self, Content, Stored},
@@ -91,6 +91,11 @@ impl<R> Call<'_, R> {
                 return (value, None);
             }
         };
+        if self.unreadable
+            && let Some(encoded) = &encoded
+        {
+            self.read_back(encoded);
+        }
         let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
         if lead.has_waiters()
             && let Some(answer) = self.answer(&value, json.as_ref())
@@ -112,10 +117,7 @@ impl<R> Call<'_, R> {
             }
             Ok(stored) => {
                 if stored == Stored::NoRoom {
-                    self.failed(&Error::new(
-                        ErrorKind::Server,
-                        "redis did not take the value",
-                    ));
+                    self.failed(&Error::no_room());
                     self.rest();
                 } else {
                     self.recovered();
@@ -145,6 +147,17 @@ impl<R> Call<'_, R> {
         self.unless_not_encoded(written)
     }
 
+    /// Tells the log if the call's own value cannot be read either, which is no matter of another release's bytes.
+    #[cold]
+    #[inline(never)]
+    fn read_back(&self, written: &Written) {
+        let stored = codec::Stored::parse(&written.bytes).map_err(not_decoded);
+        let read = stored.and_then(|stored| self.rules.decode(&stored, None).map(drop));
+        if let Err(error) = read {
+            self.site.warn_unread(&error);
+        }
+    }
+
     /// What the in-process store is going to have of it; `None` if it cannot be stored.
     fn kept(&self, value: &R, answer: &Answer) -> Option<Answer> {
         if self.is_too_large() {
@@ -168,16 +181,20 @@ impl<R> Call<'_, R> {
         self.cache.too_large.holds(&self.key)
     }
 
-    /// Counts a value that has no JSON to store, and has the log name the function once.
+    /// Counts a value that has no JSON to store, and has the log name the function once a minute.
     fn unless_not_encoded<T>(&self, encoded: Result<T, CodecError>) -> Option<T> {
         match encoded {
             Ok(encoded) => Some(encoded),
             Err(error) => {
-                if let CodecError::TooLarge { .. } = error {
+                let is_too_large = matches!(error, CodecError::TooLarge { .. });
+                let error = not_encoded(error);
+                if is_too_large {
                     self.cache.too_large.add(&self.key);
+                    self.site.warn_too_large(&error);
+                } else {
+                    self.site.warn_not_stored(&error);
                 }
-                self.site.warn_not_stored(&error);
-                self.failed(&not_encoded(error));
+                self.failed(&error);
                 None
             }
         }
@@ -231,10 +248,10 @@ impl<R> Call<'_, R> {
     /// Gives the right to store back, behind the call.
     fn give_back(&self, granted: Granted) {
         let deadline = Instant::now() + self.budget.whole();
-        let counters = self.site.counters();
+        let site = self.site;
         in_background(async move {
             if let Err(error) = granted.release(deadline).await {
-                report(counters, &error);
+                report(site, &error);
             }
         });
     }
@@ -248,14 +265,14 @@ impl<R> Call<'_, R> {
         }
         // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
         let deadline = Instant::now() + self.budget.whole();
-        let counters = self.site.counters();
+        let site = self.site;
         lead.close();
         in_background(async move {
             match granted.release(deadline).await {
                 Ok(true) => lead.finish(&answer),
                 Ok(false) => lead.start_over(false),
                 Err(error) => {
-                    report(counters, &error);
+                    report(site, &error);
                     lead.start_over(is_out_of_reach(&error));
                 }
             }

@@ -141,9 +141,16 @@ impl Gate {
         });
         if opened {
             if store.connector().auth().has_pass() {
-                tracing::warn!("redis does not answer; calls run without the cache until it does");
+                tracing::warn!(
+                    cause =
+                        "an operation waited in vain after another one had, and no byte came since",
+                    "redis does not answer; calls run without the cache until it does"
+                );
             } else {
-                tracing::warn!("calls run without the cache until there is an Entra ID token");
+                tracing::warn!(
+                    cause = "no token has come yet; see `no new Entra ID token`",
+                    "calls run without the cache until there is an Entra ID token"
+                );
             }
             self.ensure_probe(store);
         }
@@ -229,7 +236,9 @@ async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
                 tracing::info!("redis is back");
                 return;
             }
-            Err(error) => tracing::debug!(%error, "redis is not back yet"),
+            Err(error) => {
+                tracing::debug!(%error, cause = error.cause(), "redis is not back yet");
+            }
         }
     }
 }
