@@ -1,21 +1,10 @@
 async fn find(cache: &Cache, name: &str) -> Option<User> {
-    let __redis_cached_call = __redis_cached_find_call(&name).cache(cache);
-    __redis_cached_call.run(move || find_uncached(cache, name)).await
+    let __redis_cached_call = __redis_cached_call_find_add_in_impl_or_trait_impl(&name)
+        .cache(::core::clone::Clone::clone(&cache));
+    return __redis_cached_call.run(move || find_uncached(cache, name)).await;
 }
-///The body of `find`, without the cache.
-#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
-#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
-async fn find_uncached(_cache: &Cache, name: &str) -> Option<User> {
-    lookup(name).await
-}
-///The cache entry of `find` for these arguments.
-#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
-fn find_entry(cache: &Cache, name: &str) -> ::cache_runtime::Entry<Option<User>> {
-    __redis_cached_find_call(&name).cache(cache).entry()
-}
-#[doc(hidden)]
 #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
-fn __redis_cached_find_call(
+fn __redis_cached_call_find_add_in_impl_or_trait_impl(
     name: &&str,
 ) -> ::cache_runtime::__private::Call<User, ::core::option::Option<User>> {
     static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
@@ -29,4 +18,17 @@ fn __redis_cached_find_call(
         .ttl_by(|user| user.lifetime)
         .cache_if(|user| user.active)
         .none_ttl(::core::time::Duration::from_secs(30u64))
+}
+///The body of `find`, without the cache.
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+async fn find_uncached(_cache: &Cache, name: &str) -> Option<User> {
+    lookup(name).await
+}
+///The cache entry of `find` for these arguments.
+#[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+fn find_entry(cache: &Cache, name: &str) -> ::cache_runtime::Entry<Option<User>> {
+    __redis_cached_call_find_add_in_impl_or_trait_impl(&name)
+        .cache(::core::clone::Clone::clone(&cache))
+        .entry()
 }

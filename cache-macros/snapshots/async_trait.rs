@@ -22,7 +22,7 @@ impl Repository for Users {
                 .of::<User>()
                 .default_key(&[::core::any::type_name::<Self>()], &[&self, &id])
                 .ttl(::core::time::Duration::from_secs(60u64));
-            __redis_cached_call
+            return __redis_cached_call
                 .run_result(
                     ::cache_runtime::__private::probe::<Result<User, Error>>()
                         .error_share(),
@@ -36,7 +36,7 @@ impl Repository for Users {
                         __self.load(id).await
                     },
                 )
-                .await
+                .await;
         })
     }
 }

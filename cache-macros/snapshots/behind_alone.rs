@@ -1,23 +1,15 @@
 async fn answer(id: u64, lang: &'static str) -> u64 {
-    __redis_cached_answer_call(&id, &lang)
+    return __redis_cached_call_answer_add_in_impl_or_trait_impl(&id, &lang)
         .run_behind(
             (id, lang),
-            |(id, lang)| __redis_cached_answer_uncached(id, lang),
+            |(id, lang)| __redis_cached_body_answer_add_in_impl_or_trait_impl(id, lang),
             ::core::convert::identity,
-            |(id, lang)| __redis_cached_answer_uncached(id, lang),
+            |(id, lang)| __redis_cached_body_answer_add_in_impl_or_trait_impl(id, lang),
         )
-        .await
+        .await;
 }
-///The body of `answer`, without the cache.
-#[doc(hidden)]
-#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
-#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
-async fn __redis_cached_answer_uncached(id: u64, _lang: &'static str) -> u64 {
-    id
-}
-#[doc(hidden)]
 #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
-fn __redis_cached_answer_call(
+fn __redis_cached_call_answer_add_in_impl_or_trait_impl(
     id: &u64,
     lang: &&'static str,
 ) -> ::cache_runtime::__private::Call<u64> {
@@ -30,4 +22,14 @@ fn __redis_cached_answer_call(
         .default_key(&[], &[id, lang])
         .ttl(::core::time::Duration::from_secs(300u64))
         .stale_while_revalidate(Duration::ZERO)
+}
+///The body of `answer`, without the cache.
+#[doc(hidden)]
+#[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+#[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+async fn __redis_cached_body_answer_add_in_impl_or_trait_impl(
+    id: u64,
+    _lang: &'static str,
+) -> u64 {
+    id
 }

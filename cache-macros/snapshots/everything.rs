@@ -1,8 +1,8 @@
 impl Users {
     pub async fn get_user(&self, pool: &Pool, id: u64) -> Result<Option<User>, DbError> {
-        let __redis_cached_call = Self::__redis_cached_get_user_call(&id)
+        let __redis_cached_call = Self::__redis_cached_call_get_user_add_trait_impl(&id)
             .cache(self.cache.clone());
-        __redis_cached_call
+        return __redis_cached_call
             .run_result_behind(
                 ::cache_runtime::__private::probe::<Result<Option<User>, DbError>>()
                     .errors_alone(),
@@ -17,26 +17,10 @@ impl Users {
                     Self::get_user_uncached(&*__self, &*pool, id).await
                 },
             )
-            .await
+            .await;
     }
-    ///The body of `get_user`, without the cache.
-    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
-    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
-    pub async fn get_user_uncached(
-        &self,
-        pool: &Pool,
-        id: u64,
-    ) -> Result<Option<User>, DbError> {
-        query(pool, id).await
-    }
-    ///The cache entry of `get_user` for these arguments.
-    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
-    pub fn get_user_entry(&self, id: u64) -> ::cache_runtime::Entry<Option<User>> {
-        Self::__redis_cached_get_user_call(&id).cache(self.cache.clone()).entry()
-    }
-    #[doc(hidden)]
     #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
-    fn __redis_cached_get_user_call(
+    fn __redis_cached_call_get_user_add_trait_impl(
         id: &u64,
     ) -> ::cache_runtime::__private::Call<User, ::core::option::Option<User>> {
         static __REDIS_CACHED_SITE: ::cache_runtime::__private::Site = {
@@ -60,5 +44,22 @@ impl Users {
             .jitter(0.1f64)
             .refresh_ahead(0.8f64)
             .coalesce_cluster()
+    }
+    ///The body of `get_user`, without the cache.
+    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+    pub async fn get_user_uncached(
+        &self,
+        pool: &Pool,
+        id: u64,
+    ) -> Result<Option<User>, DbError> {
+        query(pool, id).await
+    }
+    ///The cache entry of `get_user` for these arguments.
+    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+    pub fn get_user_entry(&self, id: u64) -> ::cache_runtime::Entry<Option<User>> {
+        Self::__redis_cached_call_get_user_add_trait_impl(&id)
+            .cache(self.cache.clone())
+            .entry()
     }
 }

@@ -1,23 +1,11 @@
 impl Users {
     pub async fn rights(&self, user: &User) -> Vec<Right> {
-        Self::__redis_cached_rights_call(self, &user)
+        return Self::__redis_cached_call_rights_add_trait_impl(self, &user)
             .run(move || Self::rights_uncached(self, user))
-            .await
+            .await;
     }
-    ///The body of `rights`, without the cache.
-    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
-    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
-    pub async fn rights_uncached(&self, user: &User) -> Vec<Right> {
-        self.load(user).await
-    }
-    ///The cache entry of `rights` for these arguments.
-    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
-    pub fn rights_entry(&self, user: &User) -> ::cache_runtime::Entry<Vec<Right>> {
-        Self::__redis_cached_rights_call(self, &user).entry()
-    }
-    #[doc(hidden)]
     #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
-    fn __redis_cached_rights_call(
+    fn __redis_cached_call_rights_add_trait_impl(
         &self,
         user: &&User,
     ) -> ::cache_runtime::__private::Call<Vec<Right>> {
@@ -30,5 +18,16 @@ impl Users {
             .default_key(&[::core::any::type_name::<Self>()], &[&self.tenant, &user.id])
             .ttl(Self::TTL)
             .timeout(::core::time::Duration::from_millis(50u64))
+    }
+    ///The body of `rights`, without the cache.
+    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+    pub async fn rights_uncached(&self, user: &User) -> Vec<Right> {
+        self.load(user).await
+    }
+    ///The cache entry of `rights` for these arguments.
+    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+    pub fn rights_entry(&self, user: &User) -> ::cache_runtime::Entry<Vec<Right>> {
+        Self::__redis_cached_call_rights_add_trait_impl(self, &user).entry()
     }
 }

@@ -1,23 +1,11 @@
 impl Users {
     async fn user_at(self: Arc<Self>, at: &Place) -> User {
-        Self::__redis_cached_user_at_call(&self, &at)
+        return Self::__redis_cached_call_user_at_add_trait_impl(&self, &at)
             .run(move || Self::user_at_uncached(self, at))
-            .await
+            .await;
     }
-    ///The body of `user_at`, without the cache.
-    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
-    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
-    async fn user_at_uncached(self: Arc<Self>, at: &Place) -> User {
-        self.load(at).await
-    }
-    ///The cache entry of `user_at` for these arguments.
-    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
-    fn user_at_entry(self: Arc<Self>, at: &Place) -> ::cache_runtime::Entry<User> {
-        Self::__redis_cached_user_at_call(&self, &at).entry()
-    }
-    #[doc(hidden)]
     #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
-    fn __redis_cached_user_at_call(
+    fn __redis_cached_call_user_at_add_trait_impl(
         self: &Arc<Self>,
         at: &&Place,
     ) -> ::cache_runtime::__private::Call<User> {
@@ -32,5 +20,16 @@ impl Users {
                 ::core::clone::Clone::clone(&at.id),
             ))
             .ttl(::core::time::Duration::from_secs(300u64))
+    }
+    ///The body of `user_at`, without the cache.
+    #[allow(dead_code, non_snake_case, clippy::unused_async, clippy::missing_errors_doc)]
+    #[allow(clippy::missing_panics_doc, clippy::too_many_arguments)]
+    async fn user_at_uncached(self: Arc<Self>, at: &Place) -> User {
+        self.load(at).await
+    }
+    ///The cache entry of `user_at` for these arguments.
+    #[allow(dead_code, non_snake_case, clippy::all, clippy::pedantic, clippy::nursery)]
+    fn user_at_entry(self: Arc<Self>, at: &Place) -> ::cache_runtime::Entry<User> {
+        Self::__redis_cached_call_user_at_add_trait_impl(&self, &at).entry()
     }
 }

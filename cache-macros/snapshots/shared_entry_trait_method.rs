@@ -11,8 +11,8 @@ impl Repository for Users {
                 ::core::clone::Clone::clone(&id),
             ))
             .ttl(::core::time::Duration::from_secs(60u64))
-            .cache(self.cache);
-        __redis_cached_call
+            .cache(::core::clone::Clone::clone(&self.cache));
+        return __redis_cached_call
             .run(move || async move {
                 if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<
                     User,
@@ -21,6 +21,6 @@ impl Repository for Users {
                 }
                 self.load(id).await
             })
-            .await
+            .await;
     }
 }

@@ -8,7 +8,7 @@ impl Repository for Users {
             .of::<User>()
             .default_key(&[::core::any::type_name::<Self>()], &[&self, &id])
             .ttl(::core::time::Duration::from_secs(60u64));
-        __redis_cached_call
+        return __redis_cached_call
             .run_result(
                 ::cache_runtime::__private::probe::<Result<User, Error>>().error_share(),
                 move || async move {
@@ -22,6 +22,6 @@ impl Repository for Users {
                     self.load(id).await
                 },
             )
-            .await
+            .await;
     }
 }

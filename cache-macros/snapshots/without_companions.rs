@@ -7,7 +7,7 @@ async fn answer() -> u64 {
         .of::<u64>()
         .default_key(&[], &[])
         .ttl(::core::time::Duration::from_secs(60u64));
-    __redis_cached_call
+    return __redis_cached_call
         .run(move || async move {
             if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<
                 u64,
@@ -16,5 +16,5 @@ async fn answer() -> u64 {
             }
             42
         })
-        .await
+        .await;
 }

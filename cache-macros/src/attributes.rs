@@ -15,6 +15,12 @@ pub(crate) fn split(attrs: &[Attribute]) -> (Vec<Attribute>, Vec<Attribute>) {
     )
 }
 
+/// Those of the function that say how its body is compiled, for the function that has the body.
+pub(crate) fn of_body(attrs: &[Attribute]) -> Vec<Attribute> {
+    let of_body = |attr: &&Attribute| attr.path().is_ident("target_feature");
+    attrs.iter().filter(of_body).cloned().collect()
+}
+
 fn is_everywhere(attr: &Attribute) -> bool {
     let path = attr.path();
     ["cfg", "allow", "warn", "deny", "forbid", "expect"]

@@ -8,7 +8,7 @@ use proc_macro2::{Delimiter, Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
-use syn::{FnArg, Generics, Ident, Pat, Receiver, WhereClause};
+use syn::{Expr, ExprGroup, ExprParen, FnArg, Generics, Ident, Pat, Receiver, UnOp, WhereClause};
 
 use crate::duration::Lifetime;
 use crate::item::Item;
@@ -36,7 +36,8 @@ pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
     let entry = names.entry.iter();
     let entry = entry.map(|name| entry_fn(item, spec, name, &entry_body(spec, names)));
     let call = shared::call_fn(item, spec, names);
-    quote!(#function #uncached #(#entry)* #call)
+    // What the compiler says of the hidden one is read first, because its name is a mend.
+    quote!(#function #call #uncached #(#entry)*)
 }
 
 /// Input:  `async fn get(id: u64) -> User { … }`
@@ -64,10 +65,10 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
     let call = shared::call(spec, names, at_run(spec));
-    let statements = match spec.cache {
+    let statements = match spec.cache.is_some() || spec.ttl_of_self {
         // What the expression borrows ends before the call runs.
-        Some(_) => held(spec, &call, &bodies),
-        None => run(spec, &call, &bodies),
+        true => held(spec, &call, &bodies),
+        false => run(spec, &call, &bodies),
     };
     signed(item, spec, &statements)
 }
@@ -105,9 +106,18 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
             #inner
         }
     };
-    let (policy, cache) = (policy(spec, part), cache(spec));
+    let part = |path: &FieldPath| match path.fields.is_empty() && shared::is_bound(spec, &path.base)
+    {
+        true => path.base.to_token_stream(),
+        false => part(path),
+    };
+    let (policy, settings) = (policy(spec, part), settings(spec));
+    let call = match shared::taken_apart(spec, |_| true, |whole| mixed!(&#whole)) {
+        parts if parts.is_empty() => mixed!(#policy #settings),
+        parts => mixed!({ #parts #policy #settings }),
+    };
     // The parts of the key end with the first statement, as they need not be `Sync` for the future to be `Send`.
-    let run = held(spec, &mixed!(#policy #cache), &body);
+    let run = held(spec, &call, &body);
     signed(item, spec, &mixed!(#site #run))
 }
 
@@ -172,7 +182,7 @@ fn argument(index: usize, param: &Param) -> Ident {
 
 /// The function's body, under another name. The stub of a recovery has another body.
 pub(crate) fn uncached(item: &Item, spec: &Spec, names: &Names, body: &TokenStream) -> TokenStream {
-    let attrs = &spec.companion_attrs;
+    let attrs = spec.companion_attrs.iter().chain(&spec.body_attrs);
     let is_hidden = names.entry.is_none();
     let vis = (!is_hidden).then_some(&item.vis);
     let hidden = is_hidden.then(|| mixed!(#[doc(hidden)]));
@@ -311,7 +321,8 @@ fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
         (Some(_), Some(_)) => "run_result_behind",
     };
     let run = Ident::new(run, at);
-    quote_spanned!(at=> #call.#run(#errors #bodies).await)
+    // Said, because there are those who deny what is not.
+    quote_spanned!(at=> return #call.#run(#errors #bodies).await;)
 }
 
 /// Where a call's own mistakes are reported: at the option that needs more of it, else at the attribute.
@@ -382,12 +393,12 @@ fn policy(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream 
     let cached = quote_spanned!(at_value(spec)=> __REDIS_CACHED_SITE.of::<#value>().#key);
     let optional = shape.optional.then(|| mixed!(.optional()));
     let ttl = match &spec.ttl {
-        Some(Ttl::Fixed(lifetime)) => {
+        Some(Ttl::Fixed(lifetime)) if !spec.ttl_of_self => {
             let lifetime = duration(lifetime);
             Some(mixed!(.ttl(#lifetime)))
         }
         Some(Ttl::ByValue(closure)) => Some(mixed!(.ttl_by(#closure))),
-        None => None,
+        Some(Ttl::Fixed(_)) | None => None,
     };
     let cache_if = spec.cache_if.iter();
     let none_ttl = spec.none_ttl.iter().map(duration);
@@ -420,10 +431,31 @@ fn policy(spec: &Spec, part: impl Fn(&FieldPath) -> TokenStream) -> TokenStream 
     }
 }
 
-/// Not among the rest of the policy, since it may name any parameter.
-fn cache(spec: &Spec) -> Option<TokenStream> {
-    let cache = spec.cache.as_ref();
-    cache.map(|cache| mixed!(.cache(#cache)))
+/// Not among the rest of the policy, since they may name parameters that are not part of the key.
+fn settings(spec: &Spec) -> TokenStream {
+    let cache = spec.cache.as_ref().map(|cache| match is_place(cache) {
+        // A place is not left empty: a `Cache` is a handle, and a reference to one is copied.
+        true => mixed!(.cache(::core::clone::Clone::clone(&#cache))),
+        false => mixed!(.cache(#cache)),
+    });
+    let ttl = match &spec.ttl {
+        Some(Ttl::Fixed(lifetime)) if spec.ttl_of_self => {
+            let lifetime = duration(lifetime);
+            Some(mixed!(.ttl(#lifetime)))
+        }
+        _ => None,
+    };
+    mixed!(#cache #ttl)
+}
+
+/// Whether the value of an expression would be moved out of what it names.
+fn is_place(expr: &Expr) -> bool {
+    match expr {
+        Expr::Path(_) | Expr::Field(_) | Expr::Index(_) => true,
+        Expr::Unary(unary) => matches!(unary.op, UnOp::Deref(_)),
+        Expr::Paren(ExprParen { expr, .. }) | Expr::Group(ExprGroup { expr, .. }) => is_place(expr),
+        _ => false,
+    }
 }
 
 fn duration(lifetime: &Lifetime) -> TokenStream {

@@ -13,6 +13,7 @@ mod item;
 mod key;
 mod options;
 mod owned;
+mod pattern;
 mod recover;
 mod rules;
 mod shape;
@@ -64,7 +65,8 @@ use proc_macro::TokenStream;
 /// # What the key is made of
 ///
 /// The path of the function, the generic types, and every parameter but those that are [skipped](#skip). A parameter
-/// is a key part if it is `Serialize`, and so is `self`. `_` is none; a pattern such as `(a, b)` is one as a whole. A parameter that is
+/// is a key part if it is `Serialize`, and so is `self`. `_` is none; a pattern such as `State(pool)` is one as a whole, and the options
+/// can say the names that it binds: `skip(pool)`. Where some of them are skipped, the others are the key parts. A parameter that is
 /// `&mut` must be skipped, and none can have a `#[cfg]`.
 ///
 /// What is not in the key is shared by all callers: what is skipped, and what a `Serialize` leaves out. Two arguments that differ in nothing but
@@ -97,8 +99,9 @@ use proc_macro::TokenStream;
 /// # Options
 ///
 /// A duration is whole seconds (`300`), a string of numbers and units (`"5m"`, `"1h 30m"`, `"250ms"`; units are `ms`, `s`,
-/// `m`, `h`, `d`), or an expression of type `Duration`. Expressions are evaluated at each call, cannot await, and cannot use the
-/// function's parameters; they can say `Self::X`. Closures get a `&V` and capture nothing.
+/// `m`, `h`, `d`), or an expression of type `Duration`, or of type `u64`, which is seconds. Expressions are evaluated at each call, cannot
+/// await, and cannot use the function's parameters, but for `cache = …` and `ttl = self.…`, where `_entry` takes them too; they can
+/// say `Self::X`. Closures get a `&V` and capture nothing.
 ///
 /// ## `ttl`
 ///
@@ -537,7 +540,7 @@ use proc_macro::TokenStream;
 ///
 /// ## `cache`
 ///
-/// A `Cache`, or a reference to one, other than the global one. Alone among expressions it can use parameters; what it uses is a parameter of
+/// A `Cache`, or a reference to one, other than the global one. It is lent: `self.cache` stays where it is. It can use parameters; what it uses is a parameter of
 /// `_entry` too. Default: `get_cache()`'s.
 ///
 /// ```
@@ -561,7 +564,7 @@ use proc_macro::TokenStream;
 ///
 /// The function stands in an impl. Default: told by a `self` or `Self` in the signature or the body, so that only an associated function
 /// that says neither needs it. There the compiler, which looks for the companions outside the impl, says that it cannot find
-/// `name_uncached` in this scope.
+/// a function whose name ends in `add_in_impl_or_trait_impl`.
 ///
 /// ```
 /// # use cache_runtime::redis_cached;

@@ -27,20 +27,8 @@ impl Call<'_> {
         let receiver = self
             .receiver
             .map(|receiver| Ident::new("self", receiver.self_token.span));
-        let named = self.params.iter().filter_map(|param| param.name().cloned());
+        let named = self.params.iter().flat_map(Param::names).cloned();
         receiver.into_iter().chain(named).collect()
-    }
-
-    /// The names of all that can be part of a key.
-    pub(crate) fn key_names(&self) -> impl Iterator<Item = Ident> {
-        let receiver = self
-            .receiver
-            .map(|receiver| Ident::new("self", receiver.self_token.span));
-        let named = self
-            .params
-            .iter()
-            .filter_map(|param| param.key_name().cloned());
-        receiver.into_iter().chain(named)
     }
 
     /// The parameter `name`, as the function spells it. A near miss is told, and taken as what was meant.
@@ -206,7 +194,12 @@ pub(crate) fn check_expressions(call: &Call<'_>, options: &Options, errors: &mut
     ] {
         let Some(expr) = expr else { continue };
         check_flow(option, expr, errors);
+        let is_fixed_ttl = option == "ttl" && !matches!(expr, Expr::Closure(_));
         for name in params_in(expr, &names) {
+            // Settings live in `self`.
+            if is_fixed_ttl && name == "self" {
+                continue;
+            }
             let what = if name == "self" { "" } else { "the parameter " };
             errors.on(
                 &name,
@@ -273,11 +266,23 @@ pub(crate) fn selected(
             }
         }
     } else {
+        let is_skipped = |name: &Ident| skipped.iter().any(|skipped| same(skipped, name));
+        let receiver = call
+            .receiver
+            .map(|receiver| Ident::new("self", receiver.self_token.span));
         selected.extend(
-            call.key_names()
-                .filter(|name| !skipped.iter().any(|skipped| same(skipped, name)))
+            receiver
+                .filter(|name| !is_skipped(name))
                 .map(FieldPath::from),
         );
+        for param in call.params {
+            // A pattern of which nothing is skipped is keyed whole.
+            let is_whole = !param.bound.iter().any(is_skipped);
+            let whole = param.key_name().filter(|_| is_whole).into_iter();
+            let bound = param.bound.iter().filter(|_| !is_whole);
+            let names = whole.chain(bound).filter(|name| !is_skipped(name)).cloned();
+            selected.extend(names.map(FieldPath::from));
+        }
     }
     selected
 }
@@ -300,7 +305,9 @@ pub(crate) fn check_covered(
         }
     }
     for param in call.params {
-        if let Pattern::Other(_) = param.pattern {
+        if let Pattern::Other(_) = param.pattern
+            && param.bound.is_empty()
+        {
             let pattern = &param.span.pat;
             let message = format!(
                 "`{}` has no name for `key`; write `name: {}`, and take it apart in the body",
@@ -323,6 +330,7 @@ pub(crate) fn check_mutable(
         return;
     }
     let in_key = |name: &Ident| selected.iter().any(|path| same(&path.base, name));
+    let is_keyed = |param: &Param| selected.iter().any(|path| param.holds(&path.base));
     if let Some(receiver) = call.receiver
         && receiver.reference.is_some()
         && receiver.mutability.is_some()
@@ -334,10 +342,12 @@ pub(crate) fn check_mutable(
         );
     }
     for param in call.params {
-        if has_mut(&param.ty) && param.key_name().is_some_and(in_key) {
-            let name = param
-                .name()
-                .map_or_else(|| "…".to_owned(), ToString::to_string);
+        if has_mut(&param.ty) && is_keyed(param) {
+            let names: Vec<_> = param.names().map(ToString::to_string).collect();
+            let name = match names.as_slice() {
+                [] => "…".to_owned(),
+                names => names.join(", "),
+            };
             let message = format!(
                 "a cached function cannot take `&mut`: a hit would skip the change; take a value, or add `skip({name})` if it is only scratch space"
             );

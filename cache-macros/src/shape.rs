@@ -4,7 +4,9 @@
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::visit::Visit;
-use syn::{GenericArgument, Lifetime, PathArguments, Type, TypeParamBound, TypePath};
+use syn::{
+    Expr, ExprLit, GenericArgument, Lifetime, Lit, PathArguments, Type, TypeParamBound, TypePath,
+};
 
 use crate::diag::{Errors, text};
 
@@ -27,6 +29,7 @@ impl Shape {
         if let Type::Tuple(tuple) = &shape.value
             && tuple.elems.is_empty()
             && !shape.fallible
+            && !shape.optional
         {
             errors.on(
                 &shape.output,
@@ -51,12 +54,15 @@ impl Shape {
                 infer,
                 "the cached type must be written out; write it in place of `_`",
             ),
-            value => check_owned(value, errors),
+            value => {
+                check_owned(value, errors);
+                check_arrays(value, errors);
+            }
         }
         if shape.fallible
             && let Some(error) =
                 arguments(&shape.output).and_then(|arguments| arguments.get(1).copied())
-            && let Some(borrow) = borrow_in(error)
+            && let Some(borrow) = borrow_in(error, Statics::Fine)
         {
             errors.on(
             borrow,
@@ -180,7 +186,7 @@ pub(crate) fn ungroup(ty: &Type) -> &Type {
 }
 
 fn check_owned(value: &Type, errors: &mut Errors) {
-    let Some(borrow) = borrow_in(value) else {
+    let Some(borrow) = borrow_in(value, Statics::Refused) else {
         return;
     };
     let owned = match value {
@@ -200,24 +206,90 @@ fn check_owned(value: &Type, errors: &mut Errors) {
     );
 }
 
+/// Refuses arrays that are too long for serde, as far as the type shows them.
+fn check_arrays(value: &Type, errors: &mut Errors) {
+    match ungroup(value) {
+        Type::Array(array) => {
+            if let Expr::Lit(ExprLit {
+                lit: Lit::Int(length),
+                ..
+            }) = &array.len
+                && length
+                    .base10_parse::<usize>()
+                    .is_ok_and(|length| length > 32)
+            {
+                let (written, elem) = (text(array), text(&array.elem));
+                errors.on(
+                    array,
+                    format!(
+                        "serde knows no `{written}`, since it is longer than 32; return `Vec<{elem}>`, or a type of your own with a field `#[serde(with = \"serde_big_array::BigArray\")]`"
+                    ),
+                );
+                return;
+            }
+            check_arrays(&array.elem, errors);
+        }
+        Type::Tuple(tuple) => {
+            tuple
+                .elems
+                .iter()
+                .for_each(|elem| check_arrays(elem, errors));
+        }
+        // Any other type may write its elements by itself.
+        ty @ Type::Path(path)
+            if path.path.segments.last().is_some_and(|last| {
+                ["Vec", "Option", "Box", "Arc"]
+                    .iter()
+                    .any(|name| last.ident == name)
+            }) =>
+        {
+            let inner = arguments(ty).unwrap_or_default();
+            inner.into_iter().for_each(|ty| check_arrays(ty, errors));
+        }
+        _ => {}
+    }
+}
+
+/// What is thought of `&'static T`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Statics {
+    /// It outlives every call.
+    Fine,
+    /// Nothing decodes to a reference.
+    Refused,
+}
+
 /// Where a type borrows: a reference, or a lifetime other than `'static`.
-fn borrow_in(ty: &Type) -> Option<TokenStream> {
-    struct Borrows(Option<TokenStream>);
+fn borrow_in(ty: &Type, statics: Statics) -> Option<TokenStream> {
+    struct Borrows {
+        statics: Statics,
+        found: Option<TokenStream>,
+    }
     impl<'ast> Visit<'ast> for Borrows {
         fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
-            self.0.get_or_insert_with(|| reference.to_token_stream());
+            let lifetime = reference.lifetime.as_ref();
+            match lifetime.is_some_and(|lifetime| lifetime.ident == "static") {
+                true if self.statics == Statics::Fine => self.visit_type(&reference.elem),
+                _ => {
+                    self.found
+                        .get_or_insert_with(|| reference.to_token_stream());
+                }
+            }
         }
         fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
             if lifetime.ident != "static" {
-                self.0.get_or_insert_with(|| lifetime.to_token_stream());
+                self.found.get_or_insert_with(|| lifetime.to_token_stream());
             }
         }
         // Its lifetimes are its own.
         fn visit_type_bare_fn(&mut self, _: &'ast syn::TypeBareFn) {}
     }
-    let mut borrows = Borrows(None);
+    let mut borrows = Borrows {
+        statics,
+        found: None,
+    };
     borrows.visit_type(ty);
-    borrows.0
+    borrows.found
 }
 
 /// `R` of `Pin<Box<dyn Future<Output = R> + …>>`.

@@ -1,6 +1,6 @@
 //! Facts about the function. The rule: all that can be known without the options, and nothing that needs them.
 
-use proc_macro2::{Group, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
@@ -10,6 +10,7 @@ use syn::{
 
 use crate::diag::Errors;
 use crate::item::{Item, is_ours};
+use crate::pattern::bound;
 use crate::shape::{Shape, boxed_output, ungroup};
 
 /// What is known of a function.
@@ -27,6 +28,8 @@ pub(crate) struct Facts {
 /// A parameter other than `self`.
 pub(crate) struct Param {
     pub(crate) pattern: Pattern,
+    /// What a pattern binds; a name of its own is not among it.
+    pub(crate) bound: Vec<Ident>,
     pub(crate) ty: Type,
     /// The whole of it, for messages.
     pub(crate) span: PatType,
@@ -48,6 +51,17 @@ impl Param {
             Pattern::Named(name) => Some(name),
             Pattern::Wild | Pattern::Other(_) => None,
         }
+    }
+
+    /// The names that an option can say: its own, or those that it binds.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Ident> {
+        self.name().into_iter().chain(&self.bound)
+    }
+
+    /// Whether this is the parameter, or something that it binds.
+    pub(crate) fn holds(&self, name: &Ident) -> bool {
+        let whole = self.key_name().into_iter();
+        whole.chain(&self.bound).any(|own| same(own, name))
     }
 
     /// What the key calls it; `_` is no part of a key.
@@ -167,8 +181,13 @@ fn param(index: usize, typed: &PatType) -> Param {
             Span::mixed_site(),
         )),
     };
+    let bound = match &pattern {
+        Pattern::Other(_) => bound(&typed.pat),
+        Pattern::Named(_) | Pattern::Wild => Vec::new(),
+    };
     Param {
         pattern,
+        bound,
         ty: (*typed.ty).clone(),
         span: typed.clone(),
     }
@@ -228,7 +247,12 @@ fn says_self(item: &Item) -> bool {
         fn visit_receiver(&mut self, _: &'ast Receiver) {
             self.0 = true;
         }
-        fn visit_item(&mut self, _: &'ast syn::Item) {}
+        fn visit_item(&mut self, item: &'ast syn::Item) {
+            // What a `macro_rules!` of the body says, the body says where it calls it.
+            if let syn::Item::Macro(rules) = item {
+                self.visit_macro(&rules.mac);
+            }
+        }
         fn visit_macro(&mut self, call: &'ast syn::Macro) {
             self.0 |= says_self_anywhere(call.tokens.clone());
         }
@@ -243,9 +267,25 @@ fn says_self(item: &Item) -> bool {
     selves.0
 }
 
+/// The same of tokens that may be a part of anything.
 fn says_self_anywhere(tokens: TokenStream) -> bool {
     let mut tokens = tokens.into_iter().peekable();
+    // Between the word that begins an item with a `Self` of its own, and the braces of that item.
+    let mut in_item = false;
     while let Some(token) = tokens.next() {
+        match &token {
+            TokenTree::Ident(ident) => {
+                in_item |= ["impl", "trait", "struct", "enum", "union"]
+                    .iter()
+                    .any(|word| ident == word);
+            }
+            TokenTree::Group(group) if in_item && group.delimiter() == Delimiter::Brace => {
+                in_item = false;
+                continue;
+            }
+            TokenTree::Punct(punct) if punct.as_char() == ';' => in_item = false,
+            _ => {}
+        }
         let path_follows =
             matches!(tokens.peek(), Some(TokenTree::Punct(punct)) if punct.as_char() == ':');
         let says = match token {
@@ -273,4 +313,42 @@ pub(crate) fn turbofish(generics: &syn::Generics) -> Vec<&Ident> {
         GenericParam::Lifetime(_) => None,
     });
     names.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::says_self;
+
+    fn says(body: &str) -> bool {
+        let function = format!("async fn get(id: u64) -> u64 {{ {body} }}");
+        says_self(&syn::parse_str(&function).unwrap())
+    }
+
+    #[test]
+    fn a_body_speaks_of_its_impl() {
+        for body in [
+            "Self::load(id)",
+            "<Self as Load>::load(id)",
+            "vec![Self::load(id)]",
+            "macro_rules! load { ($id:expr) => { Self::load($id) } } load!(id)",
+            "try_join!(async { impl_of(id) }, Self::load(id))",
+            "m!(impl Load for User { fn of(&self) {} } Self::load(id))",
+        ] {
+            assert!(says(body), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_item_in_the_body_speaks_of_itself() {
+        for body in [
+            "load(id)",
+            "self::load(id)",
+            "vec![self::load(id)]",
+            "impl User { fn new() -> Self { Self } } id",
+            "macro_rules! user { ($t:ty) => { impl $t { fn new() -> Self { Self } } } } id",
+            "m!(struct Node { next: Option<Box<Self>> })",
+        ] {
+            assert!(!says(body), "{body}");
+        }
+    }
 }

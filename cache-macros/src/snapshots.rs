@@ -11,7 +11,7 @@ use crate::expand::redis_cached;
 const MAX_LINES: usize = 40;
 
 /// The same where a method has every option at once, each with a line of its own.
-const MAX_LINES_OF_ALL: usize = 62;
+const MAX_LINES_OF_ALL: usize = 63;
 
 fn print(tokens: TokenStream) -> String {
     let file = syn::parse2(quote!(#tokens)).expect("an expansion is a file of items");

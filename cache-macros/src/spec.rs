@@ -5,7 +5,7 @@ use quote::{ToTokens as _, format_ident};
 use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{
-    Attribute, Expr, ExprPath, GenericParam, Generics, Ident, LitStr, Path, Receiver, Type,
+    Attribute, Expr, ExprPath, GenericParam, Generics, Ident, LitStr, Pat, Path, Receiver, Type,
     parse_quote,
 };
 
@@ -34,6 +34,8 @@ pub(crate) struct Spec {
     pub(crate) root: Path,
     pub(crate) function_attrs: Vec<Attribute>,
     pub(crate) companion_attrs: Vec<Attribute>,
+    /// Those that the function with the body has besides.
+    pub(crate) body_attrs: Vec<Attribute>,
     /// `None`: the body stands in the function itself.
     pub(crate) companions: Option<Names>,
     /// The function stands in an impl.
@@ -47,6 +49,8 @@ pub(crate) struct Spec {
     pub(crate) key: Key,
     /// `None` only beside an error.
     pub(crate) ttl: Option<Ttl>,
+    /// The `ttl` is an expression that asks `self`.
+    pub(crate) ttl_of_self: bool,
     pub(crate) namespace: Option<LitStr>,
     pub(crate) version: Option<u64>,
     pub(crate) cache_if: Option<Expr>,
@@ -94,7 +98,16 @@ pub(crate) struct Argument {
 pub(crate) struct Entry {
     pub(crate) receiver: Option<Receiver>,
     pub(crate) params: Vec<(Ident, Type)>,
+    /// Those of `params` of which the options name a part.
+    pub(crate) taken_apart: Vec<TakenApart>,
     pub(crate) generics: Generics,
+}
+
+/// A parameter that is a pattern, and the names that it binds and the options say.
+pub(crate) struct TakenApart {
+    pub(crate) whole: Ident,
+    pub(crate) pattern: Pat,
+    pub(crate) names: Vec<Ident>,
 }
 
 /// What a key is made of.
@@ -167,9 +180,14 @@ impl Spec {
             .cache
             .as_ref()
             .map_or_else(Vec::new, |cache| params_in(&cache.value, &call.names()));
+        let ttl_of_self = matches!(
+            options.ttl.as_ref().map(|ttl| &ttl.value),
+            Some(Ttl::Fixed(Lifetime::Computed(expr))) if !params_in(expr, &call.names()).is_empty()
+        );
         let entry_takes = |name: &Ident| {
             selected.iter().any(|path| same(&path.base, name))
                 || in_cache.iter().any(|used| same(used, name))
+                || ttl_of_self && name == "self"
         };
 
         let shape = facts.shape?;
@@ -196,10 +214,13 @@ impl Spec {
             .receiver
             .clone()
             .filter(|_| entry_takes(&Ident::new("self", Span::call_site())));
-        let (kept, dropped): (Vec<_>, Vec<_>) = facts
-            .params
-            .iter()
-            .partition(|param| param.key_name().is_some_and(&entry_takes));
+        let (kept, dropped): (Vec<_>, Vec<_>) = facts.params.iter().partition(|param| {
+            param
+                .key_name()
+                .into_iter()
+                .chain(&param.bound)
+                .any(&entry_takes)
+        });
         let mut kept_tokens = shape.entry.to_token_stream();
         let mut dropped_tokens = proc_macro2::TokenStream::new();
         kept.iter()
@@ -214,6 +235,19 @@ impl Spec {
         }
         let generics = generics::retain(&item.sig.generics, kept_tokens, dropped_tokens);
 
+        let taken_apart = kept
+            .iter()
+            .filter_map(|param| {
+                let used = |name: &&Ident| entry_takes(name);
+                let names: Vec<_> = param.bound.iter().filter(used).cloned().collect();
+                (!names.is_empty()).then_some(())?;
+                Some(TakenApart {
+                    whole: param.key_name()?.clone(),
+                    pattern: (*param.span.pat).clone(),
+                    names,
+                })
+            })
+            .collect();
         let says_self = |entry: &ExprPath| {
             let first = entry.path.segments.first();
             first.is_some_and(|first| first.ident == "Self")
@@ -242,11 +276,16 @@ impl Spec {
                 // What the cache is told by is a parameter of the other's `_entry` too.
                 arguments: match options.key_args {
                     Some(_) => selected,
-                    None => call
-                        .key_names()
-                        .filter(entry_takes)
-                        .map(FieldPath::from)
-                        .collect(),
+                    None => {
+                        let this = receiver.as_ref().map(|receiver| receiver.self_token);
+                        let this = this.map(|this| Ident::new("self", this.span));
+                        let named = kept.iter().flat_map(|param| {
+                            let whole = param.key_name().filter(|name| entry_takes(name));
+                            let bound = param.bound.iter().filter(|name| entry_takes(name));
+                            whole.into_iter().chain(bound).cloned()
+                        });
+                        this.into_iter().chain(named).map(FieldPath::from).collect()
+                    }
                 },
             },
             (None, None) => default_key(in_impl, &generics, &kept, selected),
@@ -259,9 +298,14 @@ impl Spec {
             Some(Companions::Named(stem)) => Some(stem.value()),
             None => Some(name.unraw().to_string()),
         };
+        // The compiler prints the name where the item cannot stand or be found, so it says what to type there.
+        let mend = match in_impl {
+            true => "add_trait_impl",
+            false => "add_in_impl_or_trait_impl",
+        };
         let hidden = |what: &str| {
             format_ident!(
-                "__redis_cached_{}_{what}",
+                "__redis_cached_{what}_{}_{mend}",
                 name.unraw(),
                 span = Span::mixed_site()
             )
@@ -274,7 +318,7 @@ impl Spec {
             }),
             // Nobody is to see it, but a run behind the call needs a function.
             None if behind.is_some() && !in_trait => Some(Names {
-                uncached: hidden("uncached"),
+                uncached: hidden("body"),
                 entry: None,
                 call: hidden("call"),
             }),
@@ -284,7 +328,18 @@ impl Spec {
             Some(_) => attributes::split(&item.attrs),
             None => (item.attrs.clone(), Vec::new()),
         };
+        if let Some(names) = &companions
+            && !in_impl
+            && let Some(param) = call.names().iter().find(|param| **param == names.uncached)
+        {
+            let message = format!(
+                "`{param}` is what the function's body is called; name the parameter otherwise, or the companions: `companions = \"{}_cached\"`",
+                name.unraw()
+            );
+            errors.on(param, message);
+        }
         let entry = Entry {
+            taken_apart,
             receiver,
             params: kept
                 .iter()
@@ -304,6 +359,7 @@ impl Spec {
                 .map_or_else(|| parse_quote!(::cache_runtime), |krate| krate.value),
             function_attrs,
             companion_attrs,
+            body_attrs: attributes::of_body(&item.attrs),
             companions,
             in_impl,
             not_in_body,
@@ -312,6 +368,7 @@ impl Spec {
             entry,
             key,
             ttl: options.ttl.map(|ttl| ttl.value),
+            ttl_of_self,
             namespace: options.namespace.map(|namespace| namespace.value),
             version: options.version.map(|version| version.value),
             cache_if: options.cache_if.map(|cache_if| cache_if.value),
@@ -360,7 +417,12 @@ fn arguments_behind(receiver: Option<&Receiver>, params: &[Param]) -> Vec<Argume
             Some(name) if arguments.iter().all(|earlier| earlier.name != *name) => name.clone(),
             _ => format_ident!("__redis_cached_arg{index}"),
         };
-        name.set_span(Span::mixed_site().located_at(name.span()));
+        let span = Span::mixed_site().located_at(name.span());
+        match name == "gen" {
+            // A keyword in this macro's edition, though it may be none in the user's.
+            true => name = Ident::new_raw("gen", span),
+            false => name.set_span(span),
+        }
         arguments.push(Argument {
             name,
             passing: passing(&param.ty).unwrap_or(Passing::Moved),
@@ -408,15 +470,12 @@ fn default_key(
         }
     }
     for param in kept {
-        if let Some(name) = param.key_name()
-            && generics::has_impl_trait(&param.ty)
-            && selected.iter().any(|path| same(&path.base, name))
-        {
-            types.push(KeyType::Of(FieldPath {
-                base: name.clone(),
-                fields: Vec::new(),
-            }));
+        if !generics::has_impl_trait(&param.ty) {
+            continue;
         }
+        let names = param.key_name().into_iter().chain(&param.bound);
+        let keyed = names.filter(|name| selected.iter().any(|path| same(&path.base, name)));
+        types.extend(keyed.cloned().map(|name| KeyType::Of(name.into())));
     }
     parts.extend(selected);
     Key::Default { types, parts }

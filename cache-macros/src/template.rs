@@ -83,10 +83,7 @@ impl FieldPath {
                 Ok(index) if !field.starts_with('+') => {
                     Some(Member::Unnamed(Index { index, span }))
                 }
-                // No field is called as a keyword, and `.await` is none.
-                _ => ident(field, span)
-                    .filter(|name| !is_keyword(name))
-                    .map(Member::Named),
+                _ => field_ident(field, span).map(Member::Named),
             })
             .collect::<Option<_>>()
             .ok_or_else(unreadable)?;
@@ -127,6 +124,18 @@ fn ident(word: &str, span: Span) -> Option<Ident> {
     let mut ident = Ident::parse_any.parse_str(word).ok()?;
     ident.set_span(span);
     Some(ident)
+}
+
+/// A field, raw where its name is a keyword, since a template is no place where that could be meant.
+fn field_ident(word: &str, span: Span) -> Option<Ident> {
+    let ident = ident(word, span)?;
+    // `gen` is a keyword in some editions, and the same name in all of them if it is raw.
+    match word == "gen" || is_keyword(&ident) {
+        // The first five are never raw, and `.await` is no field.
+        true => (!["self", "Self", "super", "crate", "_", "await"].contains(&word))
+            .then(|| Ident::new_raw(word, span)),
+        false => Some(ident),
+    }
 }
 
 /// Whether no value can have this name. A raw name is none.
@@ -310,6 +319,7 @@ mod tests {
         assert_eq!(read("{a}-{b}").unwrap().len(), 3);
         assert_eq!(read("{r#type}"), Ok(vec!["<r#type>".into()]));
         assert_eq!(read("{a.r#type}"), Ok(vec!["<a.r#type>".into()]));
+        assert_eq!(read("{a.type}"), Ok(vec!["<a.r#type>".into()]));
     }
 
     #[test]
@@ -331,7 +341,7 @@ mod tests {
             "{a.}",
             "{.a}",
             "{a.await}",
-            "{a.type}",
+            "{a.self}",
             "{a.+1}",
             "{ id }:{}",
         ] {

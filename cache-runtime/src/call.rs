@@ -17,6 +17,31 @@ use crate::{
 /// As long as a cache's own timeout may be.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
+/// What an option that lasts can be made of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not how long something lasts; write a `Duration`, or a `u64` of seconds",
+    label = "neither a `Duration` nor a `u64`"
+)]
+pub trait Lifetime {
+    /// The same as a duration.
+    fn duration(self) -> Duration;
+}
+
+impl Lifetime for Duration {
+    #[inline]
+    fn duration(self) -> Duration {
+        self
+    }
+}
+
+/// Whole seconds, as a number in an attribute is.
+impl Lifetime for u64 {
+    #[inline]
+    fn duration(self) -> Duration {
+        Duration::from_secs(self)
+    }
+}
+
 /// A call of an annotated function that returns `R`, which is made of a `V`.
 #[must_use = "a call does nothing until it is run"]
 pub struct Call<V, R = V> {
@@ -60,8 +85,8 @@ impl<V> Call<V, V> {
 
 impl<V, R> Call<V, R> {
     /// How long a value is fresh.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.policy.ttl = Ttl::For(ttl);
+    pub fn ttl(mut self, ttl: impl Lifetime) -> Self {
+        self.policy.ttl = Ttl::For(ttl.duration());
         self
     }
 
@@ -78,20 +103,21 @@ impl<V, R> Call<V, R> {
     }
 
     /// Stores `None` too, for this long.
-    pub fn none_ttl(mut self, ttl: Duration) -> Self {
-        self.policy.none_ttl = Some(ttl);
+    pub fn none_ttl(mut self, ttl: impl Lifetime) -> Self {
+        self.policy.none_ttl = Some(ttl.duration());
         self
     }
 
     /// What the cache may cost this call.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
+    pub fn timeout(mut self, timeout: impl Lifetime) -> Self {
         // An expression may say anything, and the clock overflows where a `Duration` does not.
-        self.timeout = Some(timeout.min(LONGEST_TIMEOUT));
+        self.timeout = Some(timeout.duration().min(LONGEST_TIMEOUT));
         self
     }
 
     /// Answers with an older value for this long after its ttl, and refreshes it in the background.
-    pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
+    pub fn stale_while_revalidate(mut self, window: impl Lifetime) -> Self {
+        let window = window.duration();
         if self.site.is_sensible("stale_while_revalidate", window) {
             self.policy.freshness.stale_while_revalidate = window;
         }
@@ -99,7 +125,8 @@ impl<V, R> Call<V, R> {
     }
 
     /// Answers with an older value for this long after its ttl, where the body fails.
-    pub fn stale_if_error(mut self, window: Duration) -> Self {
+    pub fn stale_if_error(mut self, window: impl Lifetime) -> Self {
+        let window = window.duration();
         if self.site.is_sensible("stale_if_error", window) {
             self.policy.freshness.stale_if_error = window;
         }
@@ -107,7 +134,8 @@ impl<V, R> Call<V, R> {
     }
 
     /// Waits no longer than this for the body while there is an older value that serves.
-    pub fn soft_timeout(mut self, limit: Duration) -> Self {
+    pub fn soft_timeout(mut self, limit: impl Lifetime) -> Self {
+        let limit = limit.duration();
         if self.site.is_sensible("soft_timeout", limit) {
             self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT));
         }

@@ -62,7 +62,7 @@ pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be cached; derive `serde::Serialize` and `serde::Deserialize` for it",
     label = "is stored as JSON",
-    note = "a cached value is `Serialize + DeserializeOwned + Send + 'static`, and so is all that it holds"
+    note = "a cached value is `Serialize + DeserializeOwned + Send + 'static`, and so is all that it holds; of an array of more than 32, return a `Vec`, or a type of your own with a field `#[serde(with = \"serde_big_array::BigArray\")]`"
 )]
 pub trait Cacheable: Serialize + DeserializeOwned + Send + 'static {}
 

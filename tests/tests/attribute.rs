@@ -903,6 +903,276 @@ mod options {
     }
 }
 
+mod what_options_say {
+    use super::*;
+
+    fn own_cache() -> Cache {
+        Cache::builder().in_memory().build().unwrap()
+    }
+
+    /// As an extractor of axum is.
+    pub struct State<T>(T);
+    #[derive(Clone, Serialize)]
+    pub struct Path<T>(T);
+
+    pub struct App {
+        cache: Cache,
+    }
+
+    #[redis_cached(ttl = 60, skip(_pool))]
+    async fn skipped(State(_pool): State<&Pool>, Path(id): Path<u64>) -> u64 {
+        ran(format!("what_options_say::skipped {id}"));
+        id
+    }
+
+    #[redis_cached(ttl = 60, skip(_page, _pool))]
+    async fn skipped_in_part(
+        Path((tenant, _page)): Path<(&str, u64)>,
+        State(_pool): State<Pool>,
+    ) -> String {
+        ran(format!("what_options_say::skipped_in_part {tenant}"));
+        tenant.to_owned()
+    }
+
+    #[redis_cached(ttl = 60, key_args(user.id, b))]
+    async fn chosen(Path(user): Path<&User>, [_a, mut b]: [u64; 2]) -> u64 {
+        ran("what_options_say::chosen");
+        b += user.id;
+        b
+    }
+
+    #[redis_cached(
+        ttl = 60,
+        key = "test-words:{tenant}:{user.name}",
+        skip(id, _cache),
+        cache = _cache.cache
+    )]
+    async fn template(
+        Path((tenant, id)): Path<(String, u64)>,
+        user: &User,
+        State(_cache): State<&App>,
+    ) -> String {
+        ran(format!("what_options_say::template {id}"));
+        format!("{tenant} {}", user.name)
+    }
+
+    pub struct Users {
+        cache: Cache,
+        ttl: Duration,
+        seconds: u64,
+    }
+
+    const TTL: u64 = 60;
+
+    impl Users {
+        #[redis_cached(ttl = self.ttl, cache = self.cache, skip(self))]
+        async fn get(&self, id: u64) -> u64 {
+            ran(format!("what_options_say::get {}", self.seconds));
+            id
+        }
+
+        #[redis_cached(ttl = self.seconds * 2, timeout = TTL, cache = (self.cache), skip(self))]
+        async fn by_value(self, id: u64) -> Option<u64> {
+            Some(id + self.seconds)
+        }
+    }
+
+    pub trait Repository {
+        fn find(&self, at: Path<(u64, u64)>) -> impl Future<Output = u64>;
+    }
+
+    impl Repository for Users {
+        #[redis_cached(trait_impl, ttl = self.ttl, cache = self.cache, skip(self, _page))]
+        async fn find(&self, Path((id, _page)): Path<(u64, u64)>) -> u64 {
+            ran(format!("what_options_say::find {id}"));
+            id
+        }
+    }
+
+    #[tokio::test]
+    async fn names_in_a_pattern_can_be_said() {
+        let app = App { cache: own_cache() };
+        for n in 0..2 {
+            assert_eq!(skipped(State(&Pool), Path(1)).await, 1);
+            assert_eq!(skipped_in_part(Path(("a", n)), State(Pool)).await, "a");
+            assert_eq!(chosen(Path(&user(1)), [n, 2]).await, 3);
+            let at = Path(("b".to_owned(), 7 + n));
+            assert_eq!(template(at, &user(1), State(&app)).await, "b user 1");
+        }
+        for body in ["skipped 1", "skipped_in_part a", "chosen", "template 7"] {
+            assert_eq!(runs(format!("what_options_say::{body}")), 1, "{body}");
+        }
+        assert_eq!(runs("what_options_say::template 8"), 0);
+        // Of a pattern of which something is skipped, the rest tells calls apart.
+        assert_eq!(skipped_in_part(Path(("c", 0)), State(Pool)).await, "c");
+        assert_eq!(runs("what_options_say::skipped_in_part c"), 1);
+        assert_eq!(chosen(Path(&user(1)), [0, 3]).await, 4);
+
+        assert_eq!(skipped_entry(Path(1)).get().await.unwrap(), Some(1));
+        let entry = template_entry(Path(("b".to_owned(), 1)), &user(1), State(&app));
+        assert_eq!(&*entry.key().unwrap(), "test-words:b:user%201");
+        assert_eq!(entry.get().await.unwrap().as_deref(), Some("b user 1"));
+    }
+
+    #[tokio::test]
+    async fn settings_live_in_self_and_stay_there() {
+        let users = |seconds| Users {
+            cache: own_cache(),
+            ttl: Duration::from_secs(seconds),
+            seconds,
+        };
+        let (short, long) = (users(5), users(500));
+        for users in [&short, &long] {
+            for n in 0..2 {
+                assert_eq!(users.get(1).await, 1);
+                assert_eq!(users.find(Path((3, n))).await, 3);
+            }
+            let ttl = users.get_entry(1).ttl().await.unwrap().unwrap();
+            let limit = Duration::from_secs(users.seconds);
+            assert!(ttl <= limit && ttl * 2 > limit, "{ttl:?} of {limit:?}");
+            let seconds = users.seconds;
+            assert_eq!(runs(format!("what_options_say::get {seconds}")), 1);
+        }
+        // Each has a cache of its own.
+        assert_eq!(runs("what_options_say::find 3"), 2);
+
+        let cache = long.cache.clone();
+        assert_eq!(long.by_value(1).await, Some(501));
+        let again = Users {
+            cache,
+            ..users(500)
+        };
+        let ttl = again.by_value_entry(1).ttl().await.unwrap().unwrap();
+        assert!(ttl > Duration::from_secs(500), "{ttl:?}");
+    }
+
+    #[redis_cached(ttl = TTL, none_ttl = TTL / 2)]
+    async fn unit(id: u64) -> Option<()> {
+        ran(format!("what_options_say::unit {id}"));
+        (id == 1).then_some(())
+    }
+
+    #[redis_cached(ttl = 2 * TTL)]
+    async fn fallible_unit(id: u64) -> Result<Option<()>, &'static str> {
+        ran(format!("what_options_say::fallible_unit {id}"));
+        match id {
+            1 => Ok(Some(())),
+            2 => Ok(None),
+            _ => Err("unknown"),
+        }
+    }
+
+    #[tokio::test]
+    async fn that_there_is_something_is_a_value() {
+        for _ in 0..2 {
+            assert_eq!(unit(1).await, Some(()));
+            assert_eq!(unit(2).await, None);
+            assert_eq!(fallible_unit(1).await, Ok(Some(())));
+            assert_eq!(fallible_unit(2).await, Ok(None));
+            assert_eq!(fallible_unit(3).await, Err("unknown"));
+        }
+        assert_eq!(runs("what_options_say::unit 1"), 1);
+        assert_eq!(runs("what_options_say::unit 2"), 1);
+        assert_eq!(runs("what_options_say::fallible_unit 1"), 1);
+        assert_eq!(runs("what_options_say::fallible_unit 2"), 2);
+        assert_eq!(runs("what_options_say::fallible_unit 3"), 2);
+        let ttl = fallible_unit_entry(1).ttl().await.unwrap().unwrap();
+        assert!(ttl > Duration::from_secs(TTL), "{ttl:?}");
+    }
+
+    type Causes = Vec<Option<&'static str>>;
+
+    #[redis_cached(ttl = 60)]
+    async fn two_causes(id: u64) -> Result<u64, (&'static str, Vec<&'static [&'static str]>)> {
+        (id == 1).then_some(id).ok_or(("none", vec![&["at all"]]))
+    }
+
+    #[redis_cached(ttl = 60)]
+    async fn causes(id: u64) -> Result<Option<u64>, Causes> {
+        (id == 1)
+            .then_some(Some(id))
+            .ok_or_else(|| vec![None, Some("none")])
+    }
+
+    #[tokio::test]
+    async fn an_error_may_hold_what_lives_for_ever() {
+        assert_eq!(two_causes(1).await, Ok(1));
+        assert_eq!(two_causes(2).await.unwrap_err().0, "none");
+        assert_eq!(causes(1).await, Ok(Some(1)));
+        assert_eq!(causes(2).await.unwrap_err().len(), 2);
+    }
+
+    // That it compiles is the test: without `unsafe` one such function can only be called from another.
+    #[cfg(target_arch = "x86_64")]
+    #[allow(dead_code)]
+    mod target_features {
+        use super::*;
+
+        #[target_feature(enable = "avx2")]
+        fn twice(id: u64) -> u64 {
+            id * 2
+        }
+
+        #[redis_cached(ttl = 60)]
+        #[target_feature(enable = "avx2")]
+        async fn cached(id: u64) -> u64 {
+            twice(id)
+        }
+
+        #[redis_cached(ttl = 60, refresh_ahead = 0.8)]
+        #[target_feature(enable = "avx2")]
+        async fn behind(name: &str) -> Result<u64, String> {
+            name.parse()
+                .map(|id| twice(id))
+                .map_err(|_| name.to_owned())
+        }
+
+        #[target_feature(enable = "avx2")]
+        async fn caller() -> u64 {
+            behind("1").await.unwrap_or_default() + cached(1).await
+        }
+    }
+
+    struct Groups;
+
+    impl Groups {
+        const FACTOR: u64 = 3;
+
+        #[redis_cached(ttl = 60)]
+        async fn by_macro(id: u64) -> u64 {
+            macro_rules! factor {
+                () => {
+                    Self::FACTOR
+                };
+            }
+            id * factor!()
+        }
+    }
+
+    #[redis_cached(ttl = 60)]
+    async fn no_method(id: u64) -> u64 {
+        macro_rules! wrapper {
+            ($name:ident) => {
+                struct $name(u64);
+                impl $name {
+                    fn new(id: u64) -> Self {
+                        Self(id)
+                    }
+                }
+            };
+        }
+        wrapper!(Id);
+        Id::new(id).0
+    }
+
+    #[tokio::test]
+    async fn self_in_a_macro_of_the_body_is_said() {
+        assert_eq!(Groups::by_macro(2).await, 6);
+        assert_eq!(Groups::by_macro_entry(2).get().await.unwrap(), Some(6));
+        assert_eq!(no_method(2).await, 2);
+    }
+}
+
 /// Names that an expansion could trip over, if it had any of its own.
 #[allow(non_upper_case_globals, non_camel_case_types, dead_code)]
 mod hostile {

@@ -5,6 +5,6 @@ async fn get(id: u64) -> u64 {
     id
 }
 
-const TTL: u64 = 5;
+const TTL: u32 = 5;
 
 fn main() {}

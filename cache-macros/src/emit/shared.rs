@@ -5,9 +5,11 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
 use syn::{Ident, Receiver, Type, WhereClause, parse_quote};
 
-use super::{at_value, cache, generics_of, located, part, plain, policy, site};
+use super::{at_value, generics_of, located, part, plain, policy, settings, site};
+use crate::expression::params_in;
 use crate::generics::names;
 use crate::item::Item;
+use crate::pattern::borrowing;
 use crate::signature::{same, turbofish};
 use crate::spec::{Names, Spec};
 use crate::template::FieldPath;
@@ -31,13 +33,14 @@ pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
         .then(|| mixed!(, ::core::option::Option<#value>));
     let site = site(item, spec);
     let policy = policy(spec, |path| borrowed(spec, path));
+    let parts = taken_apart(spec, |name| in_key(spec, name), |whole| mixed!(#whole));
     mixed! {
         #(#attrs)*
-        #[doc(hidden)]
         #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
         #single_use
         fn #name #generics(#(#inputs),*) -> #root::__private::Call<#value #returned> #where_clause {
             #site
+            #parts
             #policy
         }
     }
@@ -61,7 +64,7 @@ fn where_clause(spec: &Spec) -> Option<WhereClause> {
 
 /// The call of the function or of its `_entry`, with their cache.
 pub(super) fn call(spec: &Spec, names: &Names, at: Span) -> TokenStream {
-    let (name, cache) = (located(&names.call, at), cache(spec));
+    let (name, settings) = (located(&names.call, at), settings(spec));
     let scope = spec.in_impl.then(|| quote_spanned!(at=> Self::));
     // A type that cannot be cached is reported at the return type.
     let types: Vec<_> = turbofish(&spec.entry.generics)
@@ -78,7 +81,35 @@ pub(super) fn call(spec: &Spec, names: &Names, at: Span) -> TokenStream {
     });
     let params = params(spec).map(|(name, _)| mixed!(&#name));
     let arguments = receiver.into_iter().chain(params);
-    quote_spanned!(at=> #scope #name #turbofish(#(#arguments),*) #cache)
+    let call = quote_spanned!(at=> #scope #name #turbofish(#(#arguments),*) #settings);
+    match taken_apart(spec, |name| in_cache(spec, name), |whole| mixed!(&#whole)) {
+        parts if parts.is_empty() => call,
+        parts => quote_spanned!(at=> { #parts #call }),
+    }
+}
+
+/// Binds those parts of parameters that are `wanted`, out of what `lent` says of a whole one.
+pub(super) fn taken_apart(
+    spec: &Spec,
+    wanted: impl Fn(&Ident) -> bool,
+    lent: impl Fn(&Ident) -> TokenStream,
+) -> TokenStream {
+    let parts = spec.entry.taken_apart.iter().filter_map(|param| {
+        let names: Vec<_> = param
+            .names
+            .iter()
+            .filter(|name| wanted(name))
+            .cloned()
+            .collect();
+        let (pattern, whole) = (borrowing(&param.pattern, &names), lent(&param.whole));
+        (!names.is_empty()).then(|| mixed!(let #pattern = #whole;))
+    });
+    parts.collect()
+}
+
+fn in_cache(spec: &Spec, name: &Ident) -> bool {
+    let cache = spec.cache.as_ref();
+    cache.is_some_and(|cache| !params_in(cache, std::slice::from_ref(name)).is_empty())
 }
 
 /// The receiver, if it is part of the key.
@@ -90,7 +121,11 @@ fn receiver(spec: &Spec) -> Option<&Receiver> {
 /// The parameters that are part of the key.
 fn params(spec: &Spec) -> impl Iterator<Item = &(Ident, Type)> {
     let params = spec.entry.params.iter();
-    params.filter(|(name, _)| in_key(spec, name))
+    params.filter(|(name, _)| {
+        let mut apart = spec.entry.taken_apart.iter();
+        let mut parts = apart.find(|param| param.whole == *name).into_iter();
+        in_key(spec, name) || parts.any(|param| param.names.iter().any(|name| in_key(spec, name)))
+    })
 }
 
 fn in_key(spec: &Spec, name: &Ident) -> bool {
@@ -108,13 +143,19 @@ fn lent(receiver: &Receiver) -> Receiver {
     lent
 }
 
+/// Whether a name is bound by the pattern of a parameter, and so is a reference already.
+pub(super) fn is_bound(spec: &Spec, name: &Ident) -> bool {
+    let mut apart = spec.entry.taken_apart.iter();
+    apart.any(|param| param.names.iter().any(|bound| same(bound, name)))
+}
+
 /// A part of the key where parameters are borrowed already.
 fn borrowed(spec: &Spec, path: &FieldPath) -> TokenStream {
     let base = &path.base;
     // A `&self` is not lent once more.
     let is_lent = match base == "self" {
         true => receiver(spec).is_some_and(|receiver| receiver.reference.is_none()),
-        false => params(spec).any(|(name, _)| same(name, base)),
+        false => params(spec).any(|(name, _)| same(name, base)) || is_bound(spec, base),
     };
     match path.fields.is_empty() && is_lent {
         true => base.to_token_stream(),

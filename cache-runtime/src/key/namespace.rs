@@ -2,7 +2,7 @@
 //!
 //! | the compiler's path | namespace |
 //! |---|---|
-//! | `app::users::__redis_cached_get_user_call::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
+//! | `app::users::__redis_cached_call_get_user_add_in_impl_or_trait_impl::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
 //! | `app::users::get_user::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
 //! | `app::Repo::get::…`, called with `Self` = `app::Repo` | `app.Repo.get` |
 //! | `app::Repo<_>::get::…`, called with `Self` = `app::Repo<u8>` | `app.Repo<u8>.get` |

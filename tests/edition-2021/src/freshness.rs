@@ -42,6 +42,27 @@ pub async fn alone(user: User) -> String {
     async { user.name }.await
 }
 
+/// A name that is a keyword of later editions.
+#[redis_cached(ttl = 60, refresh_ahead = 0.8, key_args(gen, of.gen), crate = renamed)]
+pub async fn generation(gen: u64, of: &Generation) -> u64 {
+    async { gen + of.gen }.await
+}
+
+/// Fields whose names are keywords.
+#[derive(Debug, Clone)]
+pub struct Generation {
+    /// Of some edition.
+    pub gen: u64,
+    /// Of all.
+    pub r#type: String,
+}
+
+/// A template knows no raw names.
+#[redis_cached(ttl = 60, key = "generation:{of.type}:{of.gen}:{r#type}:{gen}", crate = renamed)]
+pub async fn typed(of: Generation, r#type: u8, gen: u8) -> String {
+    async { format!("{} {} {}", of.r#type, r#type, gen) }.await
+}
+
 /// Methods.
 #[derive(Debug, Clone, Serialize)]
 pub struct Reports<T> {

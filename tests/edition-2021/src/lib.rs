@@ -30,6 +30,7 @@ use renamed::{redis_cached, Cache};
 use serde::{Deserialize, Serialize};
 
 pub mod freshness;
+pub mod returns;
 
 /// Where the crate is.
 pub mod deps {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cache_tests_edition_2021::freshness::{alone, number, Reports};
+use cache_tests_edition_2021::freshness::{
+    alone, generation, generation_entry, number, typed, typed_entry, Generation, Reports,
+};
 use cache_tests_edition_2021::{
     find, find_entry, get_user, get_user_entry, Native, Pool, Repository, Service,
 };
@@ -48,4 +50,23 @@ async fn a_body_that_can_run_behind_its_call_is_called_like_any_other() {
     assert_eq!(reports.report::<0>(&lines).await.as_deref(), Some("a b"));
     assert_eq!(reports.report::<1>(&lines).await, None);
     assert_eq!(Arc::new(reports).shared(1).await, "a 1");
+}
+
+#[tokio::test]
+async fn a_keyword_is_a_name_like_any_other() {
+    let of = Generation {
+        gen: 2,
+        r#type: "red".to_owned(),
+    };
+    assert_eq!(generation(1, &of).await, 3);
+    assert_eq!(generation_entry(1, &of).get().await.unwrap(), Some(3));
+    assert_eq!(typed(of.clone(), 3, 4).await, "red 3 4");
+    let entry = typed_entry(of.clone(), 3, 4);
+    assert_eq!(&*entry.key().unwrap(), "generation:red:2:3:4");
+    let key = renamed::key!(
+        "generation:{of.type}:{of.gen}:{r#type}:{gen}",
+        r#type = 3,
+        gen = 4
+    );
+    assert_eq!(key.as_str(), &*entry.key().unwrap());
 }

@@ -22,7 +22,7 @@ fn of(path: &str, function: &str, types: &[&str]) -> Option<String> {
 #[test]
 fn both_ways_to_expand_give_one_namespace() {
     let wanted = Some("app.users.get_user".to_owned());
-    let split = "app::users::__redis_cached_get_user_call::__REDIS_CACHED_SITE::here";
+    let split = "app::users::__redis_cached_call_get_user_add_in_impl_or_trait_impl::__REDIS_CACHED_SITE::here";
     assert_eq!(of(split, "get_user", &[]), wanted);
     assert_eq!(
         of(
@@ -42,7 +42,7 @@ fn both_ways_to_expand_give_one_namespace() {
     );
     assert_eq!(
         of(
-            "app::__redis_cached_f_call::__REDIS_CACHED_SITE::here",
+            "app::__redis_cached_call_f_add_in_impl_or_trait_impl::__REDIS_CACHED_SITE::here",
             "f",
             &[]
         ),
@@ -52,7 +52,7 @@ fn both_ways_to_expand_give_one_namespace() {
         of("app::type::here", "r#type", &[]),
         Some("app.type".to_owned())
     );
-    let nested = "app::outer::{{closure}}::__redis_cached_f_call::__REDIS_CACHED_SITE::here";
+    let nested = "app::outer::{{closure}}::__redis_cached_call_f_add_in_impl_or_trait_impl::__REDIS_CACHED_SITE::here";
     assert_eq!(of(nested, "f", &[]), Some("app.outer.f".to_owned()));
 }
 
