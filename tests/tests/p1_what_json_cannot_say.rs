@@ -284,18 +284,25 @@ impl Gauge for Source {
     }
 }
 
+/// Apart from the others, each of which a test wants to see named in the log: that happens once a minute.
+#[redis_cached(ttl = 60, skip(cache, source), cache = cache)]
+async fn by_other_ways(cache: &Cache, id: u64, source: &Source) -> Option<f64> {
+    let _ = id;
+    Some(source.ask())
+}
+
 #[tokio::test]
 async fn p1_through_an_entry_a_directive_or_a_trait_it_is_the_bodys_answer() {
     let stores = Stores::start().await;
     for cache in stores.both() {
         let source = Source::of(f64::NAN);
-        let entry = optional_entry(cache, 1_000);
+        let entry = by_other_ways_entry(cache, 1_000);
         for _ in 0..2 {
             let computed = entry.get_or_compute(async || Some(source.ask())).await;
             assert_same("get_or_compute", computed, f64::NAN);
             let refreshed = entry.refresh(async { Some(source.ask()) }).await;
             assert_same("refresh", refreshed, f64::NAN);
-            let call = CacheControl::NoCache.scope(optional(cache, 1_000, &source));
+            let call = CacheControl::NoCache.scope(by_other_ways(cache, 1_000, &source));
             assert_same("NoCache", call.await, f64::NAN);
             assert_same("trait_impl", source.level(cache, 1_000).await, f64::NAN);
             assert_eq!(
