@@ -138,20 +138,27 @@ async fn who_waits_for_a_body_that_fails_has_the_stale_value() {
     }
 }
 
+/// Apart from `cloned`, whose calls another test counts.
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn uncounted(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
 /// The error is not for it, since its body is another one; that a body failed is.
 #[tokio::test]
 async fn who_waits_with_another_body_has_the_stale_value() {
     let scene = Scene::start().await;
     for cache in scene.both() {
         let body = Body::new();
-        assert_eq!(cloned(cache, &body, 2).await, Ok(1));
+        assert_eq!(uncounted(cache, &body, 2).await, Ok(1));
         scene.clock.advance(TTL);
         body.shut_gate();
         body.fail();
         let (own, its) = (cache.clone(), body.clone());
-        let leader = tokio::spawn(async move { cloned(&own, &its, 2).await });
+        let leader = tokio::spawn(async move { uncounted(&own, &its, 2).await });
         body.wait_until_running(1).await;
-        let (entry, its) = (cloned_entry(cache, 2), Body::new());
+        let (entry, its) = (uncounted_entry(cache, 2), Body::new());
         let another = its.clone();
         let waiter = tokio::spawn(async move { entry.get_or_compute(|| another.run()).await });
         until_waiting(cache, 1).await;
