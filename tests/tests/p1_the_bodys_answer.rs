@@ -695,9 +695,13 @@ impl Spelled {
     }
 }
 
-impl Lookup<u8> for Spelled {
+trait Spelling {
+    async fn spelled_in_a_trait(&self, cache: &Cache, body: &Body, id: u8) -> Result<u64, String>;
+}
+
+impl Spelling for Spelled {
     #[redis_cached(ttl = 300, key = "p1-twin:{id}", trait_impl, skip(self, cache, body), cache = cache)]
-    async fn unresolved(&self, cache: &Cache, body: &Body, id: u8) -> Result<u64, String> {
+    async fn spelled_in_a_trait(&self, cache: &Cache, body: &Body, id: u8) -> Result<u64, String> {
         body.run().await.map_err(|failed| failed.to_string())
     }
 }
@@ -719,7 +723,9 @@ async fn p1_functions_that_spell_out_one_key_are_both_reported() {
     Spelled::spelled_in_an_impl(&stores.memory, 3).await;
     let one = |names: &Vec<String>| names.contains(&"spelled_in_an_impl".to_owned());
     assert_eq!(twins(&logs).iter().filter(|names| one(names)).count(), 2);
-    let value = Spelled.unresolved(&stores.memory, &Body::new(), 4_u8).await;
+    let value = Spelled
+        .spelled_in_a_trait(&stores.memory, &Body::new(), 4)
+        .await;
     assert_eq!(value, Ok(1));
     assert_eq!(twins(&logs).len(), 6, "each pair once: {:?}", twins(&logs));
 }
