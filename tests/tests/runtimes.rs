@@ -426,6 +426,20 @@ fn begun_elsewhere<F: Future>(call: F) -> std::pin::Pin<Box<F>> {
     call
 }
 
+/// The same call, which says so after its first poll.
+async fn telling<F: Future>(polled: mpsc::Sender<()>, call: F) -> F::Output {
+    let mut call = std::pin::pin!(call);
+    let mut polled = Some(polled);
+    std::future::poll_fn(|cx| {
+        let outcome = call.as_mut().poll(cx);
+        if let Some(polled) = polled.take() {
+            polled.send(()).expect("the test waits");
+        }
+        outcome
+    })
+    .await
+}
+
 #[test]
 fn p2_runtimes_that_end_under_a_call_that_waits_for_another() {
     let cache = Cache::builder().in_memory().build().unwrap();
@@ -438,10 +452,14 @@ fn p2_runtimes_that_end_under_a_call_that_waits_for_another() {
     stays.block_on(body.wait_until_begun(1));
     let call = begun_elsewhere(user_in(&cache, &body, 1));
     let another = begun_elsewhere(user_in(&cache, &body, 1));
+    let (polled, both) = mpsc::channel();
+    let [call, another] = [call, another].map(|call| telling(polled.clone(), call));
     let answers = std::thread::scope(|scope| {
         let on_another = scope.spawn(|| stays.block_on(call));
         let on_none = scope.spawn(|| without_runtime(another));
-        std::thread::sleep(Duration::from_millis(50));
+        for _ in 0..2 {
+            both.recv_timeout(SOON).expect("a call waits");
+        }
         body.open_gate();
         [on_another.join().unwrap(), on_none.join().unwrap()]
     });
@@ -495,9 +513,10 @@ fn p2_runtimes_that_end_under_a_body_that_has_the_right_to_store() {
     let stays = multi_thread();
     let answer = stays.block_on(async {
         tokio::select! {
+            // So that the call is polled here while its body still runs.
+            biased;
             answer = &mut call => answer,
             () = async {
-                tokio::time::sleep(Duration::from_millis(50)).await;
                 body.open_gate();
                 std::future::pending().await
             } => unreachable!(),

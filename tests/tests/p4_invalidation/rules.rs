@@ -6,6 +6,7 @@ use cache_runtime::BreakerState;
 use cache_tests::body::Failed;
 use cache_tests::proxy::about;
 use cache_tests::{eventually, redis_state, within};
+use tokio::task::JoinHandle;
 
 use crate::put_with::{Write, both};
 use crate::scene::{
@@ -135,11 +136,7 @@ async fn p4_rule3_late_callers_start_over_when_there_is_no_answer() {
         let (scene, source) = (Scene::new().await, Source::gated());
         let leader = caller(&scene.here, &source, 1);
         source.body.wait_until_running(1).await;
-        source.change();
-        look_entry(&scene.there, 1).invalidate().await.unwrap();
-        let late = caller(&scene.here, &source, 1);
-        settle(&scene.here).await;
-        assert_eq!(scene.here.stats().waiting, 1);
+        let late = change_and_come_late(&scene, &source).await;
 
         let proof = if fails {
             source.body.fail_next(1);
@@ -153,11 +150,27 @@ async fn p4_rule3_late_callers_start_over_when_there_is_no_answer() {
         proof.reset();
         let outcome = if fails { Err(Failed { run: 1 }) } else { Ok(1) };
         assert_eq!(leader.await.unwrap(), outcome);
-        source.body.open_gate();
-        let late = within("a body of its own", SOON, late).await;
-        assert_eq!(late.unwrap(), Ok(2), "it came after the change");
+        has_a_body_of_its_own(late, &source).await;
         scene.proxy.accept();
     }
+}
+
+/// The source is changed, its value invalidated, and a caller comes after that.
+async fn change_and_come_late(scene: &Scene, source: &Source) -> JoinHandle<Result<u64, Failed>> {
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let late = caller(&scene.here, source, 1);
+    eventually("the late caller waits", SOON, async || {
+        scene.here.stats().waiting == 1
+    })
+    .await;
+    late
+}
+
+async fn has_a_body_of_its_own(late: JoinHandle<Result<u64, Failed>>, source: &Source) {
+    source.body.open_gate();
+    let late = within("a body of its own", SOON, late).await;
+    assert_eq!(late.unwrap(), Ok(2), "it came after the change");
 }
 
 /// Rule 3, where there never was a right: the question for it got no answer.
@@ -171,22 +184,13 @@ async fn p4_rule3_late_callers_start_over_when_there_was_no_right() {
         scene.proxy.refuse();
         asked.reset();
         source.body.wait_until_running(1).await;
-        source.change();
-        look_entry(&scene.there, 1).invalidate().await.unwrap();
-        let late = caller(&scene.here, &source, 1);
-        breathe().await;
-        eventually("the late caller waits", SOON, async || {
-            scene.here.stats().waiting == 1
-        })
-        .await;
+        let late = change_and_come_late(&scene, &source).await;
         if fails {
             source.body.fail_next(1);
         }
         source.body.let_through(1);
         assert_eq!(leader.await.unwrap().is_err(), fails);
-        source.body.open_gate();
-        let late = within("a body of its own", SOON, late).await;
-        assert_eq!(late.unwrap(), Ok(2), "it came after the change");
+        has_a_body_of_its_own(late, &source).await;
         scene.proxy.accept();
     }
 }
