@@ -164,16 +164,11 @@ impl Error {
     pub(crate) fn remedy(&self) -> Option<&'static str> {
         const RIGHTS: &str = "give the user its rights with `ACL SETUSER USER ~PREFIX:* +get +set +del +pexpire +pttl +evalsha +eval +ping +time`";
         const ROOM: &str = "raise `maxmemory`, or let old values go with `CONFIG SET maxmemory-policy allkeys-lru`";
-        // As versions of Redis say that a command within a script is not allowed.
-        const IN_SCRIPT: [&str; 2] = [
-            "ACL failure in script",
-            "The user executing the script can't",
-        ];
         if !matches!(self.kind(), ErrorKind::Auth | ErrorKind::Server) {
             return None;
         }
         let text = &*self.0.message;
-        if IN_SCRIPT.iter().any(|refused| text.contains(refused)) {
+        if tells_of_a_right(text) {
             return Some(RIGHTS);
         }
         if text == NO_ROOM {
@@ -278,15 +273,32 @@ pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {
         _ => match error.code() {
             Some("NOAUTH" | "WRONGPASS") => ErrorKind::Auth,
             Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN") => ErrorKind::Unavailable,
+            _ if error.detail().is_some_and(tells_of_a_right) => ErrorKind::Auth,
             _ => ErrorKind::Server,
         },
     }
 }
 
-/// What the server said, as it said it (`CODE text`), else what redis-rs says.
+/// Whether Redis refused a command because the user lacks the right, where no `NOPERM` says so: of a command within a script,
+/// as versions of Redis word it, and of the `SELECT` of a login, whose code redis-rs takes away.
+fn tells_of_a_right(text: &str) -> bool {
+    [
+        "ACL failure in script",
+        "The user executing the script can't",
+        "has no permissions to run the",
+    ]
+    .iter()
+    .any(|refused| text.contains(refused))
+}
+
+/// What the server said (`CODE text`), else what redis-rs says; without the arguments that a server quotes of a command that it
+/// does not know, among which there may be a key, or a password.
 pub(crate) fn redis_text(error: &redis::RedisError) -> String {
     match (error.code(), error.detail()) {
-        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        (Some(code), Some(detail)) => {
+            let detail = detail.split(", with args").next().unwrap_or_default();
+            format!("{code} {detail}")
+        }
         (Some(code), None) => code.to_owned(),
         (None, _) => error.to_string(),
     }

@@ -534,6 +534,36 @@ async fn an_acl_user_needs_no_more_than_this() {
     assert_eq!(server.cli(&["DBSIZE"]), "0");
 }
 
+#[tokio::test]
+async fn in_another_database_than_0_an_acl_user_needs_the_right_to_select_it() {
+    let with_select: Vec<&str> = RIGHTS.iter().copied().chain(["+select"]).collect();
+    let server = RedisServer::builder()
+        .user("without", "secret", &RIGHTS)
+        .user("with", "secret", &with_select)
+        .start()
+        .await;
+    let build = |user: &str| {
+        let url = server.url_as(user, "secret");
+        let builder = Cache::builder().url(format!("{}/2", url.trim_end_matches('/')));
+        let builder = builder.prefix("shop").timeout(SOON);
+        (builder.build().expect("a valid URL"), Body::new())
+    };
+    let (cache, body) = build("without");
+    let error = cache.ping().await.expect_err("no right to");
+    assert_eq!(error.kind(), ErrorKind::Auth, "{error}");
+    let named = ["select", "+select", "`REDIS_DB`"];
+    let said = error.to_string();
+    assert!(named.iter().all(|part| said.contains(part)), "{said}");
+    assert_eq!(get_user(&cache, &body, 1).await, Ok(user(1)));
+
+    let (cache, body) = build("with");
+    for _ in 0..2 {
+        assert_eq!(get_user(&cache, &body, 1).await, Ok(user(1)));
+    }
+    assert_eq!(body.runs(), 1);
+    assert_eq!(server.cli(&["-n", "2", "EXISTS", "shop:user:1"]), "1");
+}
+
 #[redis_cached(
     ttl = 300,
     stale_if_error = 300,
@@ -587,7 +617,8 @@ async fn values_that_tell_their_age_need_the_right_to_the_servers_time() {
         .into_iter()
         .find(|site| site.function == "get_old_user");
     let errors = site.expect("was called").stats.errors;
-    assert_eq!(errors.of(ErrorKind::Server), 2, "{errors}");
+    assert_eq!(errors.of(ErrorKind::Auth), 2, "{errors}");
+    assert_eq!(errors.total(), 2, "{errors}");
 
     let (cache, body) = (build("with"), Body::new());
     for _ in 0..2 {

@@ -40,6 +40,37 @@ fn what_redis_answers_has_its_kind_and_its_words() {
 }
 
 #[test]
+fn a_right_that_the_user_lacks_is_told_without_noperm_too() {
+    for line in [
+        "ERR ACL failure in script: User app has no permissions to run the 'time' command script: f1, on @user_script:4.",
+        "ERR this user has no permissions to run the 'time' command",
+        "ERR Error running script (call to f1): @user_script:4: @user_script: 4: The user executing the script can't run this command or subcommand",
+    ] {
+        let error = Error::from_redis(&answered(line));
+        assert!(error.is_auth(), "{error:?}");
+        assert!(
+            error
+                .remedy()
+                .is_some_and(|remedy| remedy.contains("+time"))
+        );
+    }
+}
+
+#[test]
+fn arguments_that_a_server_quotes_are_not_repeated() {
+    let line =
+        "ERR unknown command 'EVALSHA', with args beginning with: 'f1' '3' 'shop:user:4711' ";
+    let error = Error::from_redis(&answered(line));
+    let said = "redis answered with an error: ERR unknown command 'EVALSHA'";
+    assert_eq!(error.to_string(), said);
+    assert!(
+        error
+            .remedy()
+            .is_some_and(|remedy| remedy.contains("`EVALSHA`"))
+    );
+}
+
+#[test]
 fn a_broken_connection_is_unavailable_and_no_answer() {
     let broken = redis::RedisError::from(io::Error::from(io::ErrorKind::BrokenPipe));
     let error = Error::from_redis(&broken);

@@ -368,6 +368,16 @@ impl Connector {
                     ),
                 )
             }
+            ErrorKind::Auth if error.detail().is_some_and(|told| told.contains("'select'")) => {
+                Error::new(
+                    ErrorKind::Auth,
+                    format!(
+                        "redis at {endpoint} refused the database: {}; give the user the right with `+select`, or use \
+                         database 0 (`REDIS_DB`)",
+                        harmless(error, login)
+                    ),
+                )
+            }
             ErrorKind::Auth => Error::new(
                 ErrorKind::Auth,
                 format!(
@@ -547,14 +557,11 @@ const BEGINNING: usize = 8;
 /// What the server said, without what it may have quoted of the login.
 fn harmless(error: &RedisError, login: Option<&Login>) -> String {
     let text = redis_text(error);
-    let text = text
-        .split_once(", with args")
-        .map_or(&*text, |(head, _)| head);
     let Some(password) = login.map(|login| login.password.expose()) else {
-        return text.to_owned();
+        return text;
     };
     if password.is_empty() {
-        return text.to_owned();
+        return text;
     }
     let text = text.replace(password, "<redacted>");
     // Servers cut what they quote: what begins as a token does is one.
