@@ -59,6 +59,9 @@ pub struct Codec<V> {
     encode: fn(&V, Vec<u8>, usize) -> Encoded,
     decode: fn(&[u8]) -> Result<V, serde_json::Error>,
     encode_kept: EncodeKept,
+    /// The `==` of the type, if it was found. Only debug builds compare values, so that no call of another one copies it.
+    #[cfg(debug_assertions)]
+    equal: Option<fn(&V, &V) -> bool>,
 }
 
 type Encoded = Result<Vec<u8>, CodecError>;
@@ -121,7 +124,23 @@ impl<V: Cacheable> Codec<V> {
                 let value = value.downcast_ref::<V>()?;
                 caught(|| encode(value, Vec::new(), usize::MAX)).ok()
             },
+            #[cfg(debug_assertions)]
+            equal: None,
         }
+    }
+
+    /// Plain JSON of a type that has `==`.
+    pub fn json_and_eq() -> Self
+    where
+        V: PartialEq,
+    {
+        let codec = Self::json();
+        #[cfg(debug_assertions)]
+        let codec = Self {
+            equal: Some(V::eq),
+            ..codec
+        };
+        codec
     }
 }
 
@@ -186,6 +205,18 @@ impl<V> Codec<V> {
     /// If the payload is not the JSON of a `V`, or the type's `Deserialize` fails or panics.
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<V, CodecError> {
         caught(|| (self.decode)(payload).map_err(CodecError::Json))
+    }
+
+    /// Whether `==` says that `back` is `value`; `None` where it says nothing: the type has none that was found, a value is
+    /// not even equal to itself (a NaN is not), or the type's own code panics. In a release build always `None`.
+    pub(crate) fn equal(&self, value: &V, back: &V) -> Option<bool> {
+        #[cfg(debug_assertions)]
+        if let Some(equal) = self.equal {
+            let compared = caught(|| Ok(equal(value, value).then(|| equal(value, back))));
+            return compared.ok().flatten();
+        }
+        let _ = (value, back);
+        None
     }
 
     /// The value, or the `None`, that was stored under a function that returns an `Option`.

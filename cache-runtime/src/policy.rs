@@ -358,8 +358,12 @@ pub(crate) trait Rules<R> {
     /// The same without JSON; `None` where that is what it takes.
     fn share_kept(&self, returned: &R) -> Option<Answer>;
 
-    /// What `returned` would be if it came out of Redis, and whether nothing was lost on the way.
-    fn through_json(&self, returned: &R, most: usize) -> Result<(Answer, bool), CodecError>;
+    /// What `returned` would be if it came out of Redis, and how it shows that something was lost on the way, if it does.
+    fn through_json(
+        &self,
+        returned: &R,
+        most: usize,
+    ) -> Result<(Answer, Option<&'static str>), CodecError>;
 
     /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
     /// of another type.
@@ -459,12 +463,25 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         }
     }
 
-    fn through_json(&self, returned: &R, most: usize) -> Result<(Answer, bool), CodecError> {
+    fn through_json(
+        &self,
+        returned: &R,
+        most: usize,
+    ) -> Result<(Answer, Option<&'static str>), CodecError> {
         let bytes = self.encode(returned, None, most)?;
         let decoded = self.decode(&Stored::parse(&bytes)?, None);
         let decoded = decoded.map_err(CodecError::Unread)?;
         let again = self.encode(&decoded, None, most)?;
-        Ok((self.share(&decoded, Some(&again), most)?, again == bytes))
+        let value = self.shape.value;
+        let equal = value(returned)
+            .zip(value(&decoded))
+            .and_then(|(value, back)| self.codec.equal(value, back));
+        let loss = match equal {
+            Some(true) => None,
+            Some(false) => Some("by `==`, what is read from the JSON is another value"),
+            None => (again != bytes).then_some("what is read from the JSON has other JSON"),
+        };
+        Ok((self.share(&decoded, Some(&again), most)?, loss))
     }
 
     fn take(&self, shared: Option<&SharedValue>) -> Option<R> {

@@ -9,8 +9,9 @@
 //! | call | is found on | for |
 //! |---|---|---|
 //! | `site.of::<T>().default_key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
-//! | | [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
-//! | | [`CachedByBytes`] | every other type: callers get what the bytes decode to |
+//! | | [`CachedByCloneAndEq`], [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
+//! | | [`CachedByBytesAndEq`], [`CachedByBytes`] | every other type: callers get what the bytes decode to |
+//! | | [`CachedByCloneAndEq`], [`CachedByBytesAndEq`] | `PartialEq`: a debug build compares what comes back |
 //! | `probe::<T>().error_share()` | [`Probe`] | `Result<_, E>`, `E: Clone + Send + Sync`: callers get clones |
 //! | | [`ProbeOfError`] | `E: From<SharedError> + Error`: callers get its texts |
 //! | | [`ProbeOfBox`] | `E: From<SharedError>` that derefs to a `dyn Error`: callers get the texts of that |
@@ -69,13 +70,30 @@ pub trait Cacheable: Serialize + DeserializeOwned + Send + 'static {}
 #[diagnostic::do_not_recommend]
 impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 
+macro_rules! leads_to {
+    ($($probe:ident => $next:ident,)*) => {$(
+        impl<T> Deref for $probe<T> {
+            type Target = $next<T>;
+            fn deref(&self) -> &$next<T> {
+                &self.0
+            }
+        }
+    )*};
+}
+
 /// A call of a function that stores `V`, on its way to a [`Call`].
-pub struct Cached<V>(CachedByClone<V>);
+pub struct Cached<V>(CachedByCloneAndEq<V>);
 
 /// A [`Cached`] of a type that is no `Result` and no `Option`.
-pub struct CachedByClone<V>(CachedByBytes<V>);
+pub struct CachedByCloneAndEq<V>(CachedByClone<V>);
 
-/// A [`Cached`] of a type that is not `Clone + Send + Sync`.
+/// A [`CachedByCloneAndEq`] of a type that has no `==`, or is not `Clone + Send + Sync`.
+pub struct CachedByClone<V>(CachedByBytesAndEq<V>);
+
+/// A [`CachedByClone`] of a type that is not `Clone + Send + Sync`.
+pub struct CachedByBytesAndEq<V>(CachedByBytes<V>);
+
+/// A [`CachedByBytesAndEq`] of a type that has no `==`.
 pub struct CachedByBytes<V> {
     site: &'static Site,
     value: PhantomData<fn() -> V>,
@@ -85,24 +103,57 @@ impl Site {
     /// A call of this function, which stores `V`.
     #[must_use]
     pub const fn of<V>(&'static self) -> Cached<V> {
-        Cached(CachedByClone(CachedByBytes {
-            site: self,
-            value: PhantomData,
-        }))
+        Cached(CachedByCloneAndEq(CachedByClone(CachedByBytesAndEq(
+            CachedByBytes {
+                site: self,
+                value: PhantomData,
+            },
+        ))))
     }
 }
 
-impl<V> Deref for Cached<V> {
-    type Target = CachedByClone<V>;
-    fn deref(&self) -> &CachedByClone<V> {
-        &self.0
-    }
-}
+leads_to!(
+    Cached => CachedByCloneAndEq,
+    CachedByCloneAndEq => CachedByClone,
+    CachedByClone => CachedByBytesAndEq,
+    CachedByBytesAndEq => CachedByBytes,
+);
 
-impl<V> Deref for CachedByClone<V> {
-    type Target = CachedByBytes<V>;
-    fn deref(&self) -> &CachedByBytes<V> {
-        &self.0
+impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
+    /// The call with the default key.
+    pub fn default_key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.key(types, parts);
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+    }
+
+    /// The call with a key that the attribute spells out: a literal before, between and after the parts.
+    pub fn template_key(&self, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.template_key(type_name::<V>(), literals, parts);
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+    }
+
+    /// The call with the key of an entry of another function.
+    pub fn shared_key(&self, entry: impl FnOnce() -> Entry<V>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+    }
+
+    /// The call with the key of an entry of another function, where both return `Option<V>`.
+    pub fn shared_optional_key(&self, entry: impl FnOnce() -> Entry<Option<V>>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
     }
 }
 
@@ -141,6 +192,44 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     {
         let key = self.site.shared_key(|| entry().into_key());
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+    }
+}
+
+impl<V: PartialEq> CachedByBytesAndEq<V> {
+    /// The call with the default key.
+    pub fn default_key(&self, types: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.key(types, parts);
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+    }
+
+    /// The call with a key that the attribute spells out: a literal before, between and after the parts.
+    pub fn template_key(&self, literals: &[&'static str], parts: &[&dyn KeyPart]) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.template_key(type_name::<V>(), literals, parts);
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+    }
+
+    /// The call with the key of an entry of another function.
+    pub fn shared_key(&self, entry: impl FnOnce() -> Entry<V>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+    }
+
+    /// The call with the key of an entry of another function, where both return `Option<V>`.
+    pub fn shared_optional_key(&self, entry: impl FnOnce() -> Entry<Option<V>>) -> Call<V>
+    where
+        V: Cacheable,
+    {
+        let key = self.site.shared_key(|| entry().into_key());
+        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
     }
 }
 
@@ -297,17 +386,6 @@ pub const fn probe<T>() -> Probe<T> {
     )))))
 }
 
-macro_rules! leads_to {
-    ($($probe:ident => $next:ident,)*) => {$(
-        impl<T> Deref for $probe<T> {
-            type Target = $next<T>;
-            fn deref(&self) -> &$next<T> {
-                &self.0
-            }
-        }
-    )*};
-}
-
 leads_to!(Probe => ProbeOfError, ProbeOfError => ProbeOfBox, ProbeOfBox => ProbeOfText, ProbeOfText => ProbeAlone,);
 
 impl<T, E: Clone + Send + Sync + 'static> Probe<Result<T, E>> {
@@ -385,7 +463,10 @@ macro_rules! debug_by_name {
     )*};
 }
 
-debug_by_name!(Cached CachedByClone CachedByBytes Probe ProbeOfError ProbeOfBox ProbeOfText ProbeAlone);
+debug_by_name!(
+    Cached CachedByCloneAndEq CachedByClone CachedByBytesAndEq CachedByBytes
+    Probe ProbeOfError ProbeOfBox ProbeOfText ProbeAlone
+);
 
 /// How the callers of one flight share its value.
 pub struct ValueShare<V> {

@@ -357,10 +357,11 @@ impl Site {
     }
 
     /// Says once that Redis would not give back what the function returned.
-    pub(crate) fn warn_of_loss(&self) {
+    pub(crate) fn warn_of_loss(&self, cause: &'static str) {
         if !self.lossy.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 function = %self.place(),
+                cause,
                 "values do not survive their own JSON; redis would not give back what was returned",
             );
         }

@@ -339,9 +339,9 @@ pub(crate) fn kept_in_process<R>(
     if !cfg!(debug_assertions) {
         return Ok(answer.clone());
     }
-    let (kept, faithful) = rules.through_json(value, most)?;
-    if !faithful {
-        site.warn_of_loss();
+    let (kept, loss) = rules.through_json(value, most)?;
+    if let Some(cause) = loss {
+        site.warn_of_loss(cause);
     }
     Ok(kept)
 }
