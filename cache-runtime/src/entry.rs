@@ -191,8 +191,9 @@ impl<R> Entry<R> {
         Ok(freshness.answers(aged).then_some(value))
     }
 
-    /// How much longer what is stored lives; `None` if there is nothing. The windows in which it may be
-    /// answered though its ttl has ended count.
+    /// How much longer what is stored lives, with the windows in which it may be answered though its ttl has ended. `None`
+    /// if there is nothing, or what is there lives until somebody deletes it, as what another program stored without an
+    /// expiry does: [`get`](Self::get) tells the two apart.
     ///
     /// # Errors
     ///
@@ -411,7 +412,8 @@ impl<R> Entry<R> {
     /// Takes the value away, and the right to store from every body that runs.
     ///
     /// Call it after the change to the source is committed. It is tried even while Redis does not
-    /// answer.
+    /// answer. Where the caller can do nothing about an error, [`invalidate_logged`](Self::invalidate_logged) tells
+    /// the log.
     ///
     /// # Errors
     ///
@@ -425,6 +427,54 @@ impl<R> Entry<R> {
         let (cache, key) = self.place()?;
         let cache = cache.inner();
         cache.invalidate(&key, self.timeout(cache)).await
+    }
+
+    /// As [`invalidate`](Self::invalidate), but an error goes to the log, and is counted among the function's
+    /// [`errors`](crate::SiteStats::errors).
+    ///
+    /// For the time after the source's commit: the change is made, and an error of the cache would tell the caller that it
+    /// is not. What an invalidation that failed leaves behind is told at [`invalidate`](Self::invalidate); where no reader
+    /// may see the old value, take that one.
+    ///
+    /// The log has a warning once a minute and function, with `function` and `cause`, and a line at the level debug for each
+    /// of the others. None of them holds the key.
+    ///
+    /// ```
+    /// use cache_runtime::redis_cached;
+    ///
+    /// #[redis_cached(ttl = 60)]
+    /// async fn name(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// # async fn write(_: u64, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn rename(id: u64, name: &str) -> Result<(), std::io::Error> {
+    ///     write(id, name).await?; // committed
+    ///     name_entry(id).invalidate_logged().await;
+    ///     Ok(())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # name(7).await;
+    /// rename(7, "Ada").await?;
+    /// assert_eq!(name_entry(7).get().await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped after its first poll counts as an invalidation that failed, of which no line tells.
+    pub async fn invalidate_logged(&self) {
+        let Err(error) = self.invalidate().await else {
+            return;
+        };
+        // An entry without a key was counted when it was made.
+        if error.kind() != ErrorKind::Key {
+            self.site.counters().error(error.kind());
+        }
+        self.site.warn_not_invalidated(&error);
     }
 
     /// Answers as the annotated function does, with another body.

@@ -63,6 +63,8 @@ pub struct Site {
     refusing: Seldom,
     /// To tell the log that a value is not read back.
     unread: Seldom,
+    /// To tell the log that an invalidation failed.
+    not_invalidated: Seldom,
     /// The log was told that an option's expression is of no use.
     senseless: AtomicBool,
     /// To tell the log that Redis is too far away.
@@ -131,6 +133,7 @@ impl Site {
             too_large: Seldom::new(),
             refusing: Seldom::new(),
             unread: Seldom::new(),
+            not_invalidated: Seldom::new(),
             senseless: AtomicBool::new(false),
             distant: Seldom::new(),
             circular: AtomicBool::new(false),
@@ -385,6 +388,21 @@ impl Site {
                 cause = error.told(),
                 "redis refuses what it takes to store a value, so each call runs the body; {remedy}",
             );
+        }
+    }
+
+    /// Says that an invalidation failed: once a minute at most in a warning, and each time at the level debug.
+    pub(crate) fn warn_not_invalidated(&self, error: &Error) {
+        const FAILED: &str =
+            "an invalidation failed, so other processes may read the old value until it expires";
+        let (function, cause) = (self.place(), error.told());
+        if self.not_invalidated.is_due() {
+            match error.remedy() {
+                None => tracing::warn!(%function, cause, "{FAILED}"),
+                Some(remedy) => tracing::warn!(%function, cause, "{FAILED}; {remedy}"),
+            }
+        } else {
+            tracing::debug!(%function, cause, "{FAILED}");
         }
     }
 

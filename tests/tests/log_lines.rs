@@ -4,13 +4,14 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use cache_runtime::{Cache, ManualClock, redis_cached};
+use cache_runtime::{Cache, ManualClock, redis_cached, sites};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
-use cache_tests::{Body, Logs, RedisServer, eventually, patient};
+use cache_tests::{Body, Logs, Proxy, RedisServer, eventually, patient};
 use serde::{Deserialize, Serialize};
 
 const CALLS: u64 = 20;
+const SHORT: Duration = Duration::from_millis(50);
 
 /// What the README says that an ACL user needs.
 const RIGHTS: [&str; 9] = [
@@ -180,6 +181,50 @@ async fn bytes_of_another_type_are_not_told_at_info() {
             "{line}"
         );
     }
+}
+
+#[redis_cached(ttl = 60, skip(cache), cache = cache)]
+async fn committed(cache: &Cache, id: u64) -> u64 {
+    id
+}
+
+/// How often the cache failed `committed`.
+fn failures() -> u64 {
+    let mut sites = sites().into_iter();
+    let site = sites.find(|site| site.function == "committed");
+    site.map_or(0, |site| site.stats.errors.total())
+}
+
+#[tokio::test]
+async fn an_invalidation_after_a_commit_that_fails_is_told_and_counted() {
+    const FAILED: &str = "an invalidation failed";
+    let logs = Logs::global();
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = patient(&proxy.url());
+    assert_eq!(committed(&cache, 4711).await, 4711);
+    committed_entry(&cache, 4711).invalidate_logged().await;
+    let stored = committed_entry(&cache, 4711).get().await;
+    assert_eq!(stored.expect("redis"), None);
+    assert_eq!(failures(), 0);
+    assert_eq!(logs.lines_with(FAILED), [""; 0]);
+
+    proxy.refuse();
+    let since = Instant::now();
+    let builder = Cache::builder().url(proxy.url()).timeout(SHORT);
+    let cache = builder.build().expect("a valid URL");
+    for n in 1..=CALLS {
+        committed_entry(&cache, 4711).invalidate_logged().await;
+        assert_eq!(failures(), n);
+    }
+    assert_warned(&logs, since, "committed", &[FAILED]);
+    let lines = logs.lines_with(FAILED);
+    assert_eq!(lines.len() as u64, CALLS, "{lines:#?}");
+    assert_all_name_function_and_cause(&logs, FAILED);
+    assert!(
+        lines.iter().all(|line| !line.contains("4711")),
+        "{lines:#?}"
+    );
 }
 
 #[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache, body), cache = cache)]

@@ -9,6 +9,7 @@ use cache_tests::body::Failed;
 use cache_tests::proxy::{named, script};
 use cache_tests::wait::SOON;
 use cache_tests::{Body, Logs, Proxy, RedisServer, eventually, patient, poll_n_then_drop, within};
+use serde::ser::{Error as _, Serialize, Serializer};
 
 /// In every key here.
 const WHO: &str = "customer-4711";
@@ -43,6 +44,20 @@ async fn another_type(cache: &Cache, who: &str) -> Vec<String> {
 
 #[redis_cached(ttl = 60, timeout = Duration::from_millis(100), key = "far:{who}", skip(cache), cache = cache)]
 async fn far(cache: &Cache, who: &str) -> u64 {
+    4711
+}
+
+/// Says why it is no key.
+struct NoKey;
+
+impl Serialize for NoKey {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(S::Error::custom("as the type has it"))
+    }
+}
+
+#[redis_cached(ttl = 60, skip(cache), cache = cache)]
+async fn of_no_key(cache: &Cache, who: &str, what: NoKey) -> u64 {
     4711
 }
 
@@ -99,6 +114,13 @@ async fn no_line_holds_a_key_whatever_goes_wrong() {
     assert!(all_options(&cache, &body, WHO).await.is_ok());
     body.wait_until_idle().await;
 
+    // A key that cannot be written, of which the type's own words are told.
+    assert_eq!(of_no_key(&cache, WHO, NoKey).await, 4711);
+    of_no_key_entry(&cache, WHO, NoKey)
+        .invalidate_logged()
+        .await;
+    assert!(!logs.lines_with("as the type has it").is_empty());
+
     // A lock that somebody has.
     all_options_entry(&cache, WHO)
         .invalidate()
@@ -121,6 +143,16 @@ async fn no_line_holds_a_key_whatever_goes_wrong() {
     let denied = by_default_entry(&stranger, WHO).invalidate().await;
     assert!(denied.expect_err("no right").is_auth());
 
+    // A server that quotes what it does not know.
+    let simple = RedisServer::builder().option("rename-command", &["GET", ""]);
+    let simple = simple.start().await;
+    let simple = patient(&simple.url());
+    assert!(by_default(&simple, &body, WHO).await.is_ok());
+    assert!(!logs.lines_with("unknown command 'GET'").is_empty());
+    let error = by_default_entry(&simple, WHO).get().await;
+    let error = error.expect_err("no such command");
+    assert!(!format!("{error} {error:?}").contains(WHO), "{error:?}");
+
     // A read, and a question for the right to store, that come too late.
     let near = impatient(&proxy.url());
     eventually("a connection", SOON, async || near.ping().await.is_ok()).await;
@@ -136,6 +168,8 @@ async fn no_line_holds_a_key_whatever_goes_wrong() {
     assert!(by_default(&near, &body, WHO).await.is_ok());
     let failed = by_default_entry(&near, WHO).invalidate().await;
     failed.expect_err("nobody is there");
+    by_default_entry(&near, WHO).invalidate_logged().await;
+    assert!(!logs.lines_with("an invalidation failed").is_empty());
     for n in 0..=REMEMBERED {
         let entry = near.entry::<u64>(&format!("{WHO}:{n}"));
         let gone = poll_n_then_drop(entry.invalidate(), 1).await;
