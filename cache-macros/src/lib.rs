@@ -34,7 +34,7 @@ use proc_macro::TokenStream;
 ///
 /// #[redis_cached(ttl = 300, skip(shop))]
 /// async fn price(shop: &str, article: u64) -> Result<u64, std::num::ParseIntError> {
-///     // Ask the database. This runs once in five minutes for each article, however many ask.
+///     // Ask the database. All who ask for one article at once wait for one run, and share its value for five minutes.
 ///     format!("{article}99").parse()
 /// }
 ///
@@ -58,9 +58,16 @@ use proc_macro::TokenStream;
 /// `Serialize + DeserializeOwned + Send + 'static`, and `E` is `'static`. Write `Result` and `Option` out: an alias that
 /// hides one is a compile error.
 ///
-/// A value that its JSON would not give back is returned and not stored, and the log names the function once. JSON has one
+/// A value that its JSON would not give back is returned and not stored, and the log names the function once a minute. JSON has one
 /// `null` for `None`, NaN, the infinities and a `Some` of nothing (`Some(None)`, `Some(())`), so a type that holds such
 /// needs a `Deserialize` that tells them apart, for example by `#[serde(with = "…")]`.
+///
+/// # How often the body runs
+///
+/// Once for a key at a time in a process, for all who wait. It runs again, or beside another run, where it fails with an error that
+/// [cannot be shared](#share_errors), panics, or its caller is gone; where an invalidation comes between; where it asks for its
+/// own key; where a wait reaches `CacheBuilder::run_wait`; and at the next call where nothing was stored. Processes run
+/// theirs apart, unless [`coalesce`](#coalesce) says otherwise.
 ///
 /// # What the key is made of
 ///
@@ -94,7 +101,13 @@ use proc_macro::TokenStream;
 /// - the method of a trait impl calls a cached function instead of being one.
 ///
 /// There is one such run for a key at a time, among all processes on the same Redis, and `CacheBuilder::background_runs` in a process (`background_runs_per_function` of one function). A panic there is logged, and
-/// `Cache::shutdown` ends them.
+/// `Cache::shutdown` ends them. Such a run is a task of its own. It has none of its caller's task-locals, so what it needs is an argument; and for `tracing` it is a
+/// root span `run_behind`, which follows from the caller's.
+///
+/// # Other attributes
+///
+/// One that stands above `#[redis_cached]` is expanded first, so that it changes the body which is cached; one below stays on the function
+/// that is called. So `#[tracing::instrument]` above is a span around each run of the body, and below around each call, hits too.
 ///
 /// # Options
 ///
@@ -540,7 +553,7 @@ use proc_macro::TokenStream;
 ///
 /// ## `cache`
 ///
-/// A `Cache`, or a reference to one, other than the global one. It is lent: `self.cache` stays where it is. It can use parameters; what it uses is a parameter of
+/// A `Cache`, or a reference to one, other than the global one. It is lent: `self.cache`, which is the same as `&self.cache`, stays where it is. It can use parameters; what it uses is a parameter of
 /// `_entry` too. Default: `get_cache()`'s.
 ///
 /// ```

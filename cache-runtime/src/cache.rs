@@ -219,7 +219,8 @@ impl Cache {
         Box::pin(self.entry(key).with_ttl(ttl).put(value))
     }
 
-    /// Deletes the value under `key`, which follows the cache's prefix.
+    /// Deletes the value under `key`, which follows the cache's prefix. Where an error is to go to the log, say
+    /// `cache.entry::<V>(key)` and [`Entry::invalidate_logged`].
     ///
     /// # Errors
     ///
@@ -301,7 +302,8 @@ impl Cache {
     /// Closes the connections and ends the background tasks, bodies that run behind their calls among them;
     /// annotated functions run their bodies from here on.
     ///
-    /// Invalidations that Redis has not confirmed are tried once more.
+    /// Invalidations that Redis has not confirmed are tried once more. Call it before the process ends: what is left then, nobody
+    /// tries again.
     ///
     /// # Errors
     ///

@@ -106,7 +106,9 @@ pub async fn only_if_cached<F: Future>(future: F) -> Option<F::Output> {
     .await
 }
 
-/// What a future gave, and where the first cached call that it polled had its answer from.
+/// What a future gave, and where the first cached call that it polled itself had its answer from.
+///
+/// A call on a task that the future spawned is not its own; of two that it polls side by side the one that is polled first counts.
 ///
 /// ```
 /// use cache_runtime::{Outcome, Source, redis_cached};
@@ -123,6 +125,11 @@ pub async fn only_if_cached<F: Future>(future: F) -> Option<F::Output> {
 /// let second = Outcome::of(triple(4)).await;
 /// assert_eq!((second.value, second.source), (12, Source::Hit));
 /// assert!(second.ttl.is_some());
+///
+/// let both = Outcome::of(async { tokio::join!(biased; triple(4), triple(5)) }).await;
+/// assert_eq!((both.value, both.source), ((12, 15), Source::Hit)); // of `triple(4)`
+/// let spawned = Outcome::of(async { tokio::spawn(triple(4)).await.unwrap() }).await;
+/// assert_eq!((spawned.value, spawned.source), (12, Source::Bypass));
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

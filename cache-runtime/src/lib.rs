@@ -46,9 +46,9 @@
 //! | Redis cannot be reached, at the start or later | runs the body; a breaker opens, so that the next calls do not try; reconnects by itself |
 //! | Redis is slow or hangs | waits for `timeout`, then runs the body |
 //! | a connection is reset, a failover, `LOADING`, `READONLY`, `MOVED` | is tried once more where that is safe, else runs the body; reconnects |
-//! | an invalidation cannot reach Redis | [`Entry::invalidate`] returns an error; this process deletes the entry before it next reads it |
+//! | an invalidation cannot reach Redis | [`Entry::invalidate`] returns an error, and [`Entry::invalidate_logged`] tells the log; this process deletes the entry before it next reads it |
 //! | Redis is full (`OOM`), the key holds something else (`WRONGTYPE`), or bytes that are no such value | counts as a miss; the value is returned though it may not be stored |
-//! | a value cannot be encoded, or its JSON would not give it back (NaN, an infinity and a `Some` of nothing are all `null`) | is returned, and not stored; the log names the function once |
+//! | a value cannot be encoded, or its JSON would not give it back (NaN, an infinity and a `Some` of nothing are all `null`) | is returned, and not stored; the log names the function once a minute |
 //! | a value has more JSON than [`max_value`](CacheBuilder::max_value) | the same; for a minute what calls of its key return is not encoded |
 //! | an Entra ID token is refused or expires | connections that stand are used for as long as Redis lets them, then runs the body; a fresh token is asked for |
 //! | the identity provider is down | the same; it is asked again for ever, and Redis is used again as soon as a token comes |
@@ -73,6 +73,13 @@
 //! | `macros` | yes | the attribute, and [`key!`] |
 //! | `tls` | yes | TLS connections, by rustls |
 //! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK, and `tls` |
+//!
+//! Who is not on Azure builds a third fewer crates by `default-features = false, features = ["macros", "tls"]`.
+//!
+//! # In tests
+//!
+//! A test with a Redis does not pause tokio's clock: a paused clock goes on to the next timer while an answer is on its way, so that
+//! each wait for Redis times out at once. [`CacheBuilder::in_memory`] needs no such clock, and a [`ManualClock`] makes values old.
 
 #[doc(hidden)]
 pub mod __private;

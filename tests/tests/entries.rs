@@ -75,6 +75,20 @@ async fn an_entry_is_what_its_function_reads_and_writes() {
     }
 }
 
+/// What another program stored may have no expiry.
+#[tokio::test]
+async fn what_lives_until_somebody_deletes_it_has_no_ttl_and_is_a_value() {
+    let server = RedisServer::start().await;
+    let (cache, body) = (patient(&server.url()), Body::new());
+    let entry = plain_entry(&cache, 1);
+    server.cli(&["SET", &entry.key().expect("a key"), "7"]);
+    assert_eq!(entry.ttl().await.expect("redis"), None);
+    assert_eq!(entry.get().await.expect("redis"), Some(7));
+    let outcome = Outcome::of(plain(&cache, &body, 1)).await;
+    assert_eq!((outcome.value, outcome.source), (7, Source::Hit));
+    assert_eq!((outcome.age, outcome.ttl), (None, None));
+}
+
 #[tokio::test]
 async fn refresh_runs_now_and_stores() {
     for cache in Stores::start().await.both() {

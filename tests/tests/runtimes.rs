@@ -8,7 +8,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use cache_runtime::{BreakerState, Cache, ManualClock, get_cache, redis_cached, set_cache};
+use cache_runtime::{
+    BreakerState, Cache, ErrorKind, ManualClock, get_cache, redis_cached, set_cache, sites,
+};
 use cache_tests::proxy::named;
 use cache_tests::{
     Body, Child, Logs, Proxy, RedisServer, body::Failed, child, eventually, redis_state, timed,
@@ -679,4 +681,54 @@ fn set_cache_replaces_the_global_one() {
     runtime.block_on(redis.ping()).unwrap();
     set_cache(redis).expect("the one in memory");
     assert_eq!(runtime.block_on(user(&body, 1)), Ok(1), "still in redis");
+}
+
+#[redis_cached(ttl = 300, key = "paused:{id}", skip(cache, body), cache = cache)]
+async fn paused(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    body.run().await
+}
+
+/// How often a wait for Redis timed out in `paused`.
+fn timeouts() -> u64 {
+    let mut sites = sites().into_iter();
+    let site = sites.find(|site| site.function == "paused");
+    site.map_or(0, |site| site.stats.errors.of(ErrorKind::Timeout))
+}
+
+/// Tokio's own paused clock goes on to the next timer whenever every task waits, and a socket is no timer.
+#[tokio::test]
+async fn where_tokios_clock_is_paused_a_wait_for_redis_times_out_at_once() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let builder = Cache::builder().url(proxy.url()).timeout(HOUR);
+    let (cache, body) = (builder.build().expect("a valid URL"), Body::new());
+    cache.ping().await.expect("redis");
+    let held = proxy.hold_reply(named("GET"));
+    tokio::time::pause();
+    let call = within("a call", SOON, paused(&cache, &body, 1));
+    assert_eq!(call.await, Ok(1));
+    assert_eq!(timeouts(), 1);
+    held.release();
+    // It is an hour ahead of all other clocks from here on, also where it goes on by itself.
+    tokio::time::resume();
+    let held = proxy.hold_reply(named("PING"));
+    let ping = within("a ping", SOON, cache.ping()).await;
+    assert!(ping.expect_err("too late").is_timeout());
+    held.release();
+}
+
+/// The store in process asks no clock of tokio's, and a `ManualClock` makes its values old.
+#[tokio::test(start_paused = true)]
+async fn where_tokios_clock_is_paused_the_store_in_process_works_by_a_manual_clock() {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().in_memory().clock(&clock);
+    let (cache, body) = (builder.build().expect("a cache"), Body::new());
+    for _ in 0..2 {
+        assert_eq!(paused(&cache, &body, 2).await, Ok(1));
+    }
+    tokio::time::advance(Duration::from_secs(301)).await;
+    assert_eq!(paused(&cache, &body, 2).await, Ok(1));
+    clock.advance(Duration::from_secs(301));
+    assert_eq!(paused(&cache, &body, 2).await, Ok(2));
 }

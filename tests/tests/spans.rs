@@ -13,7 +13,7 @@ use cache_tests::wait::SOON;
 use cache_tests::{Body, Proxy, RedisServer, Stores, eventually, patient, within};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Instrument as _, Subscriber, info_span};
+use tracing::{Event, Instrument as _, Subscriber, info_span, instrument};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
@@ -139,6 +139,94 @@ async fn a_calls_span_ends_with_the_call_though_its_body_runs_on_behind_it() {
         let inside = format!("event in run_behind message=the body of {function}");
         assert_eq!(spans.with(&inside).len(), 2, "{inside}");
     }
+}
+
+tokio::task_local! {
+    static TENANT: &'static str;
+}
+
+/// Whose task-local the body saw.
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache), cache = cache)]
+async fn tenant(cache: &Cache) -> Option<String> {
+    let seen = TENANT.try_with(|tenant| (*tenant).to_owned());
+    Some(seen.unwrap_or_else(|_| "nobody".to_owned()))
+}
+
+/// The same of a body that may go on behind its call, and does not.
+#[redis_cached(
+    ttl = 60,
+    stale_if_error = 600,
+    soft_timeout = "1h",
+    skip(cache),
+    cache = cache
+)]
+async fn tenant_in_time(cache: &Cache) -> Result<String, Failed> {
+    let seen = TENANT.try_with(|tenant| (*tenant).to_owned());
+    Ok(seen.unwrap_or_else(|_| "nobody".to_owned()))
+}
+
+#[tokio::test]
+async fn a_run_behind_a_call_has_none_of_its_task_locals() {
+    let clock = ManualClock::new();
+    let stores = Stores::with(|builder| builder.clock(&clock)).await;
+    for cache in stores.both() {
+        let ask = || TENANT.scope("acme", tenant(cache));
+        assert_eq!(ask().await.as_deref(), Some("acme"));
+        clock.advance(TTL);
+        assert_eq!(ask().await.as_deref(), Some("acme"));
+        eventually("the run behind", SOON, async || {
+            ask().await.as_deref() == Some("nobody")
+        })
+        .await;
+        let in_time = || TENANT.scope("acme", tenant_in_time(cache));
+        assert_eq!(in_time().await.as_deref(), Ok("acme"));
+        clock.advance(TTL);
+        assert_eq!(in_time().await.as_deref(), Ok("nobody"));
+    }
+}
+
+#[instrument(skip_all)]
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache), cache = cache)]
+async fn instrumented_above(cache: &Cache, id: u64) -> Result<u64, Failed> {
+    tracing::info!("the body of instrumented_above");
+    Ok(id)
+}
+
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache), cache = cache)]
+#[instrument(skip_all)]
+async fn instrumented_below(cache: &Cache, id: u64) -> Result<u64, Failed> {
+    tracing::info!("the body of instrumented_below");
+    Ok(id)
+}
+
+#[tokio::test]
+async fn instrument_above_is_of_each_body_run_and_below_of_each_call() {
+    let spans = Spans::global();
+    let clock = ManualClock::new();
+    let builder = Cache::builder().in_memory().clock(&clock);
+    let cache = builder.build().expect("a cache");
+    for _ in 0..3 {
+        assert_eq!(instrumented_above(&cache, 1).await, Ok(1));
+        assert_eq!(instrumented_below(&cache, 1).await, Ok(1));
+    }
+    let above = "new instrumented_above in ";
+    assert_eq!(spans.with(above), ["new instrumented_above in nothing"]);
+    let below = vec!["new instrumented_below in nothing"; 3];
+    assert_eq!(spans.with("new instrumented_below in "), below);
+
+    clock.advance(TTL);
+    assert_eq!(instrumented_above(&cache, 1).await, Ok(1));
+    assert_eq!(instrumented_below(&cache, 1).await, Ok(1));
+    eventually("both runs behind", SOON, async || {
+        spans
+            .with("event in run_behind message=the body of instrumented_below")
+            .len()
+            == 1
+            && spans.with(above).len() == 2
+    })
+    .await;
+    assert_eq!(spans.with(above)[1], "new instrumented_above in run_behind");
+    assert_eq!(spans.with("new instrumented_below").len(), 4);
 }
 
 /// The first connection, and a right to store that is given back behind the call.
