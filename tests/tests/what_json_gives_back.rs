@@ -28,7 +28,7 @@ macro_rules! skipping {
 }
 
 skipping! {
-    Shared(Clone, PartialEq);
+    Shared(Clone, Default, PartialEq);
     Alone(PartialEq);
     Incomparable(Clone);
 }
@@ -95,12 +95,6 @@ async fn bounded<T: Cacheable + Default + Secret + PartialEq>(cache: &Cache) -> 
 
 trait Secret {
     fn with_secret(self) -> Self;
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { id: 0, secret: 0 }
-    }
 }
 
 impl Secret for Shared {
