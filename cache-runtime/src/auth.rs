@@ -6,10 +6,12 @@
 #[cfg(feature = "entra-id")]
 mod claims;
 mod credential;
+mod login;
 #[cfg(feature = "entra-id")]
 mod refresher;
 #[cfg(feature = "entra-id")]
 mod schedule;
+mod secret;
 
 use std::{
     future::pending,
@@ -25,11 +27,11 @@ use tokio::sync::{Notify, SemaphorePermit};
 
 #[cfg(feature = "entra-id")]
 use self::refresher::{AccessToken, Tokens};
-use crate::{
-    config::{Auth, Login},
-    error::Error,
-    stats::TokenStats,
+pub(crate) use self::{
+    login::{Auth, EntraLogin, Login},
+    secret::Secret,
 };
+use crate::{error::Error, stats::TokenStats};
 
 /// How the connections to one server log in.
 #[derive(Debug)]

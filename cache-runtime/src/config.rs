@@ -23,8 +23,7 @@ pub(crate) use hint::Hint;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;
 
-#[cfg(feature = "entra-id")]
-use crate::auth::OwnCredential;
+use crate::auth::Auth;
 
 /// Everything that a `Cache` is made from.
 #[derive(Clone, Debug)]
@@ -62,71 +61,6 @@ pub(crate) struct Endpoint {
     pub(crate) tls: Option<Tls>,
     pub(crate) auth: Auth,
     pub(crate) db: i64,
-}
-
-/// How a connection says who it is.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Auth {
-    None,
-    Password(Login),
-    /// A token from Microsoft Entra ID in the place of the password.
-    Entra(EntraLogin),
-}
-
-/// How tokens are come by, and whose they are.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct EntraLogin {
-    /// The Redis user; without it, the one that the token names.
-    pub(crate) username: Option<String>,
-    /// What the tokens are for.
-    pub(crate) scope: String,
-    /// How long before its expiry a token is replaced.
-    pub(crate) margin: Duration,
-    /// Whom to ask; without it, the chain that the environment's variables describe.
-    #[cfg(feature = "entra-id")]
-    pub(crate) credential: Option<OwnCredential>,
-}
-
-/// A user and a password; without a user, Redis takes `default`.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Login {
-    pub(crate) username: Option<String>,
-    pub(crate) password: Secret,
-}
-
-impl Login {
-    /// What may be wrong with it where the server refuses it.
-    pub(crate) fn hint(&self) -> &'static str {
-        let password = self.password.expose();
-        if password.is_empty() {
-            "; there is no password: set `REDIS_PASSWORD`, or `nopass` for the ACL user"
-        } else if password.trim() != password {
-            "; the password begins or ends with white space, which is taken as a part of it"
-        } else {
-            ""
-        }
-    }
-}
-
-/// A text that no formatting shows.
-#[derive(Clone, PartialEq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("<redacted>")
-    }
 }
 
 impl Endpoint {

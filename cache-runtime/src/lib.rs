@@ -115,6 +115,8 @@ mod site;
 mod stats;
 mod store;
 mod sync;
+#[cfg(feature = "tls")]
+mod tls;
 mod token;
 mod too_large;
 mod unfinished;

@@ -31,10 +31,11 @@ use self::state::State;
 use super::{
     claims,
     credential::{Credentials, Denied, Granted},
+    login::{EntraLogin, Login},
     schedule::{Life, Next, Now, Schedule},
+    secret::Secret,
 };
 use crate::{
-    config::{EntraLogin, Login, Secret},
     error::{Error, ErrorKind},
     sharded::lock,
     stats::TokenStats,

@@ -5,7 +5,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::Secret;
+use crate::auth::Secret;
 
 /// What a URL said; what it left out is `None`.
 #[derive(Debug, PartialEq)]

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::{ffi::OsString, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Config, Hint, Place, Secret,
+    Config, Hint, Place,
     coordination::CoordinationSettings,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::azure_core;
-use crate::{clock::ManualClock, error::Error};
+use crate::{auth::Secret, clock::ManualClock, error::Error};
 
 /// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
 ///

@@ -7,11 +7,11 @@
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use super::{
-    Config, Secret,
+    Config,
     builder::CacheBuilder,
     settings::{AuthChoice, Authorities, GivenHost, Setting, Settings, shown},
 };
-use crate::error::Error;
+use crate::{auth::Secret, error::Error};
 
 impl Config {
     /// The configuration that the variables mean; `lookup` is `std::env::var_os` outside tests.

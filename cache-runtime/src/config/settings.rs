@@ -6,13 +6,17 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
 use super::{
-    Auth, Config, Coordination, Endpoint, EntraLogin, Hint, Login, Place, Secret,
+    Config, Coordination, Endpoint, Hint, Place,
     address::{self, Address},
     azure::is_azures,
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::OwnCredential;
-use crate::{error::Error, key::check_prefix};
+use crate::{
+    auth::{Auth, EntraLogin, Login, Secret},
+    error::Error,
+    key::check_prefix,
+};
 
 /// What one setting is, and where it was said.
 #[derive(Clone, Debug)]

@@ -2,8 +2,11 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 use expect_test::{Expect, expect};
 
-use super::{Auth, Config, Hint, Login, Place, Secret, builder::CacheBuilder};
-use crate::error::{Error, ErrorKind};
+use super::{Config, Hint, Place, builder::CacheBuilder};
+use crate::{
+    auth::{Auth, Login, Secret},
+    error::{Error, ErrorKind},
+};
 
 const SECRET: &str = "hunter2-Zq/9";
 

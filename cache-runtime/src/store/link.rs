@@ -686,7 +686,7 @@ fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
 mod tests {
     use super::*;
     use crate::{
-        config::Auth,
+        auth::Auth,
         store::test_server::{Server, endpoint},
     };
 

@@ -5,7 +5,10 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use crate::config::{Auth, Endpoint, Login, Secret};
+use crate::{
+    auth::{Auth, Login, Secret},
+    config::Endpoint,
+};
 
 /// A real server on a port of its own, killed when dropped.
 pub(super) struct Server {

@@ -22,12 +22,8 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::plan::Principal;
-use crate::config::Secret;
-
-/// What to do about a key with a password.
-pub(super) const ENCRYPTED: &str = "an encrypted key cannot be read; \
-     decrypt it with `openssl pkcs12 -in FILE -out NEW_FILE -nodes` (from PEM: `openssl pkey -in FILE -out NEW_FILE`)";
+use super::plan::{ENCRYPTED, Principal};
+use crate::auth::secret::Secret;
 
 /// How long an assertion may be used. It is sent at once; the rest is for clocks that differ.
 const LIFE: Duration = Duration::from_secs(300);

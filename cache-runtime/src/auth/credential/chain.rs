@@ -21,7 +21,7 @@ use super::{
     redact::harmless,
 };
 use crate::{
-    config::Secret,
+    auth::secret::Secret,
     error::{Error, ErrorKind},
 };
 

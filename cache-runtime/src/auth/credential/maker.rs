@@ -26,7 +26,7 @@ use super::{
     tool::Tool,
     wire::Wire,
 };
-use crate::config::Secret;
+use crate::auth::secret::Secret;
 
 /// A credential for one request.
 pub(super) struct Made {

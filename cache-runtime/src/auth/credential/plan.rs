@@ -9,14 +9,18 @@ use std::{ffi::OsString, path::PathBuf};
 
 use url::Url;
 
-use super::{assertion::ENCRYPTED, own::OwnCredential};
-use crate::{config::Secret, error::Error};
+use super::own::OwnCredential;
+use crate::{auth::secret::Secret, error::Error};
 
 /// What narrows the choice, as in every Azure SDK.
 const NARROWING: &str = "AZURE_TOKEN_CREDENTIALS";
 
 /// The authority that signs people in unless `AZURE_AUTHORITY_HOST` names another cloud's.
 const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com/";
+
+/// What to do about a key with a password.
+pub(super) const ENCRYPTED: &str = "an encrypted key cannot be read; \
+     decrypt it with `openssl pkcs12 -in FILE -out NEW_FILE -nodes` (from PEM: `openssl pkey -in FILE -out NEW_FILE`)";
 
 /// The credentials to ask, in order, and what no text may hold.
 #[derive(Debug)]

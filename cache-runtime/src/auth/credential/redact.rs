@@ -3,7 +3,7 @@
 //! The rule: one line, of bounded length, without the secrets that are known and without anything that
 //! looks like one. What is doubtful goes.
 
-use crate::config::Secret;
+use crate::auth::secret::Secret;
 
 /// Entra's descriptions say what matters in their first sentence.
 const LENGTH: usize = 200;

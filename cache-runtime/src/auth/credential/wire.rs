@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::ErrorKind,
-    store::connect::{client_trusting, system_authorities},
+    tls::{client_trusting, system_authorities},
 };
 
 /// A token is a few KiB long; an answer without end is not read for ever.

@@ -6,11 +6,11 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::super::schedule::{Life, Now};
-use crate::{
-    config::Login,
-    error::{Error, ErrorKind},
+use super::super::{
+    login::Login,
+    schedule::{Life, Now},
 };
+use crate::error::{Error, ErrorKind};
 
 /// A token that the identity provider gave, and the user that it makes.
 pub(crate) struct AccessToken {

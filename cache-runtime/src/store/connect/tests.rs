@@ -7,7 +7,7 @@ use redis::aio::ConnectionLike;
 
 use super::*;
 use crate::{
-    config::Auth,
+    auth::Auth,
     store::test_server::{Server, endpoint, password},
 };
 

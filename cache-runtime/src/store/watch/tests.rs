@@ -5,9 +5,9 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    auth::Pass,
+    auth::{Auth, Pass},
     breaker::BreakerState,
-    config::{Auth, Endpoint},
+    config::Endpoint,
     store::{
         connect::{Connector, Pulse},
         test_server::{Server, endpoint, password},

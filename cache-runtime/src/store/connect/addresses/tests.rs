@@ -8,7 +8,8 @@ use tokio::{
 
 use super::*;
 use crate::{
-    config::{Auth, Endpoint},
+    auth::Auth,
+    config::Endpoint,
     error::{Error, ErrorKind},
     store::{
         connect::{Connected, Connector, Pulse},
