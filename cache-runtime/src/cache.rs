@@ -18,7 +18,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Answer,
     clock::Clock,
-    config::{Config, Coordination, Hint, Place, builder::CacheBuilder},
+    config::{Config, Coordination, Hint, StoreChoice, builder::CacheBuilder},
     connection::Connection,
     entry::Entry,
     error::{Error, ErrorKind},
@@ -116,7 +116,7 @@ impl Cache {
 
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let Config {
-            place,
+            store,
             prefix,
             timeout,
             memory_capacity,
@@ -134,11 +134,11 @@ impl Cache {
             clock,
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
-        let store = match place {
-            Place::Memory => {
+        let store = match store {
+            StoreChoice::Memory => {
                 Store::Memory(Arc::new(MemoryStore::new(memory_capacity, clock.clone())))
             }
-            Place::Redis(endpoint) => Store::Redis(Arc::new(RedisStore::new(
+            StoreChoice::Redis(endpoint) => Store::Redis(Arc::new(RedisStore::new(
                 Connector::new(endpoint)?,
                 timeout,
             ))),

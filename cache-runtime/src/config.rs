@@ -10,6 +10,7 @@ pub(crate) mod builder;
 mod coordination;
 mod environment;
 mod hint;
+mod setting;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use crate::auth::Auth;
 /// Everything that a `Cache` is made from.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
-    pub(crate) place: Place,
+    pub(crate) store: StoreChoice,
     /// What every key begins with, without the `:` behind it; empty for none.
     pub(crate) prefix: String,
     /// What one cache operation may take.
@@ -44,7 +45,7 @@ pub(crate) struct Config {
 
 /// Where the values are kept.
 #[derive(Clone, Debug)]
-pub(crate) enum Place {
+pub(crate) enum StoreChoice {
     /// In this process.
     Memory,
     /// In a Redis server.

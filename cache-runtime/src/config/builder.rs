@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::{ffi::OsString, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Config, Hint, Place,
+    Config, Hint, StoreChoice,
     coordination::CoordinationSettings,
-    settings::{AuthChoice, Authorities, GivenHost, Setting, Settings},
+    setting::{Authorities, Setting},
+    settings::{AuthChoice, GivenHost, Settings},
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::azure_core;
@@ -344,10 +345,19 @@ impl CacheBuilder {
             (settings.url, settings.host) = (None, None);
         }
         let mut config = settings.into_config(coordination.check()?)?;
-        if from_env && !in_memory && matches!(config.place, Place::Memory) {
+        if from_env && !in_memory && matches!(config.store, StoreChoice::Memory) {
             config.hints.push(Hint::InProcess);
         }
         Ok(config)
+    }
+}
+
+impl Config {
+    /// The configuration that the variables mean; `lookup` is `std::env::var_os` outside tests.
+    pub(crate) fn from_environment(
+        lookup: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, Error> {
+        CacheBuilder::default().from_env().build_config_in(lookup)
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use super::settings::Setting;
+use super::setting::Setting;
 use crate::{clock::ManualClock, error::Error};
 
 /// What goes on behind calls and between processes; `None` where nothing was said.

@@ -7,57 +7,45 @@
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
 use super::{
-    Config,
-    builder::CacheBuilder,
-    settings::{AuthChoice, Authorities, GivenHost, Setting, Settings, shown},
+    setting::{Authorities, Setting, shown},
+    settings::{AuthChoice, GivenHost, Settings},
 };
 use crate::{auth::Secret, error::Error};
-
-impl Config {
-    /// The configuration that the variables mean; `lookup` is `std::env::var_os` outside tests.
-    pub(crate) fn from_environment(
-        lookup: impl Fn(&str) -> Option<OsString>,
-    ) -> Result<Self, Error> {
-        CacheBuilder::default().from_env().build_config_in(lookup)
-    }
-}
 
 impl Settings {
     pub(super) fn from_environment(
         lookup: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Error> {
-        let environment = Environment(lookup);
+        let variables = Variables(lookup);
         Ok(Self {
-            url: environment
-                .text("REDIS_URL")?
-                .map(|url| url.map(Secret::new)),
-            host: environment
+            url: variables.text("REDIS_URL")?.map(|url| url.map(Secret::new)),
+            host: variables
                 .text("REDIS_HOST")?
                 .map(|host| host.map(GivenHost)),
-            port: environment.port()?,
-            auth: environment.auth()?,
-            username: environment.text("REDIS_USERNAME")?,
-            password: environment
+            port: variables.port()?,
+            auth: variables.auth()?,
+            username: variables.text("REDIS_USERNAME")?,
+            password: variables
                 .raw("REDIS_PASSWORD")?
                 .map(|password| password.map(Secret::new)),
-            entra_scope: environment.text("REDIS_ENTRA_SCOPE")?,
+            entra_scope: variables.text("REDIS_ENTRA_SCOPE")?,
             token_margin: None,
             #[cfg(feature = "entra-id")]
             credential: None,
-            tls: environment.tls()?,
-            authorities: environment
+            tls: variables.tls()?,
+            authorities: variables
                 .set("REDIS_TLS_CA")
                 .map(|path| Setting::new("REDIS_TLS_CA", Authorities::File(PathBuf::from(path)))),
-            db: environment.parsed("REDIS_DB", "a database's number, 0 or more")?,
-            prefix: environment.text("REDIS_KEY_PREFIX")?,
-            timeout: environment
+            db: variables.parsed("REDIS_DB", "a database's number, 0 or more")?,
+            prefix: variables.text("REDIS_KEY_PREFIX")?,
+            timeout: variables
                 .parsed(
                     "REDIS_TIMEOUT",
                     "a duration with its unit, for example `250ms` or `1s`",
                 )?
                 .map(|timeout: Setting<humantime::Duration>| timeout.map(Into::into)),
             memory_capacity: None,
-            max_value: environment
+            max_value: variables
                 .parsed(
                     "REDIS_MAX_VALUE",
                     "a number of bytes, for example `1048576`, `1024KiB` or `1MiB`",
@@ -93,9 +81,9 @@ impl FromStr for Bytes {
     }
 }
 
-struct Environment<F>(F);
+struct Variables<F>(F);
 
-impl<F: Fn(&str) -> Option<OsString>> Environment<F> {
+impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     fn set(&self, name: &'static str) -> Option<OsString> {
         (self.0)(name).filter(|value| !value.is_empty())
     }

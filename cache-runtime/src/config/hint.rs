@@ -3,7 +3,7 @@
 //! The rule: **a hint names the setting and holds the text to type**, and never a secret. It is said when the cache is made
 //! and no lock is held, because a subscriber may call a cached function.
 
-use super::settings::shown;
+use super::setting::shown;
 
 /// A line for the log of the program that configured the cache.
 #[derive(Clone, Debug, PartialEq)]

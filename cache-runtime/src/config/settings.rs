@@ -3,34 +3,18 @@
 //! The rule: whatever is said twice, or says the opposite of something else, is refused, and the
 //! message names both by the names that the user wrote.
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod login;
+
+use std::{fmt, time::Duration};
 
 use super::{
-    Config, Coordination, Endpoint, Hint, Place,
+    Config, Coordination, Endpoint, Hint, StoreChoice,
     address::{self, Address},
-    azure::is_azures,
+    setting::{Authorities, Setting, shown},
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::OwnCredential;
-use crate::{
-    auth::{Auth, EntraLogin, Login, Secret},
-    error::Error,
-    key::check_prefix,
-};
-
-/// What one setting is, and where it was said.
-#[derive(Clone, Debug)]
-pub(super) struct Setting<T> {
-    pub(super) value: T,
-    /// As the user wrote it: `REDIS_PORT`, `REDIS_TLS=false`, or a method of the builder.
-    pub(super) name: &'static str,
-}
-
-impl<T> Setting<T> {
-    pub(super) fn new(name: &'static str, value: T) -> Self {
-        Self { value, name }
-    }
-}
+use crate::{auth::Secret, error::Error, key::check_prefix};
 
 /// All settings; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
@@ -75,27 +59,11 @@ pub(super) enum AuthChoice {
     Entra,
 }
 
-/// Where the certificates of the trusted authorities are.
-#[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "tls"),
-    expect(dead_code, reason = "read for a TLS connection only")
-)]
-pub(super) enum Authorities {
-    File(PathBuf),
-    Pem(Vec<u8>),
-}
-
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
 const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
 const DEFAULT_MAX_VALUE: usize = 16 << 20;
 /// A longer argument ends the connection, unless the server's `proto-max-bulk-len` is another.
 const LARGEST_VALUE: usize = 512 << 20;
-/// Azure Cache for Redis and Azure Managed Redis, in the public cloud.
-const DEFAULT_SCOPE: &str = "https://redis.azure.com/.default";
-/// The SDKs' own. Who keeps tokens (a credential of theirs, `az`) hands out the same one until about then.
-const DEFAULT_MARGIN: Duration = Duration::from_secs(300);
-
 impl Settings {
     /// These settings, and where they say nothing those of `other`.
     ///
@@ -237,13 +205,13 @@ impl Settings {
                 prefix: value.clone(),
             });
         }
-        let place = if self.names_a_server() {
-            Place::Redis(self.endpoint(&mut hints)?)
+        let store = if self.names_a_server() {
+            StoreChoice::Redis(self.endpoint(&mut hints)?)
         } else {
-            Place::Memory
+            StoreChoice::Memory
         };
         Ok(Config {
-            place,
+            store,
             prefix,
             timeout,
             memory_capacity,
@@ -276,7 +244,7 @@ impl Settings {
     }
 
     /// Where the server is. What a URL says of the login and the database becomes settings like the others.
-    fn server(&mut self) -> Result<Server, Error> {
+    fn server(&mut self) -> Result<NamedServer, Error> {
         let Some(url) = self.url.take() else {
             // `names_a_server` was asked before: without a URL there is a host.
             let Setting {
@@ -296,7 +264,7 @@ impl Settings {
                     Error::config(format!("`{name}` is `{}`, which {what}", shown(&value)))
                 }
             })?;
-            return Ok(Server {
+            return Ok(NamedServer {
                 host,
                 port: self.port.as_ref().map(|port| port.value),
                 url: None,
@@ -320,153 +288,17 @@ impl Settings {
         merge(&mut self.username, username, name, "set the user")?;
         merge(&mut self.password, password, name, "set the password")?;
         merge(&mut self.db, db, name, "set the database")?;
-        Ok(Server {
+        Ok(NamedServer {
             host,
             port,
             url: Some(tls),
             name,
         })
     }
-
-    fn auth(&mut self, server: &Server, hints: &mut Vec<Hint>) -> Result<Auth, Error> {
-        #[cfg(feature = "entra-id")]
-        if let (None, Some(credential)) = (&self.auth, &self.credential) {
-            self.auth = Some(Setting::new(credential.name, AuthChoice::Entra));
-        }
-        let choice = match (&self.auth, &self.password, &server.url) {
-            (Some(choice), _, _) => choice.value,
-            (None, Some(_), _) => AuthChoice::Password,
-            // Azure gives a name and no password; a URL says all there is to say.
-            (None, None, None) if is_azures(&server.host) => AuthChoice::Entra,
-            (None, None, _) => AuthChoice::None,
-        };
-        if let (true, Some(name)) = (choice != AuthChoice::Entra, self.of_entra()) {
-            return Err(Error::config(format!(
-                "`{name}` is for Entra ID login, which is not used here; remove it, or set `REDIS_AUTH=entra`"
-            )));
-        }
-        if self.auth.is_none() && choice == AuthChoice::None && server.url.is_none() {
-            hints.push(Hint::Plain {
-                name: server.name,
-                host: server.host.clone(),
-            });
-        }
-        if let Some(Setting { value, name }) = &self.password
-            && value.expose().trim() != value.expose()
-        {
-            hints.push(Hint::PaddedPassword { name });
-        }
-        let said = self.auth.as_ref().map_or("", |choice| choice.name);
-        match (choice, self.password.take(), self.username.take()) {
-            (AuthChoice::Password, Some(password), username) => Ok(Auth::Password(Login {
-                username: username.map(|username| username.value),
-                password: password.value,
-            })),
-            (AuthChoice::Password, None, _) => Err(Error::config(format!(
-                "`{said}` needs a password, and none is set; set `REDIS_PASSWORD`"
-            ))),
-            (_, Some(password), _) => Err(Error::config(format!(
-                "`{said}` goes without a password, but `{}` sets one; remove one of them",
-                password.name
-            ))),
-            // An ACL user with `nopass` takes any password.
-            (AuthChoice::None, None, Some(username)) => Ok(Auth::Password(Login {
-                username: Some(username.value),
-                password: Secret::new(""),
-            })),
-            (AuthChoice::None, None, None) => Ok(Auth::None),
-            (AuthChoice::Entra, None, username) => Ok(Auth::Entra(EntraLogin {
-                username: username.map(|username| username.value),
-                scope: self.scope()?,
-                margin: self.margin()?,
-                #[cfg(feature = "entra-id")]
-                credential: self.credential.take().map(|credential| credential.value),
-            })),
-        }
-    }
-
-    fn scope(&mut self) -> Result<String, Error> {
-        let Some(Setting { value, name }) = self.entra_scope.take() else {
-            return Ok(DEFAULT_SCOPE.to_owned());
-        };
-        // The Azure CLIs' credentials take no other characters.
-        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '/');
-        if value.is_empty() || !value.chars().all(named) {
-            return Err(Error::config(format!(
-                "`{name}` is `{}`; it is a scope, for example `{DEFAULT_SCOPE}`",
-                shown(&value)
-            )));
-        }
-        Ok(value)
-    }
-
-    fn margin(&self) -> Result<Duration, Error> {
-        match &self.token_margin {
-            None => Ok(DEFAULT_MARGIN),
-            Some(Setting { value, name }) => {
-                // Without one, every token runs out before the next is there.
-                if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(value) {
-                    return Err(Error::config(format!(
-                        "`{name}` is `{}`; it is from `1s` to `1day`",
-                        humantime::format_duration(*value)
-                    )));
-                }
-                Ok(*value)
-            }
-        }
-    }
-
-    /// Whether there is TLS.
-    fn tls(&self, server: &Server, auth: &Auth) -> Result<bool, Error> {
-        let entra = matches!(auth, Auth::Entra(_));
-        let tls = match (server.url, &self.tls) {
-            (Some(scheme), Some(Setting { value, name })) if scheme != *value => {
-                let scheme = if scheme {
-                    "`rediss://`, which is TLS"
-                } else {
-                    "`redis://`, which is not TLS"
-                };
-                return Err(Error::config(format!(
-                    "`{}` begins with {scheme}, but `{name}` says otherwise; remove `{name}`",
-                    server.name
-                )));
-            }
-            (Some(scheme), _) => scheme,
-            (None, Some(Setting { value, .. })) => *value,
-            (None, None) => entra,
-        };
-        if entra && server.url.is_some() && !tls {
-            return Err(Error::config(format!(
-                "Entra ID login needs TLS, but `{}` begins with `redis://`, which is not TLS; write `rediss://`",
-                server.name
-            )));
-        }
-        if entra && !tls {
-            let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
-            return Err(Error::config(format!(
-                "Entra ID login, the default for a name of Azure's without a password, needs TLS, but `{by}` is without; \
-                 set `REDIS_PASSWORD`, or `REDIS_AUTH=none` for a server without a password"
-            )));
-        }
-        if let (false, Some(authorities)) = (tls, &self.authorities) {
-            return Err(Error::config(format!(
-                "`{}` names certificate authorities, but there is no TLS; set `REDIS_TLS=true`, or write `rediss://`",
-                authorities.name
-            )));
-        }
-        // Entra ID is refused by the name of its own feature, which brings this one.
-        if cfg!(not(feature = "tls")) && tls && !entra {
-            let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
-            return Err(Error::config(format!(
-                "`{by}` asks for TLS; add the feature `tls` of cache-runtime"
-            )));
-        }
-        Ok(tls)
-    }
 }
 
 /// Where the server is, as it was said.
-struct Server {
+struct NamedServer {
     host: String,
     port: Option<u16>,
     /// Whether a URL said it, and if so whether with TLS.
@@ -494,18 +326,4 @@ fn twice(one: &str, other: &str, what: &str) -> Error {
     Error::config(format!(
         "`{one}` and `{other}` both {what}; remove one of them"
     ))
-}
-
-/// A value as a message shows it: on one line, and not longer than a line.
-pub(super) fn shown(value: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut shown: String = value
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
-    if value.chars().nth(LONGEST).is_some() {
-        shown.push('…');
-    }
-    shown
 }

@@ -2,7 +2,7 @@ use std::{collections::HashMap, ffi::OsString, time::Duration};
 
 use expect_test::{Expect, expect};
 
-use super::{Config, Hint, Place, builder::CacheBuilder};
+use super::{Config, Hint, StoreChoice, builder::CacheBuilder};
 use crate::{
     auth::{Auth, Login, Secret},
     error::{Error, ErrorKind},
@@ -24,7 +24,7 @@ fn config(variables: &[(&str, &str)]) -> Result<Config, Error> {
 
 /// The endpoint in one line, for comparison.
 fn endpoint(config: Result<Config, Error>) -> String {
-    let Place::Redis(endpoint) = config.expect("a valid configuration").place else {
+    let StoreChoice::Redis(endpoint) = config.expect("a valid configuration").store else {
         return "memory".to_owned();
     };
     #[cfg(feature = "tls")]
@@ -82,7 +82,7 @@ fn check_refused(environments: &[&[(&str, &str)]], expected: &Expect) {
 #[test]
 fn without_host_and_url_values_stay_in_this_process() {
     let config = config(&[]).unwrap();
-    assert!(matches!(config.place, Place::Memory));
+    assert!(matches!(config.store, StoreChoice::Memory));
     assert_eq!(config.prefix, "");
     assert_eq!(config.timeout, Duration::from_millis(250));
     assert_eq!(config.memory_capacity, 10_000);
@@ -816,7 +816,7 @@ lbar+spgbgVdxdl39futazWdbKtfAtBad6538A==
             .url("rediss://cache")
             .tls_ca_pem(pem)
             .build_config();
-        let Place::Redis(endpoint) = config.map_err(|error| chain(&error))?.place else {
+        let StoreChoice::Redis(endpoint) = config.map_err(|error| chain(&error))?.store else {
             unreachable!("a URL is set")
         };
         Ok(endpoint.tls.unwrap().authorities.unwrap().len())

@@ -10,7 +10,7 @@ use rustls::{
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
 
-use super::settings::{Authorities, Setting, shown};
+use super::setting::{Authorities, Setting, shown};
 use crate::error::{Error, ErrorKind};
 
 /// What a server's certificate must show.
