@@ -8,6 +8,7 @@
 //! other's entries. All of this happens at a function's first call.
 
 mod seen;
+mod warnings;
 
 use std::{
     any::type_name,
@@ -18,11 +19,9 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use crate::{
-    clock::Seldom,
     error::{Error, ErrorKind},
     key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace, Pattern},
     stats::Counters,
@@ -30,7 +29,7 @@ use crate::{
 
 pub use seen::{SiteInfo, sites};
 
-use seen::Keys;
+use self::{seen::KeyShape, warnings::Warnings};
 
 /// The facts about one annotated function; a `static` in its expansion.
 pub struct Site {
@@ -51,30 +50,7 @@ pub struct Site {
     owner: OnceLock<&'static Self>,
     /// Two functions have this namespace, and neither pinned it.
     ambiguous: AtomicBool,
-    /// The log was told why calls run without the cache.
-    refused: AtomicBool,
-    /// The log was told that values change on their way through JSON.
-    lossy: AtomicBool,
-    /// To tell the log that a value is not stored, because it has no JSON that says it.
-    unsaid: Seldom,
-    /// To tell the log that a value is not stored, because it is too large.
-    too_large: Seldom,
-    /// To tell the log that Redis refuses to store values.
-    refusing: Seldom,
-    /// To tell the log that a value is not read back.
-    unread: Seldom,
-    /// To tell the log that an invalidation failed.
-    not_invalidated: Seldom,
-    /// The log was told that an option's expression is of no use.
-    senseless: AtomicBool,
-    /// To tell the log that Redis is too far away.
-    distant: Seldom,
-    /// The log was told that a body asks for its own key.
-    circular: AtomicBool,
-    /// To tell the log that calls wait for long.
-    waiting: Seldom,
-    /// The log was told that one `key` serves several types.
-    mixed: AtomicBool,
+    warnings: Warnings,
     counters: Counters,
 }
 
@@ -103,7 +79,7 @@ const LONGEST_CHAIN: u32 = 16;
 
 thread_local! {
     /// How long the chain is that this thread follows at the moment, to find the first key of its first function.
-    static ASKED: Cell<u32> = const { Cell::new(0) };
+    static CHAIN: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Site {
@@ -127,18 +103,7 @@ impl Site {
             value: OnceLock::new(),
             owner: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
-            refused: AtomicBool::new(false),
-            lossy: AtomicBool::new(false),
-            unsaid: Seldom::new(),
-            too_large: Seldom::new(),
-            refusing: Seldom::new(),
-            unread: Seldom::new(),
-            not_invalidated: Seldom::new(),
-            senseless: AtomicBool::new(false),
-            distant: Seldom::new(),
-            circular: AtomicBool::new(false),
-            waiting: Seldom::new(),
-            mixed: AtomicBool::new(false),
+            warnings: Warnings::new(),
             counters: Counters::new(),
         }
     }
@@ -207,7 +172,7 @@ impl Site {
             None => Some(self.seen(|namespace| {
                 let mut head = String::new();
                 let written = self.write_head(namespace, types, &mut head);
-                Keys::Default(written.ok().map(|()| Pattern::of_arguments(&head, parts)))
+                KeyShape::Default(written.ok().map(|()| Pattern::of_arguments(&head, parts)))
             })),
         };
         if self.ambiguous.load(Ordering::Relaxed) {
@@ -221,9 +186,7 @@ impl Site {
             return Ok(());
         };
         if let Err(error) = self.write_head(namespace, types, text) {
-            if !self.refused.swap(true, Ordering::Relaxed) {
-                tracing::error!(function = %self.place(), cause = %error, "calls run without the cache");
-            }
+            self.report_no_key(&tracing::field::display(&error));
             return Err(self.no_key(error));
         }
         self.head.get_or_init(|| Head {
@@ -278,15 +241,10 @@ impl Site {
         literals: &[&str],
         parts: &[&dyn KeyPart],
     ) {
-        self.seen(|_| Keys::Template(Pattern::of_template(literals, parts)));
+        self.seen(|_| KeyShape::Template(Pattern::of_template(literals, parts)));
         let first = *self.value.get_or_init(|| value);
-        if first != value && !self.types_in_key && !self.mixed.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                function = %self.place(),
-                one = first,
-                other = value,
-                "values of two types have the same `key`; use `key_args(…)`, which adds the types",
-            );
+        if first != value && !self.types_in_key {
+            self.report_mixed_types(first, value);
         }
     }
 
@@ -307,25 +265,23 @@ impl Site {
 
     #[cold]
     fn begin_sharing(&'static self, entry: impl FnOnce() -> SharedKey) -> Key {
-        struct Asked;
-        impl Drop for Asked {
+        struct ChainLink;
+        impl Drop for ChainLink {
             fn drop(&mut self) {
-                ASKED.set(ASKED.get() - 1);
+                CHAIN.set(CHAIN.get() - 1);
             }
         }
-        self.seen(|_| Keys::Shared);
-        if ASKED.get() == LONGEST_CHAIN {
+        self.seen(|_| KeyShape::Shared);
+        if CHAIN.get() == LONGEST_CHAIN {
             const WHY: &str = "the functions that `entry` names lead round in a circle";
-            if !self.refused.swap(true, Ordering::Relaxed) {
-                tracing::error!(function = %self.place(), cause = WHY, "calls run without the cache");
-            }
+            self.report_no_key(&WHY);
             self.counters.error(ErrorKind::Key);
             return Key(Err(Error::new(ErrorKind::Key, WHY)));
         }
-        ASKED.set(ASKED.get() + 1);
-        let asked = Asked;
+        CHAIN.set(CHAIN.get() + 1);
+        let link = ChainLink;
         let answer = self.ask(entry);
-        drop(asked);
+        drop(link);
         let SharedKey {
             owner,
             stores_none,
@@ -359,119 +315,12 @@ impl Site {
         )))
     }
 
-    /// Says once that Redis would not give back what the function returned.
-    pub(crate) fn warn_of_loss(&self, cause: &'static str) {
-        if !self.lossy.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                function = %self.place(),
-                cause,
-                "values do not survive their own JSON; redis would not give back what was returned",
-            );
-        }
-    }
-
-    /// Says, once a minute at most, that what the function returned is not stored.
-    pub(crate) fn warn_not_stored(&self, error: &Error) {
-        warn_if_due(&self.unsaid, self, error);
-    }
-
-    /// The same of a value that is too large, which others of the function need not be.
-    pub(crate) fn warn_too_large(&self, error: &Error) {
-        warn_if_due(&self.too_large, self, error);
-    }
-
-    /// Says, once a minute at most, that Redis refuses what storing a value takes, and what to type.
-    pub(crate) fn warn_refused(&self, error: &Error, remedy: &str) {
-        if self.refusing.is_due() {
-            tracing::warn!(
-                function = %self.place(),
-                cause = error.told(),
-                "redis refuses what it takes to store a value, so each call runs the body; {remedy}",
-            );
-        }
-    }
-
-    /// Says that an invalidation failed: once a minute at most in a warning, and each time at the level debug.
-    pub(crate) fn warn_not_invalidated(&self, error: &Error) {
-        const FAILED: &str =
-            "an invalidation failed, so other processes may read the old value until it expires";
-        let (function, cause) = (self.place(), error.told());
-        if self.not_invalidated.is_due() {
-            match error.remedy() {
-                None => tracing::warn!(%function, cause, "{FAILED}"),
-                Some(remedy) => tracing::warn!(%function, cause, "{FAILED}; {remedy}"),
-            }
-        } else {
-            tracing::debug!(%function, cause, "{FAILED}");
-        }
-    }
-
-    /// Says, once a minute at most, that what the function returned is stored in vain.
-    pub(crate) fn warn_unread(&self, error: &Error) {
-        if self.unread.is_due() {
-            tracing::warn!(
-                function = %self.place(),
-                cause = error.told(),
-                "a value is stored, but its `Deserialize` does not take what its `Serialize` writes, so each call runs the body; \
-                 mend one of them",
-            );
-        }
-    }
-
-    /// Says once a minute that nothing can be stored, because reads alone took this long.
-    pub(crate) fn warn_of_distance(&self, took: Duration, timeout: Duration) {
-        if self.distant.is_due() {
-            // A read, the right to store, and the store.
-            let enough = (took * 3).as_millis().next_multiple_of(10);
-            tracing::warn!(
-                function = %self.place(),
-                ?timeout,
-                ?took,
-                "redis is too far away for this timeout: after a read there is no time to ask for the right to store, \
-                 so nothing is stored; set `REDIS_TIMEOUT={enough}ms`, or the function's own `timeout`",
-            );
-        }
-    }
-
-    /// Whether a duration that an expression gave can be meant; says once if it cannot. The option is then
-    /// as good as not there.
-    pub(crate) fn is_sensible(&self, option: &'static str, duration: Duration) -> bool {
-        if duration.is_zero() && !self.senseless.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                function = %self.place(),
-                "`{option}` is zero, so it is as if it were not there; use more, or remove it",
-            );
-        }
-        !duration.is_zero()
-    }
-
-    /// Says once that a body asks for its own key.
-    pub(crate) fn warn_of_own_key(&self) {
-        if !self.circular.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                function = %self.place(),
-                "a body asks for its own key; so that it does not wait for itself, the inner call runs its body too",
-            );
-        }
-    }
-
-    /// Says, once a minute at most, that a call waits for another's body, and has for this long.
-    pub(crate) fn warn_of_wait(&self, waited: Duration) {
-        if self.waiting.is_due() {
-            tracing::warn!(
-                function = %self.place(),
-                ?waited,
-                "a call waits for another's body; its source hangs, or its future is kept and not polled",
-            );
-        }
-    }
-
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
     /// The namespace; lists the function with its `keys` at the first call.
-    fn seen(&'static self, keys: impl FnOnce(&Namespace) -> Keys) -> &'static Namespace {
+    fn seen(&'static self, keys: impl FnOnce(&Namespace) -> KeyShape) -> &'static Namespace {
         let mut first = false;
         let namespace = self.namespace.get_or_init(|| {
             first = true;
@@ -491,16 +340,6 @@ impl Site {
     /// The function, and where it stands, for the log.
     pub(crate) fn place(&self) -> String {
         format!("{} ({}:{})", self.function, self.file, self.line)
-    }
-}
-
-fn warn_if_due(seldom: &Seldom, site: &Site, error: &Error) {
-    if seldom.is_due() {
-        tracing::warn!(
-            function = %site.place(),
-            cause = error.told(),
-            "a value cannot be stored, so each call runs the body",
-        );
     }
 }
 

@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// A function that was called.
-struct Listed {
+struct ListedSite {
     site: &'static Site,
     namespace: Namespace,
-    keys: Keys,
+    keys: KeyShape,
 }
 
 /// Which keys a function writes.
-pub(super) enum Keys {
+pub(super) enum KeyShape {
     /// Those of its namespace, for the types of its first call; `None` if these have no key.
     Default(Option<Pattern>),
     /// Those that the attribute spells out.
@@ -33,13 +33,13 @@ enum Common {
 }
 
 /// Every function that was called.
-static SEEN: Mutex<Vec<Listed>> = Mutex::new(Vec::new());
+static SEEN: Mutex<Vec<ListedSite>> = Mutex::new(Vec::new());
 
 impl Site {
     /// Adds the function to those that were called, and names it in the log beside each with which it has a namespace or a
     /// key in common.
-    pub(super) fn list(&'static self, namespace: &Namespace, keys: Keys) {
-        let listed = Listed {
+    pub(super) fn list(&'static self, namespace: &Namespace, keys: KeyShape) {
+        let listed = ListedSite {
             site: self,
             namespace: namespace.clone(),
             keys,
@@ -74,18 +74,18 @@ impl Site {
     }
 }
 
-impl Listed {
+impl ListedSite {
     fn in_common(&self, other: &Self) -> Option<Common> {
         match (&self.keys, &other.keys) {
             // Its owner is compared with the others, and it is meant to have the same keys as that one.
-            (Keys::Shared, _) | (_, Keys::Shared) => None,
-            (Keys::Default(_), Keys::Default(_)) => {
+            (KeyShape::Shared, _) | (_, KeyShape::Shared) => None,
+            (KeyShape::Default(_), KeyShape::Default(_)) => {
                 self.has_namespace_of(other).then_some(Common::Namespace)
             }
-            (Keys::Default(None), _) | (_, Keys::Default(None)) => None,
+            (KeyShape::Default(None), _) | (_, KeyShape::Default(None)) => None,
             (
-                Keys::Template(ours) | Keys::Default(Some(ours)),
-                Keys::Template(theirs) | Keys::Default(Some(theirs)),
+                KeyShape::Template(ours) | KeyShape::Default(Some(ours)),
+                KeyShape::Template(theirs) | KeyShape::Default(Some(theirs)),
             ) => ours.meets(theirs).then_some(Common::Key),
         }
     }
@@ -105,8 +105,8 @@ impl Listed {
         SiteInfo {
             function: site.function,
             namespace: match self.keys {
-                Keys::Default(_) => text(&self.namespace),
-                Keys::Template(_) | Keys::Shared => None,
+                KeyShape::Default(_) => text(&self.namespace),
+                KeyShape::Template(_) | KeyShape::Shared => None,
             },
             shares: site.owner.get().map(|owner| owner.function),
             ttl: site.ttl,
@@ -147,5 +147,5 @@ pub struct SiteInfo {
 /// Lists every annotated function that was called in this process so far, with its counters.
 #[must_use]
 pub fn sites() -> Vec<SiteInfo> {
-    lock(&SEEN).iter().map(Listed::info).collect()
+    lock(&SEEN).iter().map(ListedSite::info).collect()
 }
