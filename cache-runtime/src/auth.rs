@@ -26,7 +26,9 @@ pub use credential::azure_core;
 use tokio::sync::{Notify, SemaphorePermit};
 
 #[cfg(feature = "entra-id")]
-use self::refresher::{AccessToken, Tokens};
+use self::refresher::{AccessToken, Refresher};
+#[cfg(feature = "entra-id")]
+use self::schedule::Now;
 pub(crate) use self::{
     login::{Auth, EntraLogin, Login},
     secret::Secret,
@@ -40,7 +42,7 @@ pub(crate) enum Authenticator {
     None,
     Password(Arc<Login>),
     #[cfg(feature = "entra-id")]
-    Entra(Arc<Tokens>),
+    Entra(Arc<Refresher>),
 }
 
 /// What one connection logs in with.
@@ -76,7 +78,7 @@ impl Pass {
         match self {
             Self::None | Self::Password(_) => None,
             #[cfg(feature = "entra-id")]
-            Self::Token(token) => Some(token.left()),
+            Self::Token(token) => Some(token.left(Now::read())),
         }
     }
 
@@ -108,7 +110,7 @@ impl Authenticator {
             Auth::None => Ok(Self::None),
             Auth::Password(login) => Ok(Self::Password(Arc::new(login.clone()))),
             #[cfg(feature = "entra-id")]
-            Auth::Entra(login) => Ok(Self::Entra(Arc::new(Tokens::new(
+            Auth::Entra(login) => Ok(Self::Entra(Arc::new(Refresher::new(
                 login.clone(),
                 Arc::clone(good_news),
             )?))),
@@ -131,7 +133,7 @@ impl Authenticator {
             Self::None => Ok(Pass::None),
             Self::Password(login) => Ok(Pass::Password(Arc::clone(login))),
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => tokens.current().await.map(Pass::Token),
+            Self::Entra(refresher) => refresher.current().await.map(Pass::Token),
         }
     }
 
@@ -143,7 +145,9 @@ impl Authenticator {
     pub(crate) async fn newer(&self, pass: &Pass) -> Pass {
         match (self, pass) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(tokens), Pass::Token(token)) => Pass::Token(tokens.newer(token).await),
+            (Self::Entra(refresher), Pass::Token(token)) => {
+                Pass::Token(refresher.tokens().newer(token).await)
+            }
             _ => pending().await,
         }
     }
@@ -153,7 +157,7 @@ impl Authenticator {
     pub(crate) async fn turn(&self, pass: &Pass) -> Option<SemaphorePermit<'_>> {
         match (self, pass) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(tokens), Pass::Token(token)) => tokens.turn(token).await,
+            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().turn(token).await,
             _ => None,
         }
     }
@@ -162,7 +166,7 @@ impl Authenticator {
     pub(crate) fn accepted(&self, pass: &Pass) {
         match (self, pass) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(tokens), Pass::Token(token)) => tokens.accepted(token),
+            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().accepted(token),
             _ => {}
         }
     }
@@ -171,7 +175,7 @@ impl Authenticator {
     pub(crate) fn refused(&self, pass: &Pass) {
         match (self, pass) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(tokens), Pass::Token(token)) => tokens.refused(token),
+            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().refused(token),
             _ => {}
         }
     }
@@ -180,7 +184,7 @@ impl Authenticator {
     pub(crate) fn doubted(&self, pass: &Pass) {
         match (self, pass) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(tokens), Pass::Token(token)) => tokens.doubted(token),
+            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().suspect(token),
             _ => {}
         }
     }
@@ -190,7 +194,7 @@ impl Authenticator {
         match self {
             Self::None | Self::Password(_) => true,
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => tokens.has_any(),
+            Self::Entra(refresher) => refresher.tokens().has_any(),
         }
     }
 
@@ -199,7 +203,7 @@ impl Authenticator {
         match self {
             Self::None | Self::Password(_) => 0,
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => tokens.refreshes(),
+            Self::Entra(refresher) => refresher.tokens().refreshes(),
         }
     }
 
@@ -212,7 +216,7 @@ impl Authenticator {
         match self {
             Self::None | Self::Password(_) => {}
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => tokens.tend(now),
+            Self::Entra(refresher) => refresher.ensure_task(now),
         }
     }
 
@@ -221,7 +225,7 @@ impl Authenticator {
         match self {
             Self::None | Self::Password(_) => {}
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => tokens.close(),
+            Self::Entra(refresher) => refresher.close(),
         }
     }
 
@@ -229,7 +233,7 @@ impl Authenticator {
         match self {
             Self::None | Self::Password(_) => None,
             #[cfg(feature = "entra-id")]
-            Self::Entra(tokens) => Some(tokens.stats()),
+            Self::Entra(refresher) => Some(refresher.tokens().stats()),
         }
     }
 }

@@ -38,7 +38,7 @@ pub use azure_core;
 
 #[cfg(feature = "entra-id")]
 pub(crate) use self::{
-    chain::{Credentials, Denied, Granted},
+    chain::{CredentialChain, TokenDenial, TokenGrant},
     own::OwnCredential,
 };
 

@@ -51,9 +51,9 @@ impl Now {
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum NextAsk {
     /// Ask for a token.
-    Ask,
+    Now,
     /// Look again after this long, which is never zero and at most 30 s.
     Wait(Duration),
 }
@@ -99,7 +99,7 @@ impl Life {
 
 /// The token in use.
 #[derive(Debug)]
-struct Token {
+struct HeldToken {
     life: Life,
     /// The next is asked for when this is left.
     lead: Duration,
@@ -109,7 +109,7 @@ struct Token {
     accepted: bool,
 }
 
-impl Token {
+impl HeldToken {
     fn is_expired(&self, now: Now) -> bool {
         self.life.left(now).is_zero()
     }
@@ -140,7 +140,7 @@ impl Token {
 #[derive(Debug)]
 pub(crate) struct Schedule {
     margin: Duration,
-    token: Option<Token>,
+    token: Option<HeldToken>,
     /// When the latest answer came, whatever it was.
     answered: Option<Instant>,
     /// Answers in a row that did not help.
@@ -171,19 +171,19 @@ impl Schedule {
     }
 
     /// What to do at this moment.
-    pub(crate) fn next(&self, now: Now) -> Next {
+    pub(crate) fn next(&self, now: Now) -> NextAsk {
         let wanted_in = match &self.token {
             Some(token) => token.wanted_in(now),
             None => Duration::ZERO,
         };
         let wait = wanted_in.max(self.allowed_in(now));
         if wait.is_zero() {
-            return Next::Ask;
+            return NextAsk::Now;
         }
         // At its end, the shorter pauses count.
         let end = self.life().map(|life| life.left(now));
         let end = end.filter(|left| !left.is_zero()).unwrap_or(LOOK);
-        Next::Wait(wait.min(end).min(LOOK))
+        NextAsk::Wait(wait.min(end).min(LOOK))
     }
 
     /// A token came. `again`: it is the present one. `draw` is in `[0, 1)`.
@@ -212,7 +212,7 @@ impl Schedule {
         } else {
             self.helped(now);
         }
-        self.token = Some(Token {
+        self.token = Some(HeldToken {
             life,
             // Less of it, never more: a credential that keeps its token hands out the same one
             // until the margin begins.

@@ -14,10 +14,10 @@ use std::{
 use futures_util::FutureExt as _;
 
 use super::{
-    failure::Failure,
+    failure::TokenFailure,
     maker::Maker,
     own::OwnCredential,
-    plan::{Candidate, Endpoint, Plan, Source},
+    plan::{Candidate, CredentialSource, IdentityEndpoint, Plan},
     redact::harmless,
 };
 use crate::{
@@ -31,14 +31,14 @@ const ATTEMPT: Duration = Duration::from_secs(10);
 
 /// A token as the provider gave it.
 #[derive(Debug)]
-pub(crate) struct Granted {
+pub(crate) struct TokenGrant {
     pub(crate) token: Secret,
     pub(crate) expires: SystemTime,
 }
 
 /// Why there is none.
 #[derive(Debug)]
-pub(crate) struct Denied {
+pub(crate) struct TokenDenial {
     pub(crate) error: Error,
     /// How long the provider asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
@@ -48,7 +48,7 @@ pub(crate) struct Denied {
 
 /// The chain of credentials, or the user's own.
 #[derive(Clone)]
-pub(crate) struct Credentials {
+pub(crate) struct CredentialChain {
     scope: String,
     plan: Arc<Plan>,
     /// Not shared by clones: what one waits for may be with a runtime that nobody drives any more.
@@ -57,7 +57,7 @@ pub(crate) struct Credentials {
     kept: Option<usize>,
 }
 
-impl Credentials {
+impl CredentialChain {
     /// The chain that the process environment means. Reads variables, and asks nobody.
     ///
     /// # Errors
@@ -94,7 +94,7 @@ impl Credentials {
     /// # Cancel safety
     ///
     /// Dropping the future ends the request, or the tool, that it waits for; nothing is lost.
-    pub(crate) async fn token(&mut self) -> Result<Granted, Denied> {
+    pub(crate) async fn token(&mut self) -> Result<TokenGrant, TokenDenial> {
         let mut attempts = Vec::new();
         let places = match self.kept {
             Some(kept) => kept..kept + 1,
@@ -104,7 +104,7 @@ impl Credentials {
             let Candidate { name, source } = &self.plan.candidates[place];
             let (was_tried, answer) = match source {
                 Ok(source) => (true, self.ask(source).await),
-                Err(why) => (false, Err(Failure::refused(why.clone()))),
+                Err(why) => (false, Err(TokenFailure::refused(why.clone()))),
             };
             match answer {
                 Ok(granted) => {
@@ -134,18 +134,18 @@ impl Credentials {
     }
 
     /// Asks one credential. The failure's text has no secrets.
-    async fn ask(&self, source: &Source) -> Result<Granted, Failure> {
+    async fn ask(&self, source: &CredentialSource) -> Result<TokenGrant, TokenFailure> {
         let mut sent = None;
         let attempt = async {
             let made = self.maker.make(source).await?;
             sent = made.secret;
             let token = made.credential.get_token(&[&self.scope], None).await;
-            let token = token.map_err(|error| Failure::of(&error))?;
+            let token = token.map_err(|error| TokenFailure::of(&error))?;
             // Entra's answers are read leniently: one without a token is an empty token.
             if token.token.secret().is_empty() {
-                return Err(Failure::garbage());
+                return Err(TokenFailure::garbage());
             }
-            Ok(Granted {
+            Ok(TokenGrant {
                 token: Secret::new(token.token.secret()),
                 expires: token.expires_on.into(),
             })
@@ -154,24 +154,24 @@ impl Credentials {
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let answer = match tokio::time::timeout(ATTEMPT, attempt).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Failure::refused("it panicked")),
-            Err(_) => Err(Failure::new(
+            Ok(Err(_)) => Err(TokenFailure::refused("it panicked")),
+            Err(_) => Err(TokenFailure::new(
                 ErrorKind::Timeout,
                 format!("no answer within {} s", ATTEMPT.as_secs()),
             )),
         };
         // Nobody at the metadata service's address: this is not Azure.
-        let elsewhere = |failure: &Failure| {
+        let elsewhere = |failure: &TokenFailure| {
             let metadata = matches!(
                 source,
-                Source::ManagedIdentity {
-                    endpoint: Endpoint::Metadata,
+                CredentialSource::ManagedIdentity {
+                    endpoint: IdentityEndpoint::Metadata,
                     ..
                 }
             );
             metadata && failure.kind == ErrorKind::Connect
         };
-        answer.map_err(|failure| Failure {
+        answer.map_err(|failure| TokenFailure {
             is_lasting: failure.is_lasting || elsewhere(&failure),
             text: harmless(&failure.text, self.plan.secrets.iter().chain(&sent)).into(),
             ..failure
@@ -179,9 +179,9 @@ impl Credentials {
     }
 }
 
-impl fmt::Debug for Credentials {
+impl fmt::Debug for CredentialChain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
+        f.debug_struct("CredentialChain")
             .field("name", &self.name())
             .field("scope", &self.scope)
             .finish_non_exhaustive()
@@ -193,11 +193,11 @@ struct Attempt {
     name: &'static str,
     /// Whether it had what it needs.
     was_tried: bool,
-    failure: Failure,
+    failure: TokenFailure,
 }
 
 /// One error for all of them.
-fn denied(attempts: Vec<Attempt>) -> Denied {
+fn denied(attempts: Vec<Attempt>) -> TokenDenial {
     let mut tried = attempts.iter().filter(|attempt| attempt.was_tried);
     let kind = match (tried.next(), tried.next()) {
         (Some(only), None) => only.failure.kind,
@@ -219,7 +219,7 @@ fn denied(attempts: Vec<Attempt>) -> Denied {
             said.join("; ")
         ),
     };
-    Denied {
+    TokenDenial {
         error: Error::new(kind, message),
         is_lasting,
         // None of them is asked before the last one may be.

@@ -19,7 +19,7 @@ use crate::error::ErrorKind;
 ///
 /// It travels inside errors of `azure_core`, which show their own words only.
 #[derive(Clone)]
-pub(super) struct Failure {
+pub(super) struct TokenFailure {
     pub(super) kind: ErrorKind,
     pub(super) text: Cow<'static, str>,
     /// How long the provider asks to be left alone.
@@ -28,7 +28,7 @@ pub(super) struct Failure {
     pub(super) is_lasting: bool,
 }
 
-impl Failure {
+impl TokenFailure {
     pub(super) fn new(kind: ErrorKind, text: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -97,21 +97,21 @@ impl Failure {
 }
 
 // Nothing of it is shown by a log of the SDK's.
-impl fmt::Debug for Failure {
+impl fmt::Debug for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Failure")
+        f.debug_struct("TokenFailure")
             .field("kind", &self.kind)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.kind.fmt(f)
     }
 }
 
-impl StdError for Failure {}
+impl StdError for TokenFailure {}
 
 /// The error, its cause, the cause of that, and so on.
 pub(super) fn causes<'a>(
@@ -129,27 +129,29 @@ pub(super) fn causes<'a>(
     })
 }
 
-fn known(error: &(dyn StdError + 'static)) -> Option<Failure> {
-    if let Some(failure) = error.downcast_ref::<Failure>() {
+fn known(error: &(dyn StdError + 'static)) -> Option<TokenFailure> {
+    if let Some(failure) = error.downcast_ref::<TokenFailure>() {
         return Some(failure.clone());
     }
     // What the parser says may quote what it read.
     if error.is::<serde_json::Error>() {
-        return Some(Failure::garbage());
+        return Some(TokenFailure::garbage());
     }
     match error.downcast_ref::<azure_core::Error>()?.kind() {
         AzureKind::HttpResponse {
             status,
             raw_response: Some(answer),
             ..
-        } => Some(Failure::answered(
+        } => Some(TokenFailure::answered(
             u16::from(*status),
             answer.headers(),
             answer.body(),
         )),
-        AzureKind::HttpResponse { status, .. } => {
-            Some(Failure::answered(u16::from(*status), &Headers::new(), &[]))
-        }
+        AzureKind::HttpResponse { status, .. } => Some(TokenFailure::answered(
+            u16::from(*status),
+            &Headers::new(),
+            &[],
+        )),
         _ => None,
     }
 }
@@ -202,7 +204,7 @@ mod tests {
     }
 
     fn answered(body: &str) -> String {
-        Failure::answered(400, &Headers::new(), body.as_bytes())
+        TokenFailure::answered(400, &Headers::new(), body.as_bytes())
             .text
             .into_owned()
     }
@@ -267,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_found_however_deep_it_lies() {
-        let failure = || Failure::new(ErrorKind::Connect, "nobody is there");
+        let failure = || TokenFailure::new(ErrorKind::Connect, "nobody is there");
         let wire = azure_core::Error::with_error(AzureKind::Other, failure(), "no answer");
         let wrapped = azure_core::Error::with_error(AzureKind::Credential, wire, "it failed");
         let tool = azure_core::Error::with_error(
@@ -276,7 +278,7 @@ mod tests {
             "it failed",
         );
         for error in [wrapped, tool] {
-            let found = Failure::of(&error);
+            let found = TokenFailure::of(&error);
             assert_eq!(found.kind, ErrorKind::Connect);
             assert_eq!(found.text, "nobody is there");
             assert!(
@@ -290,7 +292,7 @@ mod tests {
     fn a_parser_is_not_quoted() {
         let parsed = serde_json::from_str::<u32>(r#""s3cr3t""#).expect_err("a string");
         assert!(parsed.to_string().contains("s3cr3t"));
-        let found = Failure::of(&azure_core::Error::from(parsed));
+        let found = TokenFailure::of(&azure_core::Error::from(parsed));
         assert_eq!(found.kind, ErrorKind::Decode);
         assert_eq!(found.text, "the answer is not a token");
     }
@@ -302,11 +304,11 @@ mod tests {
             io::Error::new(io::ErrorKind::ConnectionRefused, "refused"),
             "no answer\nsee there",
         );
-        let found = Failure::of(&error);
+        let found = TokenFailure::of(&error);
         assert_eq!(found.kind, ErrorKind::Connect);
         assert_eq!(found.text, "no answer: refused");
         let error = azure_core::Error::with_message(AzureKind::Credential, "not logged in");
-        assert_eq!(Failure::of(&error).text, "not logged in");
+        assert_eq!(TokenFailure::of(&error).text, "not logged in");
     }
 
     #[test]
@@ -325,7 +327,7 @@ mod tests {
             "the body is secret",
         );
         let error = azure_core::Error::with_error(AzureKind::Credential, error, "it failed");
-        let found = Failure::of(&error);
+        let found = TokenFailure::of(&error);
         assert_eq!(found.text, "status 429: slow down");
         assert_eq!(found.retry_after, Some(Duration::from_secs(9)));
     }

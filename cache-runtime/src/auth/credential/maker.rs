@@ -21,15 +21,15 @@ use tokio::sync::OnceCell;
 
 use super::{
     assertion::Assertion,
-    failure::Failure,
-    plan::{Principal, Source},
+    failure::TokenFailure,
+    plan::{CredentialSource, Principal},
     tool::Tool,
     wire::Wire,
 };
 use crate::auth::secret::Secret;
 
 /// A credential for one request.
-pub(super) struct Made {
+pub(super) struct MadeCredential {
     pub(super) credential: Arc<dyn TokenCredential>,
     /// What it will send, and what no text may hold therefore.
     pub(super) secret: Option<Secret>,
@@ -42,14 +42,17 @@ pub(super) struct Maker {
 }
 
 impl Maker {
-    pub(super) async fn make(&self, source: &Source) -> Result<Made, Failure> {
-        let plain = |credential| Made {
+    pub(super) async fn make(
+        &self,
+        source: &CredentialSource,
+    ) -> Result<MadeCredential, TokenFailure> {
+        let plain = |credential| MadeCredential {
             credential,
             secret: None,
         };
         Ok(match source {
-            Source::Own(own) => plain(own.get()),
-            Source::ClientSecret { principal, secret } => plain(
+            CredentialSource::Own(own) => plain(own.get()),
+            CredentialSource::ClientSecret { principal, secret } => plain(
                 ClientSecretCredential::new(
                     &principal.tenant,
                     principal.client.clone(),
@@ -60,7 +63,7 @@ impl Maker {
                 )
                 .map_err(refusal)?,
             ),
-            Source::ClientCertificate {
+            CredentialSource::ClientCertificate {
                 principal,
                 file,
                 send_chain,
@@ -69,12 +72,12 @@ impl Maker {
                 let signed = move || Assertion::from_certificate_file(&file, send_chain, &of);
                 self.asserted(principal, signed).await?
             }
-            Source::WorkloadIdentity { principal, file } => {
+            CredentialSource::WorkloadIdentity { principal, file } => {
                 let file = file.clone();
                 self.asserted(principal, move || Assertion::from_token_file(&file))
                     .await?
             }
-            Source::ManagedIdentity { client, endpoint } => {
+            CredentialSource::ManagedIdentity { client, endpoint } => {
                 let endpoint = *endpoint;
                 let wire = self
                     .managed_identity
@@ -88,14 +91,14 @@ impl Maker {
                     .map_err(refusal)?,
                 )
             }
-            Source::AzureCli => plain(
+            CredentialSource::AzureCli => plain(
                 AzureCliCredential::new(Some(AzureCliCredentialOptions {
                     executor: Some(Arc::new(Tool("az"))),
                     ..Default::default()
                 }))
                 .map_err(refusal)?,
             ),
-            Source::AzureDeveloperCli => plain(
+            CredentialSource::AzureDeveloperCli => plain(
                 AzureDeveloperCliCredential::new(Some(AzureDeveloperCliCredentialOptions {
                     executor: Some(Arc::new(Tool("azd"))),
                     ..Default::default()
@@ -109,8 +112,8 @@ impl Maker {
         &self,
         principal: &Principal,
         read: impl FnOnce() -> Result<Assertion, String> + Send + 'static,
-    ) -> Result<Made, Failure> {
-        let assertion = blocking(move || read().map_err(Failure::refused)).await?;
+    ) -> Result<MadeCredential, TokenFailure> {
+        let assertion = blocking(move || read().map_err(TokenFailure::refused)).await?;
         let secret = assertion.secret().clone();
         let credential = ClientAssertionCredential::new(
             principal.tenant.clone(),
@@ -121,13 +124,13 @@ impl Maker {
             }),
         )
         .map_err(refusal)?;
-        Ok(Made {
+        Ok(MadeCredential {
             credential,
             secret: Some(secret),
         })
     }
 
-    async fn entra(&self, principal: &Principal) -> Result<ClientOptions, Failure> {
+    async fn entra(&self, principal: &Principal) -> Result<ClientOptions, TokenFailure> {
         let wire = self
             .entra
             .get_or_try_init(|| blocking(Wire::to_entra))
@@ -149,16 +152,16 @@ fn options(wire: &Wire) -> ClientOptions {
     }
 }
 
-fn refusal(error: azure_core::Error) -> Failure {
-    Failure::of(&error)
+fn refusal(error: azure_core::Error) -> TokenFailure {
+    TokenFailure::of(&error)
 }
 
 async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
+    read: impl FnOnce() -> Result<T, TokenFailure> + Send + 'static,
+) -> Result<T, TokenFailure> {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,
         // The runtime ends, and nobody waits for this any more.
-        Err(_) => Err(Failure::refused("the runtime is shutting down")),
+        Err(_) => Err(TokenFailure::refused("the runtime is shutting down")),
     }
 }

@@ -34,12 +34,12 @@ pub(super) struct Candidate {
     /// The type's name in the SDKs, which people look for.
     pub(super) name: &'static str,
     /// What it needs; or why it cannot be asked.
-    pub(super) source: Result<Source, String>,
+    pub(super) source: Result<CredentialSource, String>,
 }
 
 /// What a credential needs to be made.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum CredentialSource {
     ClientSecret {
         principal: Principal,
         secret: Secret,
@@ -57,7 +57,7 @@ pub(super) enum Source {
     ManagedIdentity {
         /// The client id of a user-assigned identity.
         client: Option<String>,
-        endpoint: Endpoint,
+        endpoint: IdentityEndpoint,
     },
     AzureCli,
     AzureDeveloperCli,
@@ -74,7 +74,7 @@ pub(super) struct Principal {
 
 /// Who answers for managed identities on this machine.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Endpoint {
+pub(super) enum IdentityEndpoint {
     /// The one that App Service, Container Apps and Functions name in `IDENTITY_ENDPOINT`.
     Named { has_tls: bool },
     /// The metadata service of virtual machines, whose address is the same everywhere.
@@ -136,7 +136,7 @@ impl Plan {
     pub(super) fn from_environment(
         lookup: &dyn Fn(&str) -> Option<OsString>,
     ) -> Result<Self, Error> {
-        let environment = Environment::read(lookup)?;
+        let environment = AzureVariables::read(lookup)?;
         let kinds = match &environment.narrowing {
             None => Kind::all().collect(),
             Some(word) => Kind::named(word).ok_or_else(|| unknown(word))?,
@@ -159,7 +159,7 @@ impl Plan {
         Self {
             candidates: vec![Candidate {
                 name: "TokenCredential",
-                source: Ok(Source::Own(credential)),
+                source: Ok(CredentialSource::Own(credential)),
             }],
             secrets: Vec::new(),
         }
@@ -184,7 +184,7 @@ fn unknown(word: &str) -> Error {
 }
 
 /// The variables, as they are set.
-struct Environment {
+struct AzureVariables {
     narrowing: Option<String>,
     tenant: Option<String>,
     client: Option<String>,
@@ -198,7 +198,7 @@ struct Environment {
     identity_header: Option<Secret>,
 }
 
-impl Environment {
+impl AzureVariables {
     fn read(lookup: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Error> {
         let set = |name: &str| lookup(name).filter(|value| !value.is_empty());
         let text = |name: &str| {
@@ -240,27 +240,27 @@ impl Environment {
         .collect()
     }
 
-    fn source(&self, kind: Kind) -> Result<Source, String> {
+    fn source(&self, kind: Kind) -> Result<CredentialSource, String> {
         match kind {
             Kind::Environment => self.environment(),
             Kind::WorkloadIdentity => self.workload_identity(),
-            Kind::ManagedIdentity => Ok(Source::ManagedIdentity {
+            Kind::ManagedIdentity => Ok(CredentialSource::ManagedIdentity {
                 client: self.client.clone(),
                 endpoint: self.endpoint(),
             }),
-            Kind::AzureCli => Ok(Source::AzureCli),
-            Kind::AzureDeveloperCli => Ok(Source::AzureDeveloperCli),
+            Kind::AzureCli => Ok(CredentialSource::AzureCli),
+            Kind::AzureDeveloperCli => Ok(CredentialSource::AzureDeveloperCli),
         }
     }
 
-    fn environment(&self) -> Result<Source, String> {
+    fn environment(&self) -> Result<CredentialSource, String> {
         let proof = (
             "AZURE_CLIENT_SECRET (or AZURE_CLIENT_CERTIFICATE_PATH)",
             self.client_secret.is_some() || self.certificate.is_some(),
         );
         let principal = self.principal(proof)?;
         if let Some(secret) = &self.client_secret {
-            return Ok(Source::ClientSecret {
+            return Ok(CredentialSource::ClientSecret {
                 principal,
                 secret: secret.clone(),
             });
@@ -270,16 +270,16 @@ impl Environment {
                 "AZURE_CLIENT_CERTIFICATE_PASSWORD is set, but {ENCRYPTED}; unset it as well"
             ));
         }
-        Ok(Source::ClientCertificate {
+        Ok(CredentialSource::ClientCertificate {
             principal,
             file: self.certificate.clone().unwrap_or_default(),
             send_chain: self.send_chain,
         })
     }
 
-    fn workload_identity(&self) -> Result<Source, String> {
+    fn workload_identity(&self) -> Result<CredentialSource, String> {
         let file = self.federated_token.clone();
-        Ok(Source::WorkloadIdentity {
+        Ok(CredentialSource::WorkloadIdentity {
             principal: self.principal(("AZURE_FEDERATED_TOKEN_FILE", file.is_some()))?,
             file: file.unwrap_or_default(),
         })
@@ -302,12 +302,12 @@ impl Environment {
     }
 
     /// As `azure_identity` decides it; the hosts that it does not know (Arc, Cloud Shell) it refuses itself.
-    fn endpoint(&self) -> Endpoint {
+    fn endpoint(&self) -> IdentityEndpoint {
         match (&self.identity_endpoint, &self.identity_header) {
-            (Some(endpoint), Some(_)) => Endpoint::Named {
+            (Some(endpoint), Some(_)) => IdentityEndpoint::Named {
                 has_tls: endpoint.starts_with("https:"),
             },
-            _ => Endpoint::Metadata,
+            _ => IdentityEndpoint::Metadata,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::failure::Failure;
+use super::failure::TokenFailure;
 
 /// A token is a few KiB long; a tool that writes without end is not read for ever.
 const OUTPUT: u64 = 1 << 20;
@@ -45,7 +45,7 @@ impl Executor for Tool {
                 None => format!("`{}` failed ({})", self.0, output.status),
             }
         };
-        Err(io::Error::other(Failure::refused(text)))
+        Err(io::Error::other(TokenFailure::refused(text)))
     }
 }
 

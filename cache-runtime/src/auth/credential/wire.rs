@@ -1,7 +1,7 @@
 //! How a token is asked for over HTTP.
 //!
 //! The rules: one request is sent once, because when to ask again is decided elsewhere; only a success goes
-//! to the SDK, and all else becomes a [`Failure`], whose words the SDK's logs do not show. No connection
+//! to the SDK, and all else becomes a [`TokenFailure`], whose words the SDK's logs do not show. No connection
 //! is kept, because it would belong to the runtime that it was made on.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -17,8 +17,8 @@ use reqwest::{Client, ClientBuilder, Response, header::HeaderMap, redirect};
 use rustls::RootCertStore;
 
 use super::{
-    failure::{Failure, causes},
-    plan::Endpoint,
+    failure::{TokenFailure, causes},
+    plan::IdentityEndpoint,
 };
 use crate::{
     error::ErrorKind,
@@ -45,17 +45,19 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     /// Asks Entra ID itself. Blocks, because it reads the certificates that the system trusts.
-    pub(super) fn to_entra() -> Result<Self, Failure> {
+    pub(super) fn to_entra() -> Result<Self, TokenFailure> {
         Self::new(authorities()?, |builder| builder)
     }
 
     /// Asks who answers for managed identities, who is near: no proxy stands between. Blocks as
     /// [`to_entra`](Self::to_entra), if certificates are needed.
-    pub(super) fn to_managed_identity(endpoint: Endpoint) -> Result<Self, Failure> {
+    pub(super) fn to_managed_identity(endpoint: IdentityEndpoint) -> Result<Self, TokenFailure> {
         let (authorities, connect) = match endpoint {
-            Endpoint::Named { has_tls: true } => (authorities()?, None),
-            Endpoint::Named { has_tls: false } => (Arc::new(RootCertStore::empty()), None),
-            Endpoint::Metadata => (Arc::new(RootCertStore::empty()), Some(METADATA_CONNECT)),
+            IdentityEndpoint::Named { has_tls: true } => (authorities()?, None),
+            IdentityEndpoint::Named { has_tls: false } => (Arc::new(RootCertStore::empty()), None),
+            IdentityEndpoint::Metadata => {
+                (Arc::new(RootCertStore::empty()), Some(METADATA_CONNECT))
+            }
         };
         Self::new(authorities, |builder| {
             let builder = builder.no_proxy();
@@ -69,7 +71,7 @@ impl Wire {
     fn new(
         authorities: Arc<RootCertStore>,
         adjust: impl FnOnce(ClientBuilder) -> ClientBuilder,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, TokenFailure> {
         let tls = client_trusting(authorities).map_err(|_| no_client())?;
         let builder = Client::builder()
             .tls_backend_preconfigured(tls)
@@ -79,7 +81,7 @@ impl Wire {
         adjust(builder).build().map(Self).map_err(|_| no_client())
     }
 
-    async fn exchange(&self, request: &Request) -> Result<AsyncRawResponse, Failure> {
+    async fn exchange(&self, request: &Request) -> Result<AsyncRawResponse, TokenFailure> {
         let mut answer = self.send(request).await?;
         let status = answer.status();
         let headers = text_headers(answer.headers());
@@ -87,7 +89,7 @@ impl Wire {
         if !status.is_success() {
             // A body that breaks off says less, and the status says enough.
             let body = body.unwrap_or_default();
-            return Err(Failure::answered(status.as_u16(), &headers, &body));
+            return Err(TokenFailure::answered(status.as_u16(), &headers, &body));
         }
         Ok(AsyncRawResponse::from_bytes(
             status.as_u16().into(),
@@ -96,12 +98,12 @@ impl Wire {
         ))
     }
 
-    async fn send(&self, request: &Request) -> Result<Response, Failure> {
+    async fn send(&self, request: &Request) -> Result<Response, TokenFailure> {
         let method = match request.method() {
             Method::Get => reqwest::Method::GET,
             Method::Post => reqwest::Method::POST,
             _ => {
-                return Err(Failure::refused(
+                return Err(TokenFailure::refused(
                     "the SDK sends a request of an unknown kind",
                 ));
             }
@@ -113,7 +115,7 @@ impl Wire {
         match request.body() {
             Body::Bytes(bytes) => sent = sent.body(bytes.clone()),
             Body::SeekableStream(_) => {
-                return Err(Failure::refused(
+                return Err(TokenFailure::refused(
                     "the SDK sends a request of an unknown kind",
                 ));
             }
@@ -134,13 +136,13 @@ impl HttpClient for Wire {
     }
 }
 
-fn no_client() -> Failure {
-    Failure::new(ErrorKind::Connect, "no HTTP client can be made")
+fn no_client() -> TokenFailure {
+    TokenFailure::new(ErrorKind::Connect, "no HTTP client can be made")
 }
 
-fn authorities() -> Result<Arc<RootCertStore>, Failure> {
+fn authorities() -> Result<Arc<RootCertStore>, TokenFailure> {
     system_authorities().map_err(|_| {
-        Failure::new(
+        TokenFailure::new(
             ErrorKind::Connect,
             "this system has no certificate authorities; name a file of them in `SSL_CERT_FILE`",
         )
@@ -148,7 +150,7 @@ fn authorities() -> Result<Arc<RootCertStore>, Failure> {
 }
 
 /// Says who did not answer, and the deepest cause: what lies above it repeats the address.
-fn unreachable(error: &reqwest::Error, request: &Request) -> Failure {
+fn unreachable(error: &reqwest::Error, request: &Request) -> TokenFailure {
     let url = request.url();
     let who = match (url.host_str(), url.port_or_known_default()) {
         (Some(host), Some(port)) => format!("{host}:{port}"),
@@ -163,19 +165,24 @@ fn unreachable(error: &reqwest::Error, request: &Request) -> Failure {
             None => format!("no answer from {who}"),
         }
     };
-    Failure::new(ErrorKind::Connect, text)
+    TokenFailure::new(ErrorKind::Connect, text)
 }
 
-async fn body(answer: &mut Response) -> Result<Vec<u8>, Failure> {
+async fn body(answer: &mut Response) -> Result<Vec<u8>, TokenFailure> {
     let mut body = Vec::new();
     loop {
         match answer.chunk().await {
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
-            Err(_) => return Err(Failure::new(ErrorKind::Connect, "the answer broke off")),
+            Err(_) => {
+                return Err(TokenFailure::new(
+                    ErrorKind::Connect,
+                    "the answer broke off",
+                ));
+            }
         }
         if body.len() > ANSWER {
-            return Err(Failure::garbage());
+            return Err(TokenFailure::garbage());
         }
     }
 }

@@ -1,23 +1,49 @@
-//! What is known of the tokens.
+//! What is known of the tokens, and what follows from it.
 //!
-//! The one rule: **whoever makes a connection is offered what the server is most likely to take**: the token
-//! in hand; the one that it took before, while it refuses that one and the other still lives; else the
-//! one in hand all the same, for it is the server who judges.
+//! The one rule: **a new connection is offered the token that the server is most likely to take.** A token is
+//! replaced, never taken away: one that has expired by this machine's clock is offered until there is another,
+//! because the server judges. Pure: every function takes the time, and the random number where it uses one.
+//!
+//! | [`Hand`] | the token in hand | offered to a new connection |
+//! |---|---|---|
+//! | `Empty` | has not come yet | nothing; it waits for the first answer |
+//! | `Untried` | came, and the server has said nothing of it | the token |
+//! | `Accepted` | was taken by the server | the token |
+//! | `Refused` | was refused by the server | the one before it, if the server took that one and it still lives; else the token, once [`Question`] is `Resting`: until then the connection waits |
+//!
+//! | what happens | `Empty` | `Untried` | `Accepted` | `Refused` |
+//! |---|---|---|---|---|
+//! | the next token comes | `Untried` | `Untried` | `Untried`, the old one proved | `Untried` |
+//! | the present token comes again, with a longer life | | `Untried` | `Accepted` | `Untried` |
+//! | the server takes the token | | `Accepted` | `Accepted` | `Accepted` |
+//! | the server refuses the token | | `Refused` | `Refused`, none proved | `Refused` |
+//! | the server refuses the token before it | | none proved | `Accepted` | none proved |
+//! | no token comes, or none that is of use | as before, in all four | | | |
+//!
+//! `Untried` and `Refused` keep the proved token that they had where nothing else is said. [`Question`] and
+//! [`Outage`] go with each of the four: all sixteen combinations are legal.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::super::{
     login::Login,
-    schedule::{Life, Now},
+    schedule::{Life, NextAsk, Now, Schedule},
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    stats::TokenStats,
+};
 
 /// A token that the identity provider gave, and the user that it makes.
 pub(crate) struct AccessToken {
     /// Tells this token from the next one.
-    pub(super) number: u64,
-    pub(super) login: Login,
-    pub(super) life: Life,
+    number: u64,
+    login: Login,
+    life: Life,
 }
 
 impl AccessToken {
@@ -25,9 +51,17 @@ impl AccessToken {
         &self.login
     }
 
-    /// How long it is good for.
-    pub(crate) fn left(&self) -> Duration {
-        self.life.left(Now::read())
+    pub(super) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// How long the token is good for.
+    pub(crate) fn left(&self, now: Now) -> Duration {
+        self.life.left(now)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.number == other.number
     }
 }
 
@@ -46,52 +80,359 @@ impl fmt::Debug for AccessToken {
     }
 }
 
-/// The token in hand, and what happened to it and to the questions for the next.
+/// The token in hand, and what the server said of it.
 #[derive(Debug, Default)]
-pub(super) struct State {
-    pub(super) token: Option<Arc<AccessToken>>,
-    /// The last one that the server took.
-    pub(super) accepted: Option<Arc<AccessToken>>,
-    /// Why the last question brought no token.
-    pub(super) denied: Option<Error>,
-    /// Whether there was a valid token when that was told last.
-    pub(super) told_valid: bool,
-    /// Whether the server refused the token in hand.
-    pub(super) refused: bool,
-    /// Whether the provider is being asked, or will be as soon as the task runs.
-    pub(super) asking: bool,
-    pub(super) credential: Option<&'static str>,
-    pub(super) refreshes: u64,
-    pub(super) failures: u64,
-    pub(super) last_error: Option<ErrorKind>,
+enum Hand {
+    #[default]
+    Empty,
+    Untried {
+        token: Arc<AccessToken>,
+        /// The last token before it that the server took, and has not refused since.
+        proved: Option<Arc<AccessToken>>,
+    },
+    Accepted {
+        token: Arc<AccessToken>,
+    },
+    Refused {
+        token: Arc<AccessToken>,
+        /// As in `Untried`.
+        proved: Option<Arc<AccessToken>>,
+    },
 }
 
-impl State {
-    /// What a connection that is made now logs in with, be it a token that the server refused before.
-    pub(super) fn offered(&self) -> Option<&Arc<AccessToken>> {
-        let held = self.token.as_ref()?;
-        // One that still lives serves while the server refuses the next.
-        let proved = (self.accepted.as_ref())
-            .filter(|proved| self.refused && !self.holds(proved) && !proved.left().is_zero());
-        Some(proved.unwrap_or(held))
-    }
-
-    /// Whether a connection that is being made has nothing to wait for.
-    pub(super) fn is_settled(&self) -> bool {
-        match self.offered() {
-            Some(token) => !(self.refused && self.asking && self.holds(token)),
-            None => self.denied.is_some(),
+impl Hand {
+    fn token(&self) -> Option<&Arc<AccessToken>> {
+        match self {
+            Self::Empty => None,
+            Self::Untried { token, .. }
+            | Self::Accepted { token }
+            | Self::Refused { token, .. } => Some(token),
         }
     }
 
-    pub(super) fn holds(&self, token: &AccessToken) -> bool {
-        self.token
-            .as_ref()
-            .is_some_and(|held| held.number == token.number)
+    /// The token before the one in hand, while the server refuses that one and this one lives.
+    fn stand_in(&self, now: Now) -> Option<&Arc<AccessToken>> {
+        match self {
+            Self::Refused {
+                proved: Some(proved),
+                ..
+            } if !proved.left(now).is_zero() => Some(proved),
+            _ => None,
+        }
     }
 
-    pub(super) fn fail(&mut self, kind: ErrorKind) {
+    fn is_refused(&self) -> bool {
+        matches!(self, Self::Refused { .. })
+    }
+
+    fn granted(self, token: Arc<AccessToken>) -> Self {
+        match self {
+            Self::Empty => Self::Untried {
+                token,
+                proved: None,
+            },
+            Self::Untried { proved, .. } | Self::Refused { proved, .. } => {
+                Self::Untried { token, proved }
+            }
+            Self::Accepted { token: held } if held.is(&token) => Self::Accepted { token },
+            Self::Accepted { token: held } => Self::Untried {
+                token,
+                proved: Some(held),
+            },
+        }
+    }
+
+    fn accepted(self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Untried { token, .. }
+            | Self::Accepted { token }
+            | Self::Refused { token, .. } => Self::Accepted { token },
+        }
+    }
+
+    fn refused(self) -> Self {
+        match self {
+            Self::Empty => Self::Empty,
+            Self::Untried { token, proved } | Self::Refused { token, proved } => {
+                Self::Refused { token, proved }
+            }
+            Self::Accepted { token } => Self::Refused {
+                token,
+                proved: None,
+            },
+        }
+    }
+
+    /// Forgets that the server took `refused` before.
+    fn disprove(&mut self, refused: &AccessToken) {
+        if let Self::Untried { proved, .. } | Self::Refused { proved, .. } = self
+            && proved.as_ref().is_some_and(|proved| proved.is(refused))
+        {
+            *proved = None;
+        }
+    }
+}
+
+/// Whether the provider is asked for the next token.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    /// Not before the schedule says so.
+    #[default]
+    Resting,
+    /// Now, or as soon as the task runs.
+    Asked,
+}
+
+/// Since the last question brought no token.
+#[derive(Debug)]
+struct Outage {
+    error: Error,
+    /// Whether there was a valid token when the log was told of it.
+    had_valid_token: bool,
+}
+
+/// What came of an answer that holds a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The token, or another life of it, takes the place of what there was.
+    Taken { user: Option<String> },
+    /// It is the present token, none the better for coming again.
+    Again,
+    /// It came expired, and a better one is in hand.
+    Expired,
+}
+
+/// What the log is told of an answer that holds no token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OutageReport {
+    pub(super) next_try: Duration,
+    pub(super) token_is_valid: bool,
+    /// Whether the log was told as much before: an outage is told when it begins and when it begins to hurt,
+    /// not every second.
+    pub(super) is_known: bool,
+}
+
+/// Everything that is known of one cache's tokens.
+#[derive(Debug)]
+pub(super) struct State {
+    schedule: Schedule,
+    hand: Hand,
+    question: Question,
+    outage: Option<Outage>,
+    /// The credential that answered last, for people.
+    credential: Option<&'static str>,
+    refreshes: u64,
+    failures: u64,
+    last_error: Option<ErrorKind>,
+}
+
+impl State {
+    /// `margin` is how long before its end a token is replaced.
+    pub(super) fn new(margin: Duration) -> Self {
+        Self {
+            schedule: Schedule::new(margin),
+            hand: Hand::default(),
+            question: Question::default(),
+            outage: None,
+            credential: None,
+            refreshes: 0,
+            failures: 0,
+            last_error: None,
+        }
+    }
+
+    /// What the task is to do.
+    pub(super) fn next(&self, now: Now) -> NextAsk {
+        self.schedule.next(now)
+    }
+
+    pub(super) fn held(&self) -> Option<&Arc<AccessToken>> {
+        self.hand.token()
+    }
+
+    /// The token in hand, if it came after `token`.
+    pub(super) fn newer(&self, token: &AccessToken) -> Option<&Arc<AccessToken>> {
+        self.hand.token().filter(|held| held.number > token.number)
+    }
+
+    /// What a connection that is made now logs in with.
+    ///
+    /// # Errors
+    ///
+    /// If no token has come yet.
+    pub(super) fn offered(&self, now: Now) -> Result<&Arc<AccessToken>, Error> {
+        if let Some(token) = self.hand.stand_in(now).or(self.hand.token()) {
+            return Ok(token);
+        }
+        Err(match &self.outage {
+            Some(outage) => outage.error.clone(),
+            None => Error::new(
+                ErrorKind::Timeout,
+                "no Entra ID token yet: the identity provider has not answered",
+            ),
+        })
+    }
+
+    /// Whether a connection that is made now has nothing to wait for.
+    pub(super) fn is_settled(&self, now: Now) -> bool {
+        match self.hand {
+            Hand::Empty => self.outage.is_some(),
+            Hand::Untried { .. } | Hand::Accepted { .. } => true,
+            Hand::Refused { .. } => {
+                self.question == Question::Resting || self.hand.stand_in(now).is_some()
+            }
+        }
+    }
+
+    /// The number of tokens there have been.
+    pub(super) fn refreshes(&self) -> u64 {
+        self.refreshes
+    }
+
+    pub(super) fn stats(&self, now: Now) -> TokenStats {
+        let token = self.hand.token();
+        TokenStats {
+            credential: self.credential,
+            user: token.and_then(|token| token.login.username.clone()),
+            age: token.map(|token| token.life.age(now)),
+            expires_in: token.map(|token| token.left(now)),
+            refreshes: self.refreshes,
+            failures: self.failures,
+            last_error: self.last_error,
+        }
+    }
+
+    /// The server took `token`. `true` if it had refused it before, which ends the wait for the next one.
+    pub(super) fn accepted(&mut self, token: &AccessToken) -> bool {
+        if !self.holds(token) {
+            return false;
+        }
+        self.schedule.accepted();
+        let was_refused = self.hand.is_refused();
+        self.change(Hand::accepted);
+        was_refused
+    }
+
+    /// The server refused `token`. `true` if that is news: it is the token in hand, and any number of
+    /// connections may say so.
+    pub(super) fn refused(&mut self, token: &AccessToken, now: Now, draw: f64) -> bool {
+        self.hand.disprove(token);
+        if !self.holds(token) || self.hand.is_refused() {
+            return false;
+        }
+        self.change(Hand::refused);
+        self.fail(ErrorKind::Auth);
+        // Said here, so that no connection takes the refused token before the task wakes up.
+        if self.schedule.refused(now, draw) && self.schedule.next(now) == NextAsk::Now {
+            self.question = Question::Asked;
+        }
+        true
+    }
+
+    /// The server hung up on a login with `token`, which may be a refusal. `true` if the next token is asked
+    /// for because of that: a fresh one will show.
+    pub(super) fn suspect(&mut self, token: &AccessToken, now: Now, draw: f64) -> bool {
+        self.holds(token) && self.schedule.refused(now, draw)
+    }
+
+    /// The provider is asked.
+    pub(super) fn asked(&mut self) {
+        self.question = Question::Asked;
+    }
+
+    /// The provider is no longer asked, be it that it answered or that the task ended. `true` if it was.
+    pub(super) fn rest(&mut self) -> bool {
+        std::mem::take(&mut self.question) == Question::Asked
+    }
+
+    /// The provider gave a token.
+    pub(super) fn granted(
+        &mut self,
+        login: Login,
+        expires: SystemTime,
+        credential: Option<&'static str>,
+        now: Now,
+        draw: f64,
+    ) -> Arrival {
+        self.rest();
+        self.credential = credential;
+        self.outage = None;
+        let held = self.hand.token();
+        let is_again = held.is_some_and(|held| held.login.password == login.password);
+        let number = match held {
+            // Its life is judged anew, which is no reason to log in again.
+            Some(held) if is_again => held.number,
+            Some(held) => held.number + 1,
+            None => 0,
+        };
+        let is_taken = self.schedule.granted(now, expires, is_again, draw);
+        // The schedule has the life of what it took.
+        let Some(life) = self.schedule.life().filter(|_| is_taken) else {
+            self.fail(ErrorKind::Identity);
+            return if is_again {
+                Arrival::Again
+            } else {
+                Arrival::Expired
+            };
+        };
+        self.refreshes += 1;
+        let user = login.username.clone();
+        let token = Arc::new(AccessToken {
+            number,
+            login,
+            life,
+        });
+        self.change(|hand| hand.granted(token));
+        Arrival::Taken { user }
+    }
+
+    /// The provider gave no token. `is_lasting` says that this will not change until somebody mends it.
+    pub(super) fn denied(
+        &mut self,
+        error: &Error,
+        retry_after: Option<Duration>,
+        is_lasting: bool,
+        now: Now,
+        draw: f64,
+    ) -> OutageReport {
+        self.rest();
+        self.fail(error.kind());
+        self.schedule.failed(now, retry_after, draw);
+        if is_lasting {
+            self.schedule.will_last();
+        }
+        let next_try = match self.schedule.next(now) {
+            NextAsk::Now => Duration::ZERO,
+            NextAsk::Wait(pause) => pause,
+        };
+        let token_is_valid = self.schedule.is_valid(now);
+        let before = self.outage.replace(Outage {
+            error: error.clone(),
+            had_valid_token: token_is_valid,
+        });
+        OutageReport {
+            next_try,
+            token_is_valid,
+            is_known: before.is_some_and(|before| {
+                before.error.kind() == error.kind() && before.had_valid_token == token_is_valid
+            }),
+        }
+    }
+
+    fn holds(&self, token: &AccessToken) -> bool {
+        self.hand.token().is_some_and(|held| held.is(token))
+    }
+
+    fn change(&mut self, change: impl FnOnce(Hand) -> Hand) {
+        self.hand = change(std::mem::take(&mut self.hand));
+    }
+
+    fn fail(&mut self, kind: ErrorKind) {
         self.failures += 1;
         self.last_error = Some(kind);
     }
 }
+
+#[cfg(test)]
+mod tests;

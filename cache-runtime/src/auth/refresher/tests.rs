@@ -1,12 +1,16 @@
 use std::{
-    sync::{atomic::AtomicBool, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 
-use super::*;
+use crate::auth::{login::EntraLogin, refresher::Refresher};
 
 #[derive(Debug)]
 struct Always;
@@ -32,19 +36,19 @@ fn who_takes_the_token_and_who_has_news_of_it_never_wait_for_each_other() {
         margin: Duration::from_secs(300),
         credential: Some(credential.into()),
     };
-    let tokens = Arc::new(Tokens::new(settings, Arc::default()).unwrap());
+    let refresher = Arc::new(Refresher::new(settings, Arc::default()).unwrap());
     let (done, is_done) = mpsc::channel();
     // Threads of their own: those that wait for each other cannot be joined.
-    let taker = (Arc::clone(&tokens), done);
+    let taker = (Arc::clone(&refresher), done);
     thread::spawn(move || {
-        let (tokens, done) = taker;
+        let (refresher, done) = taker;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         runtime.block_on(async {
             for _ in 0..200_000 {
-                tokens.current().await.unwrap();
+                refresher.current().await.unwrap();
             }
         });
         done.send(()).unwrap();
@@ -53,7 +57,7 @@ fn who_takes_the_token_and_who_has_news_of_it_never_wait_for_each_other() {
     let over = Arc::clone(&is_over);
     thread::spawn(move || {
         while !over.load(Ordering::Relaxed) {
-            tokens.state.send_if_modified(|_| false);
+            refresher.tokens().rest();
         }
     });
     let taken = is_done.recv_timeout(Duration::from_secs(30));

@@ -8,7 +8,7 @@ use super::*;
 const MARGIN: Duration = Duration::from_secs(300);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
-const NOW: Next = Next::Ask;
+const NOW: NextAsk = NextAsk::Now;
 
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
@@ -42,11 +42,11 @@ fn holding(now: Now, life: Duration) -> Schedule {
 }
 
 /// Waits as the schedule says until it asks: when, and what it asks for.
-fn until_ask(schedule: &Schedule, mut now: Now) -> (Now, Next) {
+fn until_ask(schedule: &Schedule, mut now: Now) -> (Now, NextAsk) {
     loop {
         match schedule.next(now) {
-            Next::Wait(wait) => now = after(now, wait),
-            ask @ Next::Ask => return (now, ask),
+            NextAsk::Wait(wait) => now = after(now, wait),
+            ask @ NextAsk::Now => return (now, ask),
         }
     }
 }
@@ -69,7 +69,7 @@ fn a_token_is_renewed_the_margin_before_its_end_or_half_its_life() {
     for (life, due) in [(3600, 3300), (700, 400), (600, 300), (20, 10), (4, 2)] {
         let now = start();
         let schedule = holding(now, secs(life));
-        assert!(matches!(schedule.next(now), Next::Wait(_)));
+        assert!(matches!(schedule.next(now), NextAsk::Wait(_)));
         let (at, ask) = until_ask(&schedule, now);
         assert_eq!(at.steady - now.steady, secs(due), "a life of {life} s");
         assert_eq!(ask, NOW);
@@ -110,10 +110,10 @@ fn connections_move_by_three_fifths_of_the_margin() {
 fn the_clocks_are_looked_at_every_thirty_seconds() {
     let now = start();
     let schedule = holding(now, HOUR);
-    assert_eq!(schedule.next(now), Next::Wait(LOOK));
+    assert_eq!(schedule.next(now), NextAsk::Wait(LOOK));
     assert_eq!(
         schedule.next(after(now, secs(3290))),
-        Next::Wait(secs(10)),
+        NextAsk::Wait(secs(10)),
         "and when something is due before"
     );
 }
@@ -138,7 +138,7 @@ fn a_wall_clock_that_was_set_back_does_not_lengthen_a_life() {
         wall: now.wall + time - DAY,
         steady: now.steady + time,
     };
-    assert!(matches!(schedule.next(back(secs(3299))), Next::Wait(_)));
+    assert!(matches!(schedule.next(back(secs(3299))), NextAsk::Wait(_)));
     assert_eq!(schedule.next(back(secs(3300))), NOW);
     assert!(schedule.is_valid(back(secs(3599))));
     assert!(!schedule.is_valid(back(HOUR)));
@@ -214,7 +214,7 @@ fn a_long_pause_ends_when_the_token_does() {
     for _ in 0..10 {
         schedule.failed(late, None, 0.999);
     }
-    assert_eq!(schedule.next(late), Next::Wait(secs(3)));
+    assert_eq!(schedule.next(late), NextAsk::Wait(secs(3)));
     assert_eq!(
         until_ask(&schedule, late).0.steady,
         late.steady + secs(3),

@@ -68,9 +68,9 @@ fn refuses() -> azure_core::Result<AccessToken> {
 }
 
 fn asks_for_a_pause() -> azure_core::Result<AccessToken> {
-    let failure = Failure {
+    let failure = TokenFailure {
         retry_after: Some(Duration::from_secs(7)),
-        ..Failure::refused("slow down")
+        ..TokenFailure::refused("slow down")
     };
     Err(azure_core::Error::new(AzureKind::Other, failure))
 }
@@ -90,13 +90,13 @@ fn panics() -> azure_core::Result<AccessToken> {
 
 fn chain(
     sources: impl IntoIterator<Item = (&'static str, Result<Arc<Fake>, &'static str>)>,
-) -> Credentials {
+) -> CredentialChain {
     let candidates = sources
         .into_iter()
         .map(|(name, source)| Candidate {
             name,
             source: match source {
-                Ok(fake) => Ok(Source::Own(OwnCredential::from(
+                Ok(fake) => Ok(CredentialSource::Own(OwnCredential::from(
                     fake as Arc<dyn TokenCredential>,
                 ))),
                 Err(why) => Err(why.to_owned()),
@@ -104,7 +104,7 @@ fn chain(
         })
         .collect();
     let secrets = vec![Secret::new("s3cr3t")];
-    Credentials::new(
+    CredentialChain::new(
         Plan {
             candidates,
             secrets,
@@ -113,7 +113,7 @@ fn chain(
     )
 }
 
-async fn denied_by(answer: impl Into<Option<Answer>>) -> Denied {
+async fn denied_by(answer: impl Into<Option<Answer>>) -> TokenDenial {
     let mut credentials = chain([("first", Ok(Fake::new(answer)))]);
     credentials.token().await.expect_err("no token")
 }
@@ -220,7 +220,7 @@ async fn nothing_of_a_users_credential_is_shown() {
         OwnCredential::from(Fake::new(serves as Answer) as Arc<dyn TokenCredential>)
     );
     assert_eq!(format!("{own:?}"), "OwnCredential(..)");
-    let mut credentials = Credentials::own(own, "a scope".to_owned());
+    let mut credentials = CredentialChain::own(own, "a scope".to_owned());
     let granted = credentials.token().await.expect("a token");
     assert_eq!(credentials.name(), Some("TokenCredential"));
     let shown = format!("{credentials:?} {granted:?}");

@@ -22,7 +22,7 @@ fn reason(name: &str, variables: &[(&str, &str)]) -> Option<String> {
     source(name, variables).err()
 }
 
-fn source(name: &str, variables: &[(&str, &str)]) -> Result<Source, String> {
+fn source(name: &str, variables: &[(&str, &str)]) -> Result<CredentialSource, String> {
     let mut candidates = plan(variables).candidates.into_iter();
     let candidate = candidates.find(|candidate| candidate.name == name);
     candidate.expect("a candidate").source
@@ -115,7 +115,7 @@ fn a_secret_goes_before_a_certificate() {
     let variables = [TENANT, CLIENT, SECRET, CERTIFICATE];
     let source = source(ENVIRONMENT, &variables);
     assert!(
-        matches!(source, Ok(Source::ClientSecret { .. })),
+        matches!(source, Ok(CredentialSource::ClientSecret { .. })),
         "{source:?}"
     );
     assert!(!format!("{:?}", plan(&variables)).contains("s3cr3t"));
@@ -126,7 +126,7 @@ fn a_certificate_has_its_settings() {
     for (word, expected) in [("1", true), ("TRUE", true), ("0", false), ("", false)] {
         let chain = ("AZURE_CLIENT_SEND_CERTIFICATE_CHAIN", word);
         match source(ENVIRONMENT, &[TENANT, CLIENT, CERTIFICATE, chain]) {
-            Ok(Source::ClientCertificate {
+            Ok(CredentialSource::ClientCertificate {
                 principal,
                 file,
                 send_chain,
@@ -160,7 +160,7 @@ fn a_certificate_with_a_password_says_how_to_decrypt_it() {
 fn an_authority_is_reached_over_https_only() {
     let host = |value| [TENANT, CLIENT, SECRET, ("AZURE_AUTHORITY_HOST", value)];
     match source(ENVIRONMENT, &host("https://login.microsoftonline.us")) {
-        Ok(Source::ClientSecret { principal, .. }) => {
+        Ok(CredentialSource::ClientSecret { principal, .. }) => {
             assert_eq!(
                 principal.authority.as_str(),
                 "https://login.microsoftonline.us/"
@@ -179,26 +179,26 @@ fn an_authority_is_reached_over_https_only() {
 fn a_managed_identity_is_the_systems_or_the_one_with_the_client_id() {
     let header = ("IDENTITY_HEADER", "a header");
     for (variables, expected, id) in [
-        (&[][..], Endpoint::Metadata, None),
-        (&[CLIENT], Endpoint::Metadata, Some("a-client")),
+        (&[][..], IdentityEndpoint::Metadata, None),
+        (&[CLIENT], IdentityEndpoint::Metadata, Some("a-client")),
         (
             &[("IDENTITY_ENDPOINT", "http://127.0.0.1:1/"), header],
-            Endpoint::Named { has_tls: false },
+            IdentityEndpoint::Named { has_tls: false },
             None,
         ),
         (
             &[("IDENTITY_ENDPOINT", "https://127.0.0.1:1/"), header],
-            Endpoint::Named { has_tls: true },
+            IdentityEndpoint::Named { has_tls: true },
             None,
         ),
         (
             &[("IDENTITY_ENDPOINT", "http://127.0.0.1:1/")],
-            Endpoint::Metadata,
+            IdentityEndpoint::Metadata,
             None,
         ),
     ] {
         match source(MANAGED, variables) {
-            Ok(Source::ManagedIdentity { client, endpoint }) => {
+            Ok(CredentialSource::ManagedIdentity { client, endpoint }) => {
                 assert_eq!(client.as_deref(), id, "{variables:?}");
                 assert_eq!(endpoint, expected, "{variables:?}");
             }

@@ -2,10 +2,10 @@ use super::*;
 use crate::error::ErrorKind;
 
 /// Runs a script as azure_identity runs `az`.
-async fn run(script: &str) -> Result<Output, Failure> {
+async fn run(script: &str) -> Result<Output, TokenFailure> {
     let args = [OsStr::new("-c"), OsStr::new(script)];
     let ran = Tool("az").run(OsStr::new("/bin/sh"), &args).await;
-    ran.map_err(|error| Failure::of(&error.into()))
+    ran.map_err(|error| TokenFailure::of(&error.into()))
 }
 
 #[tokio::test]

@@ -28,8 +28,9 @@ fn server(answer: impl Into<Vec<u8>>) -> (Url, JoinHandle<String>) {
     (url.parse().expect("an address"), asked)
 }
 
-async fn ask(url: Url) -> Result<AsyncRawResponse, Failure> {
-    let wire = Wire::to_managed_identity(Endpoint::Named { has_tls: false }).expect("a client");
+async fn ask(url: Url) -> Result<AsyncRawResponse, TokenFailure> {
+    let wire =
+        Wire::to_managed_identity(IdentityEndpoint::Named { has_tls: false }).expect("a client");
     let mut request = Request::new(url, Method::Get);
     request.insert_header("x-identity-header", "s3cr3t");
     let answer = wire.execute_request(&request).await;
@@ -37,7 +38,7 @@ async fn ask(url: Url) -> Result<AsyncRawResponse, Failure> {
         // Requests that fail by `Io` or `Connection` the SDK repeats.
         assert_eq!(error.kind(), &AzureKind::Other);
         let shown = format!("{error} {error:?}");
-        let failure = Failure::of(&error);
+        let failure = TokenFailure::of(&error);
         assert!(!shown.contains(&*failure.text), "a log shows {shown}");
         failure
     })
@@ -119,7 +120,8 @@ fn a_client_serves_also_where_its_first_runtime_stands_still() {
             open.push(stream);
         }
     });
-    let wire = Wire::to_managed_identity(Endpoint::Named { has_tls: false }).expect("a client");
+    let wire =
+        Wire::to_managed_identity(IdentityEndpoint::Named { has_tls: false }).expect("a client");
     let url: Url = format!("http://{address}/").parse().expect("an address");
     let ask = || {
         let request = Request::new(url.clone(), Method::Get);
@@ -154,13 +156,13 @@ async fn where_nobody_answers_a_metadata_service_is_given_up_soon() {
         waiting.push(stream);
     }
 
-    let wire = Wire::to_managed_identity(Endpoint::Metadata).expect("a client");
+    let wire = Wire::to_managed_identity(IdentityEndpoint::Metadata).expect("a client");
     let url = format!("http://{address}/").parse().expect("an address");
     let request = Request::new(url, Method::Get);
     let limit = Duration::from_secs(30);
     let answer = tokio::time::timeout(limit, wire.execute_request(&request)).await;
     let error = answer.expect("it gave up").expect_err("nobody");
-    let failure = Failure::of(&error);
+    let failure = TokenFailure::of(&error);
     assert_eq!(failure.text, format!("nobody answers at {address}"));
     assert_eq!(failure.kind, ErrorKind::Connect);
 }

@@ -93,7 +93,7 @@ impl World {
     }
 
     /// Does what the schedule says once, and lets `event` come in the middle of it.
-    fn step(&mut self, event: Option<&Event>) -> Next {
+    fn step(&mut self, event: Option<&Event>) -> NextAsk {
         // As connections would report it.
         if self.refuses || (self.ends.is_some() && !self.has_token()) {
             let draw = self.draw();
@@ -104,11 +104,11 @@ impl World {
         let now = self.now();
         let next = self.schedule.next(now);
         let time = match next {
-            Next::Wait(wait) => {
+            NextAsk::Wait(wait) => {
                 assert!(!wait.is_zero() && wait <= LOOK, "{wait:?}");
                 wait
             }
-            Next::Ask => {
+            NextAsk::Now => {
                 self.asks += 1;
                 if let Some((answered, retry_after)) = self.answered {
                     let pause = now.steady - answered;
@@ -126,7 +126,7 @@ impl World {
             self.befall(event);
         }
         self.truth += time - time / 2;
-        if matches!(next, Next::Ask) {
+        if matches!(next, NextAsk::Now) {
             self.answer();
         }
         next
@@ -285,7 +285,7 @@ proptest! {
         }
         let due = world.ends.unwrap() - (life / 2).min(secs(300)) * 9 / 10;
         world.befall(&event);
-        while let Next::Wait(wait) = world.schedule.next(world.now()) {
+        while let NextAsk::Wait(wait) = world.schedule.next(world.now()) {
 // A second after the last ask at the earliest.
             let waits = world.truth < due || wait <= LEAST_PAUSE;
             prop_assert!(waits, "at {:?}, due at {due:?}", world.truth);
@@ -352,9 +352,9 @@ proptest! {
             let now = Now { wall, steady: start + secs(u64::from(steady)) };
             let _ = schedule.granted(now, expires, again, draw);
             schedule.refused(now, draw);
-            prop_assert!(matches!(schedule.next(now), Next::Wait(wait) if wait <= LOOK));
+            prop_assert!(matches!(schedule.next(now), NextAsk::Wait(wait) if wait <= LOOK));
             schedule.failed(now, Some(Duration::MAX), draw);
-            prop_assert!(matches!(schedule.next(now), Next::Wait(wait) if wait <= LOOK));
+            prop_assert!(matches!(schedule.next(now), NextAsk::Wait(wait) if wait <= LOOK));
             schedule.is_valid(now);
             if let Some(life) = schedule.life() {
                 prop_assert!(life.move_within(now) <= life.left(now));

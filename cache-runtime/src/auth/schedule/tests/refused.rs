@@ -23,7 +23,7 @@ fn a_refused_token_that_just_came_is_kept_for_a_new_connection() {
     assert!(!schedule.refused(young, 0.0));
     assert_eq!(pause_from(&schedule, young), secs(6), "or else replaced");
     schedule.accepted();
-    assert_eq!(schedule.next(young), Next::Wait(LOOK));
+    assert_eq!(schedule.next(young), NextAsk::Wait(LOOK));
 }
 
 #[test]
