@@ -1,8 +1,20 @@
 //! Where the values are kept, and every setting that says how.
 //!
-//! The rule: a [`Config`] is a plain value in which nothing contradicts anything else. The environment
+//! The one rule: **a [`Config`] is a plain value in which nothing contradicts anything else.** The environment
 //! and the builder both become [`Settings`](settings::Settings), and those become a `Config` in one
 //! place, which names the setting at fault, its value unless that may be a secret, and what is accepted.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `builder` | settings in code |
+//! | `environment` | settings from variables |
+//! | `settings`, `settings/login` | all settings, and the one way from them to a [`Config`] |
+//! | this one | the `Config` |
+//! | `coordination`, `hint`, `tls` | its parts |
+//! | `address`, `azure` | where a server is, and whether it is Azure's |
+//! | `setting` | one setting with its name |
+//!
+//! Imports go down this table, and from here on to [`auth`](crate::auth); `auth` imports nothing from here.
 
 mod address;
 mod azure;
@@ -39,7 +51,7 @@ pub(crate) struct Config {
     /// How many bytes of JSON a value may have to be stored.
     pub(crate) max_value: usize,
     pub(crate) coordination: Coordination,
-    /// What the log is to be told once there is a cache.
+    /// Lines for the log, to be written once there is a cache.
     pub(crate) hints: Vec<Hint>,
 }
 

@@ -1,7 +1,7 @@
 //! What a value is called in Redis: `{prefix}:{namespace}[@{version}]:{arguments}`.
 //!
-//! The one rule: two argument lists that differ, as far as serde can tell, never share a key; two that
-//! serde cannot tell apart always do. Everything below follows from how a value is written:
+//! The one rule: **two argument lists that differ, as far as serde can tell, never share a key; two that
+//! serde cannot tell apart always do.** Everything below follows from how a value is written:
 //!
 //! | value | written |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | `0.1_f32` | `0.1f32`, because it is not the `f64` that is written `0.1`; `0.5_f32` is, so `0.5` |
 //! | `"fr"`, `'f'` | `fr`, `f`; `:` `%` `{` `}`, white space and control characters as `%3A` and so on, by UTF-8 bytes |
 //! | `"42"`, `"true"`, `"null"`, `".x"`, `"[x"` | `~42`, …: a string that would read as something else is marked |
-//! | `""` | `%_`, for nothing inserted may be invisible |
+//! | `""` | `%_`, so that an empty argument can be seen |
 //! | `None`, `Some(x)`, `Some(None)` | `null`, as `x`, `some(null)` |
 //! | `()`, a unit struct | `()` |
 //! | `Id(42)`, a newtype struct | `42`, as its content |
@@ -103,10 +103,10 @@ impl KeyWriter<'_> {
 
 /// Why a value could not be written into a key; the call then goes round the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyError(Reason);
+pub struct KeyError(KeyFault);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Reason {
+enum KeyFault {
     Refused(String),
     Panicked,
     PanickedInEntry,
@@ -115,26 +115,26 @@ enum Reason {
 }
 
 impl KeyError {
-    /// Of a function that shares the entries of another one.
+    /// The `entry` of a function that shares another one's entries panicked.
     pub(crate) fn panic_in_entry() -> Self {
-        Self(Reason::PanickedInEntry)
+        Self(KeyFault::PanickedInEntry)
     }
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Reason::Refused(message) => write!(f, "an argument cannot be serialized: {message}"),
-            Reason::Panicked => f.write_str("an argument's `Serialize` panicked"),
-            Reason::PanickedInEntry => {
+            KeyFault::Refused(message) => write!(f, "an argument cannot be serialized: {message}"),
+            KeyFault::Panicked => f.write_str("an argument's `Serialize` panicked"),
+            KeyFault::PanickedInEntry => {
                 f.write_str("the `Clone` of an argument panicked, or what `entry` names")
             }
-            Reason::TooDeep => write!(
+            KeyFault::TooDeep => write!(
                 f,
                 "an argument is nested deeper than {} levels",
                 serializer::DEEPEST
             ),
-            Reason::Unnamed => f.write_str(
+            KeyFault::Unnamed => f.write_str(
                 "the compiler does not name this function's types apart; set `namespace = \"…\"`",
             ),
         }
@@ -145,7 +145,7 @@ impl std::error::Error for KeyError {}
 
 impl serde::ser::Error for KeyError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(Reason::Refused(message.to_string()))
+        Self(KeyFault::Refused(message.to_string()))
     }
 }
 
@@ -194,7 +194,7 @@ pub(crate) fn template(
         let Some(part) = parts.get(n) else { continue };
         let start = out.len();
         write(*part, Place::Template, out)?;
-        // What follows the last part meets nothing.
+        // The text behind the last part stands before no other part, so nothing is escaped for it.
         if n + 1 < parts.len()
             && let Some(border) = literals.get(n + 1).and_then(|next| escape::border(next))
         {
@@ -204,13 +204,13 @@ pub(crate) fn template(
     Ok(())
 }
 
-/// Writes one value. User code runs in here, so a panic must not reach the caller.
+/// Writes one value. A panic does not reach the caller, because `Serialize` is the user's code.
 fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyError> {
     // `out` is unfinished after a panic, which the error says; nothing else is shared with the closure.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         part.write(&mut KeyWriter { out, place })
     }));
-    outcome.unwrap_or(Err(KeyError(Reason::Panicked)))
+    outcome.unwrap_or(Err(KeyError(KeyFault::Panicked)))
 }
 
 /// 128 bits of the text's SHA-256, in hexadecimal digits.

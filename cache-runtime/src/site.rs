@@ -46,9 +46,9 @@ pub struct Site {
     head: OnceLock<Head>,
     /// The type of the values that a `key` was first written for.
     value: OnceLock<&'static str>,
-    /// The function whose entries this one shares, once it had a key of it.
+    /// The function whose entries this one shares, once this one had one of its keys.
     owner: OnceLock<&'static Self>,
-    /// Two functions have this namespace, and neither pinned it.
+    /// Whether another function has this namespace, which not both of them pinned.
     ambiguous: AtomicBool,
     warnings: Warnings,
     counters: Counters,
@@ -66,8 +66,8 @@ pub(crate) struct SharedKey {
     pub(crate) key: Key,
 }
 
-/// What the keys of calls with these types begin with. Remembered for those that the function was first
-/// called with, which for most functions are all.
+/// The beginning of the keys of calls with these types. It is kept for the types of the function's first call, because
+/// most functions are called with no others.
 struct Head {
     types: Box<[&'static str]>,
     /// Namespace and version.
@@ -78,7 +78,7 @@ struct Head {
 const LONGEST_CHAIN: u32 = 16;
 
 thread_local! {
-    /// How long the chain is that this thread follows at the moment, to find the first key of its first function.
+    /// The length of the chain of functions that this thread follows at the moment, to find the first key of the first one.
     static CHAIN: Cell<u32> = const { Cell::new(0) };
 }
 
@@ -219,7 +219,7 @@ impl Site {
         literals: &[&str],
         parts: &[&dyn KeyPart],
     ) -> Key {
-        // Nearly always one place has the name of one type.
+        // The pointers are compared, because nearly always the name of a type lies in one place.
         if !self
             .value
             .get()
@@ -290,10 +290,11 @@ impl Site {
             Ok(shared) => shared,
             Err(no_key) => return no_key,
         };
-        // In a circle there is never a key, so that no call skips the count.
+        // The owner is kept only once there was a key. In a circle there is never one, so each call is counted.
         if key.0.is_ok() {
             let first = self.owner.set(owner).is_ok();
-            // What else is stored in an entry that somebody spelled out is not known.
+            // An owner without a namespace is an entry that somebody spelled out, and nobody knows what else is stored
+            // there.
             if first && owner.namespace.get().is_some() && self.stores_none != stores_none {
                 tracing::error!(
                     one = %self.place(),
@@ -330,7 +331,7 @@ impl Site {
                 None => namespace,
             }
         });
-        // Outside of the initialization, for it logs, and a subscriber may call a cached function.
+        // Listed outside of the initialization, because that writes to the log, and a subscriber may call a cached function.
         if first {
             self.list(namespace, keys(namespace));
         }

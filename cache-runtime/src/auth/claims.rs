@@ -1,7 +1,7 @@
 //! What a token says of itself.
 //!
-//! The rule: nothing here is trusted, or checked: the server does that. A token that cannot be read is
-//! as good as any other; it names no user.
+//! The one rule: **nothing here is trusted or checked**, because the server does that. A token that cannot be
+//! read serves as well as any other; it only names no user.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 

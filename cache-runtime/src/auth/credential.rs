@@ -1,18 +1,20 @@
 //! Which Entra ID identity a connection has, and the tokens that prove it.
 //!
-//! The rule: only this folder names Azure's crates, and it decides nothing about time: it asks when it is told
-//! to, once.
+//! The one rule: **a provider is asked once, when somebody says so**; when to ask again is decided elsewhere. Only
+//! this folder names Azure's crates.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `chain` | asks the credentials in order, keeps the first that serves |
-//! | `plan` | which credentials there are, from the environment |
-//! | `own` | the user's own |
 //! | `maker` | makes Azure's credentials |
 //! | `wire` | their HTTP |
 //! | `tool` | their `az` and `azd` |
-//! | `assertion` | what is shown in place of a client secret |
+//! | `assertion` | what an application shows in place of a client secret |
+//! | `plan` | which credentials there are, from the environment |
+//! | `own` | the user's own credential |
 //! | `failure`, `redact` | what may be said about what went wrong |
+//!
+//! Imports go down this table, never up.
 
 #[cfg(feature = "entra-id")]
 mod assertion;

@@ -27,7 +27,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LONGEST_PAUSE_WITHOUT: Duration = Duration::from_millis(1500);
 /// As much of a `Retry-After` as is believed: a day of it would be a mistake, not a wish.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(300);
-/// The clocks are looked at again after this long: nobody says when one was set.
+/// The clocks are looked at again after this long, because nobody says when one was set.
 const LOOK: Duration = Duration::from_secs(30);
 /// From this age on, or a tenth of its life if that is less, a token may be what is wrong.
 const SOME_AGE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ pub(crate) enum NextAsk {
     Wait(Duration),
 }
 
-/// How long a token lives; a connection keeps that of the token that it last used.
+/// The life of one token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     received: Now,
@@ -101,11 +101,11 @@ impl Life {
 #[derive(Debug)]
 struct HeldToken {
     life: Life,
-    /// The next is asked for when this is left.
+    /// How much of its life is left when the next token is asked for.
     lead: Duration,
-    /// The server refused it: it is replaced at this age.
+    /// The age at which it is replaced, if the server refused it.
     refused: Option<Duration>,
-    /// The server accepted it.
+    /// Whether the server accepted it.
     accepted: bool,
 }
 
@@ -114,8 +114,8 @@ impl HeldToken {
         self.life.left(now).is_zero()
     }
 
-    /// How long it will do. One that the server refused is due at no other time: if it comes back
-    /// unchanged, the refusals' pauses count.
+    /// How long until the next token is wanted. A refused token is replaced at the age that the refusal set, and not at
+    /// the margin: so if the provider gives it again, the pauses between refusals count.
     fn wanted_in(&self, now: Now) -> Duration {
         let left = self.life.left(now);
         match self.refused {
@@ -129,8 +129,8 @@ impl HeldToken {
         self.refused.is_none() && !self.is_expired(now)
     }
 
-    /// Whether connections can be made with it. If the server accepted one that came expired, then
-    /// the clock is wrong here, and that is no reason to hurry for ever.
+    /// Whether connections can be made with it. If the server accepted a token that came expired, this machine's clock is
+    /// wrong, which is no reason to hurry for ever.
     fn serves(&self, now: Now) -> bool {
         self.is_good(now) || (self.accepted && self.life.length.is_zero())
     }
@@ -145,13 +145,13 @@ pub(crate) struct Schedule {
     answered: Option<Instant>,
     /// Answers in a row that did not help.
     failures: u32,
-    /// The latest one's draw and `Retry-After`.
+    /// The random number that was drawn for the latest failure, and its `Retry-After`.
     draw: f64,
     retry_after: Duration,
-    /// Whether it will be the same until somebody mends it.
+    /// Whether the latest failure stays until somebody mends it.
     is_lasting: bool,
-    /// Refusals in a row by the server. Apart from the failures: that the provider answers does not
-    /// make its tokens accepted.
+    /// Refusals in a row by the server. They are counted apart from the failures, because a provider that answers may
+    /// give tokens that the server refuses.
     refusals: u32,
 }
 
@@ -180,16 +180,16 @@ impl Schedule {
         if wait.is_zero() {
             return NextAsk::Now;
         }
-        // At its end, the shorter pauses count.
+        // The clocks are read again when the token ends, because the shorter pauses count from then on.
         let end = self.life().map(|life| life.left(now));
         let end = end.filter(|left| !left.is_zero()).unwrap_or(LOOK);
         NextAsk::Wait(wait.min(end).min(LOOK))
     }
 
-    /// A token came. `again`: it is the present one. `draw` is in `[0, 1)`.
+    /// A token came, which is the present one if `again`. `draw` is in `[0, 1)`.
     ///
-    /// `true` if it, or another life of it, takes the place of what there was. One that came expired
-    /// does so too if nothing better is there: the server judges, and it may be our clock that is
+    /// `true` if it, or another life of it, takes the place of what there was. A token that came expired
+    /// does so too if nothing better is there, because the server judges, and this machine's clock may be
     /// wrong.
     #[must_use]
     pub(crate) fn granted(
@@ -214,7 +214,7 @@ impl Schedule {
         }
         self.token = Some(HeldToken {
             life,
-            // Less of it, never more: a credential that keeps its token hands out the same one
+            // The draw makes it later, never earlier, because a credential that keeps its token hands out the same one
             // until the margin begins.
             lead: life.margin - (life.margin / 10).mul_f64(draw),
             refused: None,
@@ -232,8 +232,8 @@ impl Schedule {
         self.is_lasting = false;
     }
 
-    /// The latest failure will be the same until somebody mends it, so nothing is gained by haste: a
-    /// provider slows down those who go on asking with a wrong secret.
+    /// The latest failure stays until somebody mends it, so nothing is gained by haste: a provider slows down
+    /// clients that go on asking with a wrong secret.
     pub(crate) fn will_last(&mut self) {
         self.is_lasting = true;
     }
@@ -241,14 +241,14 @@ impl Schedule {
     /// The server refused the present token; any number of callers may say so. `draw` is in `[0, 1)`.
     ///
     /// `true` if the next is asked for because of that, now or after the pause that a failure left
-    /// behind. `false` if the token just came: it is the connection that should be made anew, and
-    /// unless that one is [`accepted`](Self::accepted) the next token follows.
+    /// behind. `false` if the token just came: then the connection should be made anew, and unless the token is
+    /// [`accepted`](Self::accepted) there, the next token is asked for.
     pub(crate) fn refused(&mut self, now: Now, draw: f64) -> bool {
         let Some(token) = &mut self.token else {
             return true;
         };
         token.accepted = false;
-        // That an expired one is refused is no surprise, and no reason to ask less often.
+        // The refusal of an expired token is no surprise, and no reason to ask less often.
         if token.refused.is_none() && !token.is_expired(now) {
             let some_age = SOME_AGE.min(token.life.length / 10);
             let pause = match self.refusals {
@@ -280,21 +280,21 @@ impl Schedule {
         self.token.as_ref().map(|token| token.life)
     }
 
-    /// Whether the token that came again is none the better for it. It is if a clock that was wrong
-    /// called it expired: its life is judged anew, since the provider still hands it out.
+    /// Whether the token that came again is of no more use than before. It is of more use if a wrong clock had called it
+    /// expired: the provider still hands it out, so its life is judged anew.
     fn is_unchanged(&self, now: Now, life: Life) -> bool {
         (self.token.as_ref()).is_some_and(|token| {
             token.refused.is_some() || !token.is_expired(now) || life.length.is_zero()
         })
     }
 
-    /// The same token came.
+    /// The present token came again, of no more use than before.
     fn unchanged(&mut self, now: Now, draw: f64) {
         let Some(token) = &mut self.token else {
             return;
         };
         if token.refused.is_some() && !token.is_expired(now) {
-            // As good as refused again.
+            // The provider offers what the server refuses, which counts as another refusal.
             self.refusals = self.refusals.saturating_add(1);
             let pause = pause(self.refusals, LONGEST_PAUSE, draw);
             token.refused = Some(token.life.age(now).saturating_add(pause));
@@ -311,7 +311,7 @@ impl Schedule {
         self.failures = 0;
     }
 
-    /// How long the latest answer keeps us from asking again.
+    /// How long the latest answer forbids to ask again.
     fn allowed_in(&self, now: Now) -> Duration {
         let Some(answered) = self.answered else {
             return Duration::ZERO;
@@ -331,7 +331,7 @@ impl Schedule {
     }
 }
 
-/// The pause after this many in a row, between half of it and the whole.
+/// The pause after this many failures, or refusals, in a row: the draw says where between half of it and the whole.
 fn pause(count: u32, longest: Duration, draw: f64) -> Duration {
     // Five doublings of a second are past the longest pause.
     let whole = (LEAST_PAUSE * 2_u32.pow(count.min(5))).min(longest);

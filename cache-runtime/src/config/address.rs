@@ -1,13 +1,13 @@
 //! Where a server is: `REDIS_URL` taken apart, and the check of a host's name.
 //!
-//! The rule: no message here quotes a URL, nor any part of it but its scheme, because a URL may hold a
-//! password, and one that cannot be read may hold it anywhere.
+//! The one rule: **no message here quotes a URL, nor any part of it but its scheme**, because a URL may hold a
+//! password, and a URL that cannot be read may hold it anywhere.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::auth::Secret;
 
-/// What a URL said; what it left out is `None`.
+/// The parts of a URL; `None` for a part that it does not have.
 #[derive(Debug, PartialEq)]
 pub(super) struct Address {
     pub(super) tls: bool,

@@ -1,6 +1,9 @@
 //! Which hosts are Azure's.
+//!
+//! The one rule: **the end of a host's name decides, and nobody is asked**, because a configuration is made before there
+//! is a connection.
 
-/// How the names of its caches end, in each of its clouds. A private endpoint's have `privatelink` before that.
+/// How the names of Azure's caches end, in each of its clouds. The name of a private endpoint has `privatelink` before that.
 const ENDINGS: [&str; 10] = [
     ".redis.cache.windows.net",
     ".redis.cache.usgovcloudapi.net",

@@ -1,6 +1,6 @@
 //! Settings in code.
 //!
-//! The rule: no method fails; everything is checked at once, when the cache is built.
+//! The one rule: **no method fails; everything is checked at once, when the cache is built.**
 
 #[cfg(feature = "entra-id")]
 use std::sync::Arc;

@@ -1,13 +1,13 @@
-//! Settings of what goes on behind calls and between processes; in code only.
+//! Settings of background runs, and of waits for other calls and processes; they can be set in code only.
 //!
-//! The rule: as for every setting, the name of the one at fault, its value, and what is accepted.
+//! The one rule: **an error names the setting at fault, its value, and what is accepted**, as for every setting.
 
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::setting::Setting;
 use crate::{clock::ManualClock, error::Error};
 
-/// What goes on behind calls and between processes; `None` where nothing was said.
+/// The settings as they were given; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CoordinationSettings {
     pub(super) background_runs: Option<Setting<usize>>,
@@ -19,7 +19,7 @@ pub(super) struct CoordinationSettings {
     pub(super) clock: Option<ManualClock>,
 }
 
-/// The same, checked.
+/// The settings of background runs and waits, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Coordination {
     /// While so many bodies run in the background of the process, none more begins.

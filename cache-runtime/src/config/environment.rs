@@ -1,8 +1,8 @@
 //! Settings from environment variables.
 //!
-//! The rules: the environment is a function, so that it can be a value. An empty variable is one that
-//! is not set, as compose files and charts write it. White space round a value is removed, except round
-//! a password.
+//! The one rule: **an empty variable is one that is not set**, because compose files and charts write an absent value so.
+//! White space round a value is removed, except round a password. The environment is a function, so that tests can pass
+//! another.
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
@@ -121,8 +121,8 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
     }
 
     fn port(&self) -> Result<Option<Setting<u16>>, Error> {
-        // Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` in every pod beside a service named `redis`:
-        // nobody said that, so nothing is said by it.
+        // Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` in every pod beside a service named `redis`. No user wrote that,
+        // so it counts as not set.
         match self.text("REDIS_PORT")? {
             Some(port) if port.value.starts_with("tcp://") => Ok(None),
             _ => self.parsed("REDIS_PORT", "a number from 1 to 65535"),

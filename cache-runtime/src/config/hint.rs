@@ -1,7 +1,7 @@
-//! What is no mistake for certain, but more often than not.
+//! Settings that are allowed, and more often than not a mistake.
 //!
-//! The rule: **a hint names the setting and holds the text to type**, and never a secret. It is said when the cache is made
-//! and no lock is held, because a subscriber may call a cached function.
+//! The one rule: **a hint names the setting and holds the text to type**, and never a secret. It is written once the cache is
+//! made and no lock is held, because a subscriber may call a cached function.
 
 use super::setting::shown;
 
@@ -21,7 +21,7 @@ pub(crate) enum Hint {
         /// The setting that holds the password.
         name: &'static str,
     },
-    /// A prefix that ends as what follows it begins.
+    /// A prefix that ends with the `:` which follows every prefix.
     PrefixWithColon {
         /// The setting that holds the prefix.
         name: &'static str,

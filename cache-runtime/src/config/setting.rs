@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-/// What one setting is, and where it was said.
+/// The value of one setting, and where it was set.
 #[derive(Clone, Debug)]
 pub(super) struct Setting<T> {
     pub(super) value: T,

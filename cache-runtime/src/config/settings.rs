@@ -1,7 +1,7 @@
 //! Settings as they were given, and the one place that makes a [`Config`] of them.
 //!
-//! The rule: whatever is said twice, or says the opposite of something else, is refused, and the
-//! message names both by the names that the user wrote.
+//! The one rule: **a setting that is given twice, or that contradicts another one, is refused**, and the message
+//! names both by the names that the user wrote.
 
 mod login;
 
@@ -62,12 +62,12 @@ pub(super) enum AuthChoice {
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(250);
 const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
 const DEFAULT_MAX_VALUE: usize = 16 << 20;
-/// A longer argument ends the connection, unless the server's `proto-max-bulk-len` is another.
+/// A server ends a connection that sends a longer argument, unless its `proto-max-bulk-len` says otherwise.
 const LARGEST_VALUE: usize = 512 << 20;
 impl Settings {
     /// These settings, and where they say nothing those of `other`.
     ///
-    /// Host, port and URL are one: who says where the server is says all of it.
+    /// Host, port and URL count as one setting: where `self` has a host or a URL, `other`'s port does not count either.
     pub(super) fn or(self, other: Self) -> Self {
         let Self {
             url,
@@ -166,7 +166,7 @@ impl Settings {
         let timeout = match self.timeout {
             None => DEFAULT_TIMEOUT,
             Some(Setting { value, name }) => {
-                // Shorter is no round trip on any network; longer would be a hang.
+                // A shorter one is less than a round trip on any network; a longer one is a hang.
                 if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&value) {
                     return Err(Error::config(format!(
                         "`{name}` is `{}`; it is from `1ms` to `1h`",
@@ -243,7 +243,7 @@ impl Settings {
         })
     }
 
-    /// Where the server is. What a URL says of the login and the database becomes settings like the others.
+    /// Where the server is. A URL's user, password and database become settings like the others.
     fn server(&mut self) -> Result<NamedServer, Error> {
         let Some(url) = self.url.take() else {
             // `names_a_server` was asked before: without a URL there is a host.
@@ -297,13 +297,13 @@ impl Settings {
     }
 }
 
-/// Where the server is, as it was said.
+/// A server, as the settings name it.
 struct NamedServer {
     host: String,
     port: Option<u16>,
-    /// Whether a URL said it, and if so whether with TLS.
+    /// Whether a URL names it, and if so whether with TLS.
     url: Option<bool>,
-    /// The setting that said it.
+    /// The setting that names it.
     name: &'static str,
 }
 

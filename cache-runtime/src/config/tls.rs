@@ -1,6 +1,6 @@
 //! How a TLS server proves itself.
 //!
-//! The rule: certificates are read and names are checked when the cache is configured, so that a
+//! The one rule: **certificates are read and names are checked when the cache is configured**, so that a
 //! connection can fail only at the other end.
 
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use rustls::{
 use super::setting::{Authorities, Setting, shown};
 use crate::error::{Error, ErrorKind};
 
-/// What a server's certificate must show.
+/// What a server's certificate must prove.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    /// The name that it must be for.
+    /// The name that the certificate must be for.
     pub(crate) name: ServerName<'static>,
-    /// The authorities that it may come from; `None` for those that the system trusts.
+    /// The authorities that may have issued it; `None` for those that the system trusts.
     pub(crate) authorities: Option<Arc<RootCertStore>>,
 }
 
 impl Tls {
-    /// `said` is the setting that `host` comes from.
+    /// `said` is the name of the setting that holds `host`.
     pub(super) fn new(
         said: &str,
         host: &str,

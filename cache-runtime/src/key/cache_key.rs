@@ -1,7 +1,7 @@
 //! Keys that somebody writes out, instead of an attribute.
 //!
-//! The one rule: **what is inserted into a key is escaped**. [`key!`](crate::key!) does that; of a plain text nobody
-//! knows what was inserted, so one that shows that nothing escaped it is refused.
+//! The one rule: **what is inserted into a key is escaped.** [`key!`](crate::key!) does that. A plain text does not tell
+//! what was inserted into it, so a text that holds what is always escaped is refused.
 
 use std::{
     fmt,
@@ -214,8 +214,8 @@ macro_rules! key {
     };
 }
 
-/// Checks a key that was given as text: one that a template or a function's default key can have written, as far as the
-/// text shows that.
+/// Checks a key that was given as text: whether a template, or a function's default key, can have written it, as far as
+/// the text tells.
 ///
 /// # Errors
 ///
@@ -239,7 +239,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), &'static str> {
             "a key that is given as text cannot hold braces but for one hash tag; write `key!(\"user:{id}\")`, which escapes what it inserts",
         );
     }
-    // Nothing reaches over one of these, as every piece escapes them.
+    // No piece reaches over one of these characters, because every piece escapes them.
     if !key.split([':', '{', '}']).all(is_escaped) {
         return Err(
             "a key that is given as text cannot hold a `%` that begins no escape; write `key!(\"user:{id}\")`, which escapes what it inserts",

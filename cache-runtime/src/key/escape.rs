@@ -1,6 +1,8 @@
-//! Escaping: a string never holds a character that means something where it stands.
+//! Escaping.
+//!
+//! The one rule: **a string never holds a character that means something where the string stands.**
 
-/// Whether a string escapes this character wherever it stands. The set is pinned by a test, for `is_whitespace`
+/// Whether a string escapes this character wherever it stands. A test pins the set, because `is_whitespace`
 /// follows Unicode.
 pub(super) fn always(c: char) -> bool {
     matches!(c, ':' | '%' | '{' | '}') || c.is_control() || c.is_whitespace()

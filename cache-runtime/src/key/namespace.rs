@@ -1,5 +1,7 @@
 //! The namespace of a function: the compiler's path of an item inside it, as one segment of the key.
 //!
+//! The one rule: **two functions have two namespaces, or none at all.**
+//!
 //! | the compiler's path | namespace |
 //! |---|---|
 //! | `app::users::__redis_cached_call_get_user_add_in_impl_or_trait_impl::__REDIS_CACHED_SITE::here` | `app.users.get_user` |
@@ -13,7 +15,7 @@
 //! `Self` fills that in. In the arguments of a trait nothing does, so such a function has no namespace unless the user
 //! pins one.
 
-use super::{KeyError, Reason, digest};
+use super::{KeyError, KeyFault, digest};
 
 /// Names of types that are longer, taken together, are replaced by their digest.
 const LONGEST: usize = 200;
@@ -23,10 +25,10 @@ const LONGEST: usize = 200;
 pub(crate) struct Namespace {
     pinned: Option<String>,
     before: String,
-    /// As the compiler wrote it: what the function stands in, which is its `Self` if it stands in an impl.
+    /// The module, type or function that the function stands in, as the compiler writes it; in an impl, that is its `Self`.
     own: String,
     after: String,
-    /// Holds something that no type fills in.
+    /// Whether the path leaves something open that no type fills in.
     open: bool,
 }
 
@@ -53,7 +55,7 @@ impl Namespace {
         }
     }
 
-    /// The same with the name that the user pinned; the types that the function's impl leaves open still count.
+    /// This namespace under the name that the user pinned. The types that the function's impl leaves open still count.
     pub(crate) fn pinned(self, namespace: &str) -> Self {
         Self {
             pinned: Some(namespace.to_owned()),
@@ -67,7 +69,7 @@ impl Namespace {
     ///
     /// If the compiler's names do not tell this function, or these types, from others.
     pub(crate) fn write(&self, types: &[&str], out: &mut String) -> Result<(), KeyError> {
-        const UNNAMED: KeyError = KeyError(Reason::Unnamed);
+        const UNNAMED: KeyError = KeyError(KeyFault::Unnamed);
         // All closures of one function have one name.
         let nameless = |name: &str| {
             name.contains('{') || idents(name).any(|ident| ident.open && ident.text == "_")
@@ -117,8 +119,8 @@ fn push_types(types: &[&str], out: &mut String) {
     out.extend(["<", &names, ">"]);
 }
 
-/// What a function stands in: the text before the type of its impl, that type, the text after it, and of this the
-/// trait. Of a module or a type without brackets nobody can tell which it is; it counts as the type.
+/// The surroundings of a function, in four parts: the text before the type of its impl, that type, the text after it, and
+/// the trait in that text. A path without brackets may be a module's or a type's, and counts as the type.
 fn surroundings<'a>(around: &[&'a str]) -> (String, String, String, &'a str) {
     let Some((last, modules)) = around.split_last() else {
         return Default::default();
@@ -194,7 +196,7 @@ fn unfilled(own: &str) -> bool {
 struct Ident<'a> {
     at: usize,
     text: &'a str,
-    /// Neither a name with a path nor a word of the language: a parameter that nothing was put in for.
+    /// Whether it is neither a name with a path nor a word of the language, but a parameter that is left open.
     open: bool,
 }
 

@@ -20,10 +20,10 @@ struct Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
-    /// This one.
+    /// This character.
     Char(char),
     Digit,
-    /// What a value holds when it is written; never this one.
+    /// Any character that a written value can hold, but for `except`.
     Value {
         except: Option<char>,
     },
@@ -32,7 +32,7 @@ enum Class {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Times {
     Once,
-    /// No value is written as nothing.
+    /// Once or more often: no value is written as an empty text.
     Often,
     OnceOrNot,
 }
@@ -44,7 +44,7 @@ impl Pattern {
         for (n, literal) in literals.iter().enumerate() {
             push_text(literal, &mut steps);
             if let Some(part) = parts.get(n) {
-                // What follows the last part meets nothing.
+                // The text behind the last part stands before no other part, so nothing is escaped for it.
                 let next = literals.get(n + 1).filter(|_| n + 1 < parts.len());
                 let border = next.and_then(|next| escape::border(next));
                 push_part(*part, border, &mut steps);
@@ -147,7 +147,7 @@ fn push_part(part: &dyn KeyPart, border: Option<char>, steps: &mut Vec<Step>) {
     });
 }
 
-/// Told by how an argument of a default key is written, as a string that reads as a number is marked there.
+/// Whether the part is an integer. The text of a default key tells, because a string that reads as a number is marked there.
 fn is_integer(part: &dyn KeyPart) -> bool {
     let mut text = String::new();
     let digits = match write(part, Place::Argument, &mut text) {

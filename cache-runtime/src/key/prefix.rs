@@ -1,6 +1,9 @@
 //! What may stand before every key.
+//!
+//! The one rule: **a prefix reads as it is written**: it holds no escape, and Redis Cluster sees in it the hash tag that
+//! people see.
 
-/// Checks a `REDIS_KEY_PREFIX` or what the builder got in its place. Empty means none.
+/// Checks a `REDIS_KEY_PREFIX`, or a prefix that the builder was given. An empty text means none.
 ///
 /// # Errors
 ///

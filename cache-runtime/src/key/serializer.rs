@@ -1,4 +1,6 @@
 //! The canonical form of a value: the grammar of the module above, one serde type at a time.
+//!
+//! The one rule: **a text can be read back in one way only**, in each [`Place`].
 
 mod compound;
 
@@ -6,13 +8,13 @@ use std::fmt::Write as _;
 
 use serde::ser::{self, Serialize};
 
-use super::{KeyError, Reason, escape};
-use compound::{End, Entries, List};
+use super::{KeyError, KeyFault, escape};
+use compound::{Entries, List, ListEnd};
 
 /// How deep values may nest: a bound on the stack, of which a debug build takes some kilobytes a level.
 pub(super) const DEEPEST: u32 = 64;
 
-type Written = Result<(), KeyError>;
+type WriteResult = Result<(), KeyError>;
 
 /// Where a value stands, which decides what a string has to escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl<'w> Writer<'w> {
         }
     }
 
-    fn integer(self, number: impl itoa::Integer) -> Written {
+    fn integer(self, number: impl itoa::Integer) -> WriteResult {
         self.out.push_str(itoa::Buffer::new().format(number));
         Ok(())
     }
@@ -66,7 +68,7 @@ impl<'w> Writer<'w> {
         escape::push(name, escape::in_brackets, self.out);
     }
 
-    fn list(self, open: char, end: End) -> List<'w> {
+    fn list(self, open: char, end: ListEnd) -> List<'w> {
         self.out.push(open);
         List {
             out: self.out,
@@ -88,7 +90,7 @@ impl<'w> Writer<'w> {
 
 fn descend(out: &mut String, place: Place, depth: u32) -> Result<Writer<'_>, KeyError> {
     if depth == DEEPEST {
-        return Err(KeyError(Reason::TooDeep));
+        return Err(KeyError(KeyFault::TooDeep));
     }
     Ok(Writer {
         out,
@@ -110,7 +112,7 @@ fn reads_otherwise(text: &str) -> bool {
                 .is_ok()
 }
 
-/// Whether a number, `inf` or `nan` may begin as this text does: few strings do, and parsing takes its time.
+/// Whether a number, `inf` or `nan` may begin as this text does. Few strings do, so few have to be parsed.
 fn may_be_a_number(text: &str) -> bool {
     let first = text.as_bytes().first();
     first.is_some_and(|first| {
@@ -132,43 +134,43 @@ impl<'w> ser::Serializer for Writer<'w> {
     type SerializeStruct = List<'w>;
     type SerializeStructVariant = List<'w>;
 
-    fn serialize_bool(self, v: bool) -> Written {
+    fn serialize_bool(self, v: bool) -> WriteResult {
         self.out.push_str(if v { "true" } else { "false" });
         Ok(())
     }
-    fn serialize_i8(self, v: i8) -> Written {
+    fn serialize_i8(self, v: i8) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_i16(self, v: i16) -> Written {
+    fn serialize_i16(self, v: i16) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_i32(self, v: i32) -> Written {
+    fn serialize_i32(self, v: i32) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_i64(self, v: i64) -> Written {
+    fn serialize_i64(self, v: i64) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_i128(self, v: i128) -> Written {
+    fn serialize_i128(self, v: i128) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_u8(self, v: u8) -> Written {
+    fn serialize_u8(self, v: u8) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_u16(self, v: u16) -> Written {
+    fn serialize_u16(self, v: u16) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_u32(self, v: u32) -> Written {
+    fn serialize_u32(self, v: u32) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_u64(self, v: u64) -> Written {
+    fn serialize_u64(self, v: u64) -> WriteResult {
         self.integer(v)
     }
-    fn serialize_u128(self, v: u128) -> Written {
+    fn serialize_u128(self, v: u128) -> WriteResult {
         self.integer(v)
     }
 
     /// The shortest decimals that are this `f32`, with a suffix where they are another `f64`.
-    fn serialize_f32(self, v: f32) -> Written {
+    fn serialize_f32(self, v: f32) -> WriteResult {
         let text = format!("{v:?}");
         self.out.push_str(&text);
         let same = v.is_nan() || text.parse() == Ok(f64::from(v));
@@ -180,17 +182,17 @@ impl<'w> ser::Serializer for Writer<'w> {
 
     /// Always with a `.` or an `e`, so that no integer reads the same. Zero has its sign, by which `1.0 / x` tells one
     /// from the other; NaN has neither sign nor payload, as arithmetic promises nothing of them.
-    fn serialize_f64(self, v: f64) -> Written {
+    fn serialize_f64(self, v: f64) -> WriteResult {
         // Writing to a `String` never fails.
         let _ = write!(self.out, "{v:?}");
         Ok(())
     }
 
-    fn serialize_char(self, v: char) -> Written {
+    fn serialize_char(self, v: char) -> WriteResult {
         self.serialize_str(v.encode_utf8(&mut [0; 4]))
     }
 
-    fn serialize_str(self, v: &str) -> Written {
+    fn serialize_str(self, v: &str) -> WriteResult {
         if v.is_empty() {
             self.out.push_str("%_");
             return Ok(());
@@ -206,7 +208,7 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    fn serialize_bytes(self, v: &[u8]) -> Written {
+    fn serialize_bytes(self, v: &[u8]) -> WriteResult {
         self.out.push_str("%x");
         for byte in v {
             escape::hex(*byte, b"0123456789abcdef", self.out);
@@ -214,14 +216,14 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    fn serialize_none(mut self) -> Written {
+    fn serialize_none(mut self) -> WriteResult {
         self.mark();
         self.out.push_str("null");
         Ok(())
     }
 
-    /// As its content, unless that is itself `None`, or a `Some` that had to say so.
-    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> Written {
+    /// Written as its content, unless that is `None`, or a `Some` that was written as `some(…)`.
+    fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> WriteResult {
         let start = self.out.len();
         let place = self.place;
         value.serialize(self.below(place)?)?;
@@ -237,13 +239,13 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    fn serialize_unit(mut self) -> Written {
+    fn serialize_unit(mut self) -> WriteResult {
         self.mark();
         self.out.push_str("()");
         Ok(())
     }
 
-    fn serialize_unit_struct(self, _name: &'static str) -> Written {
+    fn serialize_unit_struct(self, _name: &'static str) -> WriteResult {
         self.serialize_unit()
     }
 
@@ -252,7 +254,7 @@ impl<'w> ser::Serializer for Writer<'w> {
         _name: &'static str,
         _index: u32,
         variant: &'static str,
-    ) -> Written {
+    ) -> WriteResult {
         if self.place == Place::Template {
             return self.serialize_str(variant);
         }
@@ -264,7 +266,7 @@ impl<'w> ser::Serializer for Writer<'w> {
         mut self,
         _name: &'static str,
         value: &T,
-    ) -> Written {
+    ) -> WriteResult {
         let place = self.place;
         value.serialize(self.below(place)?)
     }
@@ -275,7 +277,7 @@ impl<'w> ser::Serializer for Writer<'w> {
         _index: u32,
         variant: &'static str,
         value: &T,
-    ) -> Written {
+    ) -> WriteResult {
         self.variant(variant);
         self.out.push('(');
         value.serialize(self.below(Place::Brackets)?)?;
@@ -285,12 +287,12 @@ impl<'w> ser::Serializer for Writer<'w> {
 
     fn serialize_seq(mut self, _len: Option<usize>) -> Result<List<'w>, KeyError> {
         self.mark();
-        Ok(self.list('[', End::Sequence))
+        Ok(self.list('[', ListEnd::Sequence))
     }
 
     fn serialize_tuple(mut self, _len: usize) -> Result<List<'w>, KeyError> {
         self.mark();
-        Ok(self.list('(', End::Tuple))
+        Ok(self.list('(', ListEnd::Tuple))
     }
 
     fn serialize_tuple_struct(self, _name: &'static str, len: usize) -> Result<List<'w>, KeyError> {
@@ -305,7 +307,7 @@ impl<'w> ser::Serializer for Writer<'w> {
         _len: usize,
     ) -> Result<List<'w>, KeyError> {
         self.variant(variant);
-        Ok(self.list('(', End::Tuple))
+        Ok(self.list('(', ListEnd::Tuple))
     }
 
     fn serialize_map(mut self, _len: Option<usize>) -> Result<Entries<'w>, KeyError> {
@@ -315,7 +317,7 @@ impl<'w> ser::Serializer for Writer<'w> {
 
     fn serialize_struct(mut self, _name: &'static str, _len: usize) -> Result<List<'w>, KeyError> {
         self.mark();
-        Ok(self.list('(', End::Struct))
+        Ok(self.list('(', ListEnd::Struct))
     }
 
     fn serialize_struct_variant(
@@ -326,6 +328,6 @@ impl<'w> ser::Serializer for Writer<'w> {
         _len: usize,
     ) -> Result<List<'w>, KeyError> {
         self.variant(variant);
-        Ok(self.list('(', End::Struct))
+        Ok(self.list('(', ListEnd::Struct))
     }
 }

@@ -1,7 +1,7 @@
 //! The text of a key, in memory that the thread's next key uses again.
 //!
-//! The one rule: **a text is taken out of its thread's store, not borrowed**: what writes it is user
-//! code, which may call a cached function.
+//! The one rule: **a text is taken out of its thread's store, not borrowed**, because user code writes it, and
+//! that may call a cached function.
 
 use std::{
     cell::Cell,
@@ -9,13 +9,13 @@ use std::{
     ops::{Deref, DerefMut},
 };
 
-/// So many texts of a thread wait for their next use: more are only needed where calls wait.
+/// How many texts a thread keeps for their next use. A thread needs more only where several of its calls wait.
 const SPARE: usize = 4;
 
-/// A text that became longer than this is not kept.
+/// A text with more room than this is not kept, in bytes.
 const LONGEST: usize = 1024;
 
-/// What most keys have room in.
+/// The room of a new text, which is enough for most keys, in bytes.
 const USUAL: usize = 64;
 
 thread_local! {
@@ -34,7 +34,7 @@ impl KeyText {
             texts.set(spares);
             spare
         });
-        // As a thread ends, there are none left.
+        // A thread that ends has no store any more.
         let spare = spare.ok().flatten();
         Self(spare.unwrap_or_else(|| String::with_capacity(USUAL)))
     }
@@ -47,7 +47,7 @@ impl Drop for KeyText {
             return;
         }
         text.clear();
-        // As a thread ends, nobody needs it.
+        // A thread that ends has no store any more, and needs no text.
         let _ = TEXTS.try_with(|texts| {
             let mut spares = texts.take();
             if spares.len() < SPARE {

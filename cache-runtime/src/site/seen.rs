@@ -1,4 +1,7 @@
 //! Every function that was called, and what two of them must not have in common.
+//!
+//! The one rule: **a function is compared with all others at its first call**, and each pair that has a namespace or a
+//! key in common is named in the log, once the lock is free, because a subscriber may call a cached function.
 
 use std::sync::{Mutex, atomic::Ordering};
 
@@ -77,7 +80,7 @@ impl Site {
 impl ListedSite {
     fn in_common(&self, other: &Self) -> Option<Common> {
         match (&self.keys, &other.keys) {
-            // Its owner is compared with the others, and it is meant to have the same keys as that one.
+            // A function that shares entries has its owner's keys on purpose, and the owner is compared with the others.
             (KeyShape::Shared, _) | (_, KeyShape::Shared) => None,
             (KeyShape::Default(_), KeyShape::Default(_)) => {
                 self.has_namespace_of(other).then_some(Common::Namespace)
@@ -94,7 +97,7 @@ impl ListedSite {
         let same = match (self.site.pinned, other.site.pinned) {
             (Some(mine), Some(theirs)) => mine == theirs,
             (None, None) => self.namespace == other.namespace,
-            // One pinned what is the other's by default.
+            // One of them pinned the default namespace of the other.
             _ => text(&self.namespace).is_some_and(|mine| Some(mine) == text(&other.namespace)),
         };
         same && self.site.version == other.site.version

@@ -1,7 +1,7 @@
 //! What an application shows in place of a secret.
 //!
-//! The rules: the file is read each time, so that one that was replaced counts at once. A certificate's
-//! assertion is signed here, because azure_identity would need OpenSSL for it; its form is that of
+//! The one rule: **the file is read for each request**, so that a file that was replaced counts at once. A
+//! certificate's assertion is signed here, because azure_identity would need OpenSSL for it; its form is that of
 //! <https://learn.microsoft.com/entra/identity-platform/certificate-credentials>, with PS256.
 
 use std::{
@@ -25,7 +25,7 @@ use url::Url;
 use super::plan::{ENCRYPTED, Principal};
 use crate::auth::secret::Secret;
 
-/// How long an assertion may be used. It is sent at once; the rest is for clocks that differ.
+/// How long an assertion may be used. It is sent at once, so nearly all of this is for clocks that differ.
 const LIFE: Duration = Duration::from_secs(300);
 
 /// An assertion for one request.
@@ -53,7 +53,7 @@ impl Assertion {
             .map(Self)
     }
 
-    /// What no text may hold.
+    /// The assertion's text, which no message may hold.
     pub(super) fn secret(&self) -> &Secret {
         &self.0
     }
@@ -66,7 +66,7 @@ impl ClientAssertion for Assertion {
     }
 }
 
-/// Where an application asks for tokens, which is also whom its assertion is for.
+/// The address at which an application asks for tokens. Its assertion names the same address as its audience.
 pub(super) fn token_endpoint(principal: &Principal) -> Url {
     let mut endpoint = principal.authority.clone();
     // As azure_identity joins them: a path of the authority's own is dropped.
@@ -83,7 +83,7 @@ fn read(file: &Path, variable: &str) -> Result<Vec<u8>, String> {
 /// The key and the certificates of a PEM file.
 struct Signer {
     key: rsa::KeyPair,
-    /// The key's own first.
+    /// The certificate of `key` first, then those of its issuers.
     certificates: Vec<CertificateDer<'static>>,
     send_chain: bool,
 }

@@ -1,8 +1,8 @@
 //! The credentials that may give a token.
 //!
-//! The rule: they are asked in order until one gives a token, and from then on that one alone. Each
-//! attempt is bounded in time, so that none stalls the rest, and none is repeated here: when to ask again is
-//! the schedule's to say.
+//! The one rule: **the credentials are asked in order until one gives a token, and from then on that one
+//! alone.** Each attempt is bounded in time, so that none stalls the rest. No attempt is repeated here, because the
+//! schedule says when to ask again.
 
 use std::{
     fmt,
@@ -25,7 +25,7 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
-/// How long one credential may take. Entra answers within a second; `az` starts for several, and the SDKs
+/// How long one credential may take. Entra answers within a second; `az` takes several to start, and the SDKs
 /// give it these ten.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
@@ -36,13 +36,13 @@ pub(crate) struct TokenGrant {
     pub(crate) expires: SystemTime,
 }
 
-/// Why there is none.
+/// Why the provider gave no token.
 #[derive(Debug)]
 pub(crate) struct TokenDenial {
     pub(crate) error: Error,
     /// How long the provider asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
-    /// Whether it will be the same until somebody mends it.
+    /// Whether the reason stays until somebody mends it: a wrong secret, nobody logged in.
     pub(crate) is_lasting: bool,
 }
 
@@ -51,9 +51,9 @@ pub(crate) struct TokenDenial {
 pub(crate) struct CredentialChain {
     scope: String,
     plan: Arc<Plan>,
-    /// Not shared by clones: what one waits for may be with a runtime that nobody drives any more.
+    /// Not shared by clones, because one of them may wait for a runtime that nobody drives any more.
     maker: Maker,
-    /// The place of the one that served.
+    /// The place in the plan of the credential that gave a token.
     kept: Option<usize>,
 }
 
@@ -141,7 +141,7 @@ impl CredentialChain {
             sent = made.secret;
             let token = made.credential.get_token(&[&self.scope], None).await;
             let token = token.map_err(|error| TokenFailure::of(&error))?;
-            // Entra's answers are read leniently: one without a token is an empty token.
+            // The SDK reads Entra's answers leniently: an answer without a token becomes an empty token.
             if token.token.secret().is_empty() {
                 return Err(TokenFailure::garbage());
             }
@@ -150,7 +150,7 @@ impl CredentialChain {
                 expires: token.expires_on.into(),
             })
         };
-        // A user's credential may panic, and so may a moment that is out of all range.
+        // A user's credential may panic, and so may the conversion of a time that is out of range.
         let attempt = AssertUnwindSafe(attempt).catch_unwind();
         let answer = match tokio::time::timeout(ATTEMPT, attempt).await {
             Ok(Ok(answer)) => answer,
@@ -160,7 +160,7 @@ impl CredentialChain {
                 format!("no answer within {} s", ATTEMPT.as_secs()),
             )),
         };
-        // Nobody at the metadata service's address: this is not Azure.
+        // If nobody listens at the metadata service's address, this machine is not in Azure, and will not be.
         let elsewhere = |failure: &TokenFailure| {
             let metadata = matches!(
                 source,
@@ -191,7 +191,7 @@ impl fmt::Debug for CredentialChain {
 /// One credential that gave no token.
 struct Attempt {
     name: &'static str,
-    /// Whether it had what it needs.
+    /// Whether the credential had its settings, so that it was asked.
     was_tried: bool,
     failure: TokenFailure,
 }
@@ -212,7 +212,7 @@ fn denied(attempts: Vec<Attempt>) -> TokenDenial {
         .collect();
     let message = match &attempts[..] {
         [Attempt { name, failure, .. }] => format!("no token from {name}: {}", failure.text),
-        // A credential that was named is meant; a chain may be asked for what is not on Azure.
+        // Whoever named one credential means Azure; the whole chain may be asked for a server that is not there.
         _ => format!(
             "no Entra ID credential gave a token: {}; if this is no cache of Azure's, set `REDIS_AUTH=none` or `REDIS_PASSWORD`, \
              or say with `REDIS_URL` where it is",
@@ -222,7 +222,7 @@ fn denied(attempts: Vec<Attempt>) -> TokenDenial {
     TokenDenial {
         error: Error::new(kind, message),
         is_lasting,
-        // None of them is asked before the last one may be.
+        // The chain is asked as a whole, so the longest pause counts.
         retry_after: attempts
             .iter()
             .filter_map(|attempt| attempt.failure.retry_after)

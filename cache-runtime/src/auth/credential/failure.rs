@@ -1,6 +1,6 @@
 //! Why a credential gave no token.
 //!
-//! The rule: a text is made here, from parts whose meaning is known (a status, a code, a description), and
+//! The one rule: **a message is made from parts whose meaning is known** (a status, a code, a description), and
 //! goes through [`redact`](super::redact) before anybody sees it. Bodies and parsers' errors are not
 //! repeated, because a body may be a token.
 
@@ -15,16 +15,16 @@ use serde_json::Value;
 
 use crate::error::ErrorKind;
 
-/// What went wrong, before it is known what else did.
+/// Why one credential gave no token.
 ///
-/// It travels inside errors of `azure_core`, which show their own words only.
+/// It travels inside errors of `azure_core`, whose messages show nothing of it.
 #[derive(Clone)]
 pub(super) struct TokenFailure {
     pub(super) kind: ErrorKind,
     pub(super) text: Cow<'static, str>,
     /// How long the provider asks to be left alone.
     pub(super) retry_after: Option<Duration>,
-    /// Whether it will be the same until somebody mends it: a wrong secret, nobody logged in.
+    /// Whether the reason stays until somebody mends it: a wrong secret, nobody logged in.
     pub(super) is_lasting: bool,
 }
 
@@ -43,7 +43,7 @@ impl TokenFailure {
         Self::new(ErrorKind::Identity, text)
     }
 
-    /// What came in place of a token is something else.
+    /// The provider's answer is a success, and holds something else than a token.
     pub(super) fn garbage() -> Self {
         Self::new(ErrorKind::Decode, "the answer is not a token")
     }
@@ -60,19 +60,20 @@ impl TokenFailure {
                 None => format!("status {status}").into(),
             },
             retry_after: retry_after(headers),
-            // Too many requests, or a time limit of its own, are the provider's trouble (RFC 9110 §15.5.9, RFC 6585 §4).
+            // 408, the provider's own time limit, and 429, too many requests, pass by themselves (RFC 9110 §15.5.9,
+            // RFC 6585 §4).
             is_lasting: (400..500).contains(&status) && !matches!(status, 408 | 429),
         }
     }
 
-    /// What a credential reported: ours, or anybody's.
+    /// The failure in a credential's error, or one made of an error that holds none.
     pub(super) fn of(error: &azure_core::Error) -> Self {
         causes(error)
             .find_map(known)
             .unwrap_or_else(|| Self::told(error))
     }
 
-    /// An error whose parts nobody here knows, in its own words and those of its deepest cause.
+    /// An error without known parts, in its own words and those of its deepest cause.
     fn told(error: &azure_core::Error) -> Self {
         // The SDK's credentials wrap whatever happened in an error of their own kind.
         let kind = causes(error)
@@ -96,7 +97,7 @@ impl TokenFailure {
     }
 }
 
-// Nothing of it is shown by a log of the SDK's.
+// Without the text, because the SDK logs its errors with what they hold.
 impl fmt::Debug for TokenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenFailure")
@@ -118,7 +119,7 @@ pub(super) fn causes<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| {
-        // An `io::Error` gives its content's cause for its own.
+        // `io::Error::source` is the cause of what the error holds, so that itself would be passed over.
         match error
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref)
@@ -133,7 +134,7 @@ fn known(error: &(dyn StdError + 'static)) -> Option<TokenFailure> {
     if let Some(failure) = error.downcast_ref::<TokenFailure>() {
         return Some(failure.clone());
     }
-    // What the parser says may quote what it read.
+    // A parser's message may quote what it read.
     if error.is::<serde_json::Error>() {
         return Some(TokenFailure::garbage());
     }
@@ -168,7 +169,7 @@ fn description(body: &Value) -> Option<String> {
     ]
     .into_iter()
     .filter_map(|place| body.pointer(place)?.as_str())
-    // What Entra adds for its support is long, and new each time.
+    // The numbers that Entra adds for its support are long, and new each time.
     .map(|text| text.split("Trace ID:").next().unwrap_or_default().trim())
     .find(|text| !text.is_empty())
     .map(str::to_owned)
@@ -186,7 +187,7 @@ fn retry_after(headers: &Headers) -> Option<Duration> {
                 return Some(Duration::from_secs(seconds));
             }
             let until = parse_rfc7231(value).ok()? - OffsetDateTime::now_utc();
-            // A moment that is past asks for no pause.
+            // A time that is past asks for no pause.
             Some(Duration::try_from(until).unwrap_or(Duration::ZERO))
         })
 }

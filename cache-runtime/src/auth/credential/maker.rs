@@ -1,8 +1,8 @@
 //! Makes Azure's credentials.
 //!
-//! The rules: each is made for one request, because azure_identity's keep their token until 300 s before it
-//! expires, and what they read from files for ever; what is kept are the HTTP clients, whose certificates
-//! take long to read. Files are read on a thread that may block.
+//! The one rule: **each credential is made for one request**, because those of azure_identity keep their token
+//! until 300 s before it expires, and what they read from files for ever. Only the HTTP clients are kept, because the
+//! system's certificates take long to read. Files are read on a thread that may block.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use crate::auth::secret::Secret;
 /// A credential for one request.
 pub(super) struct MadeCredential {
     pub(super) credential: Arc<dyn TokenCredential>,
-    /// What it will send, and what no text may hold therefore.
+    /// What the credential will send, if that is a secret which the plan does not know; no message may hold it.
     pub(super) secret: Option<Secret>,
 }
 
@@ -161,7 +161,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, TokenFailure> {
     match tokio::task::spawn_blocking(read).await {
         Ok(read) => read,
-        // The runtime ends, and nobody waits for this any more.
+        // The runtime is shutting down, so nobody waits for the answer any more.
         Err(_) => Err(TokenFailure::refused("the runtime is shutting down")),
     }
 }

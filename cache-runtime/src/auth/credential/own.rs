@@ -1,6 +1,6 @@
 //! The user's own credential.
 //!
-//! The rule: it is compared by which one it is, and nothing of it is shown.
+//! The one rule: **it equals itself alone, and nothing of it is shown**, because its code is the user's.
 
 use std::{fmt, sync::Arc};
 

@@ -1,9 +1,9 @@
 //! Which credentials there are to ask, as the environment says it.
 //!
-//! The rules: the order and the variables are those of the Azure SDKs' `DefaultAzureCredential`. A
+//! The one rule: **the order and the variables are those of the Azure SDKs' `DefaultAzureCredential`.** A
 //! credential whose variables are missing stays in the list with the reason, because a person who reads
-//! "no token" wants to know that as well. The environment is a function, and an empty variable is one that
-//! is not set.
+//! "no token" wants to know the reason as well. The environment is a function, so that tests can pass another, and an
+//! empty variable counts as one that is not set.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -12,7 +12,7 @@ use url::Url;
 use super::own::OwnCredential;
 use crate::{auth::secret::Secret, error::Error};
 
-/// What narrows the choice, as in every Azure SDK.
+/// The variable that narrows the choice, as in every Azure SDK.
 const NARROWING: &str = "AZURE_TOKEN_CREDENTIALS";
 
 /// The authority that signs people in unless `AZURE_AUTHORITY_HOST` names another cloud's.
@@ -22,7 +22,7 @@ const PUBLIC_CLOUD: &str = "https://login.microsoftonline.com/";
 pub(super) const ENCRYPTED: &str = "an encrypted key cannot be read; \
      decrypt it with `openssl pkcs12 -in FILE -out NEW_FILE -nodes` (from PEM: `openssl pkey -in FILE -out NEW_FILE`)";
 
-/// The credentials to ask, in order, and what no text may hold.
+/// The credentials to ask, in order, and the secrets that no message may hold.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) candidates: Vec<Candidate>,
@@ -33,7 +33,7 @@ pub(super) struct Plan {
 pub(super) struct Candidate {
     /// The type's name in the SDKs, which people look for.
     pub(super) name: &'static str,
-    /// What it needs; or why it cannot be asked.
+    /// What the credential needs; or why it cannot be asked.
     pub(super) source: Result<CredentialSource, String>,
 }
 
@@ -81,7 +81,7 @@ pub(super) enum IdentityEndpoint {
     Metadata,
 }
 
-/// One place of the chain.
+/// One kind of credential, in the order of the chain.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Environment,
@@ -170,7 +170,7 @@ fn unknown(word: &str) -> Error {
     let names: Vec<_> = Kind::all()
         .map(|kind| format!("`{}`", kind.name()))
         .collect();
-    // What does not read as a name may be a secret in the wrong place.
+    // A text that does not look like a name may be a secret in the wrong place.
     let is_name = word.len() <= 40 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
     let is = if is_name {
         format!("is {word:?}, which")
@@ -285,7 +285,7 @@ impl AzureVariables {
         })
     }
 
-    /// The identity, if it is complete and what proves it, a variable's name, is set as well.
+    /// The identity, if it is complete. `proof` is the variable that holds what proves it, and whether that is set.
     fn principal(&self, proof: (&str, bool)) -> Result<Principal, String> {
         let (Some(tenant), Some(client), true) = (&self.tenant, &self.client, proof.1) else {
             return Err(not_set(&[
@@ -301,7 +301,8 @@ impl AzureVariables {
         })
     }
 
-    /// As `azure_identity` decides it; the hosts that it does not know (Arc, Cloud Shell) it refuses itself.
+    /// Who answers for managed identities, decided as `azure_identity` decides it. That refuses by itself the hosts that
+    /// it does not support (Arc, Cloud Shell).
     fn endpoint(&self) -> IdentityEndpoint {
         match (&self.identity_endpoint, &self.identity_header) {
             (Some(endpoint), Some(_)) => IdentityEndpoint::Named {

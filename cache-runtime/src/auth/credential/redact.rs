@@ -1,11 +1,11 @@
-//! What an error may repeat of what others said.
+//! What a message may repeat of a provider's, or a tool's, own words.
 //!
-//! The rule: one line, of bounded length, without the secrets that are known and without anything that
-//! looks like one. What is doubtful goes.
+//! The one rule: **one line of bounded length, without the secrets that are known and without anything that
+//! looks like one.** A word that may be a secret is removed.
 
 use crate::auth::secret::Secret;
 
-/// Entra's descriptions say what matters in their first sentence.
+/// The most characters that are repeated: Entra's descriptions say what matters in their first sentence.
 const LENGTH: usize = 200;
 
 /// The shortest run that is taken for a token that nobody can read: 256 bits in base64. Identifiers and
@@ -23,7 +23,7 @@ const REDACTED: &str = "<redacted>";
 
 /// The first line of `text` that says something, without secrets.
 pub(super) fn harmless<'a>(text: &str, secrets: impl IntoIterator<Item = &'a Secret>) -> String {
-    // The known secrets go first, because one may hold a line's end.
+    // The known secrets are removed first, because a secret may hold a line's end.
     let text = secrets
         .into_iter()
         .map(|secret| secret.expose().trim())
@@ -58,7 +58,7 @@ fn is_of_token(c: char) -> bool {
 }
 
 fn looks_secret(word: &str) -> bool {
-    // Paths hold slashes as well; what lies between two of them is shorter than a token.
+    // A path holds slashes too, but each of its parts is shorter than a token.
     let longest = word.split(['/', '.']).map(str::len).max().unwrap_or(0);
     let mut parts = word.split('.').filter(|part| part.len() >= JWT_PART);
     // `{"` in base64 begins with `eyJ` before any letter.

@@ -1,7 +1,7 @@
 //! Runs `az` and `azd`.
 //!
-//! The rule: a tool ends with the request that started it. `az` is a script that starts Python, so the
-//! whole group of processes is ended; nobody may be left who holds its files' locks when it is run again.
+//! The one rule: **a tool ends with the request that started it.** `az` is a script that starts Python, so the
+//! whole group of processes is ended: one that is left would hold the locks of the tool's files against the next run.
 
 use std::{
     ffi::OsStr,
@@ -18,13 +18,13 @@ use tokio::{
 
 use super::failure::TokenFailure;
 
-/// A token is a few KiB long; a tool that writes without end is not read for ever.
+/// The most bytes that are read of a tool's output. A token is a few KiB long, and a tool may write without end.
 const OUTPUT: u64 = 1 << 20;
 
-/// What the shell says when it finds no program of the name (POSIX, XCU 2.8.2).
+/// The status with which a shell says that there is no program of that name (POSIX, XCU 2.8.2).
 const NOT_FOUND: i32 = 127;
 
-/// Runs one tool's commands, and puts what goes wrong into words.
+/// Runs the commands of the tool with this name, and says why one failed.
 #[derive(Debug)]
 pub(super) struct Tool(pub(super) &'static str);
 
@@ -49,7 +49,7 @@ impl Executor for Tool {
     }
 }
 
-/// The line that says why: `az` puts warnings before it, `azd` writes JSON.
+/// The line of the standard error that says why a tool failed: `az` writes warnings before that line, `azd` writes JSON.
 fn complaint(said: &str) -> Option<String> {
     let lines = || {
         said.lines()
@@ -69,7 +69,7 @@ fn complaint(said: &str) -> Option<String> {
     lines().find_map(error).or_else(|| lines().next())
 }
 
-/// A tool that runs, in a group of its own, which ends when this is dropped.
+/// A running tool, in a group of processes of its own, which is ended when this is dropped.
 struct Running(Child);
 
 impl Running {
@@ -91,7 +91,7 @@ impl Running {
         let stdout = self.0.stdout.take();
         let stderr = self.0.stderr.take();
         let (stdout, stderr) = tokio::try_join!(read(stdout), read(stderr))?;
-        // Only now: once it was waited for, its number may be another's.
+        // Waited for last, because from then on its number may be that of another process.
         Ok(Output {
             status: self.0.wait().await?,
             stdout,
@@ -110,14 +110,15 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Elsewhere `kill_on_drop` ends the shell. A child that was waited for has no number any more.
+        // On other systems `kill_on_drop` ends the tool's first process. `id` is `None` once a child was waited for, so no
+        // other process is hit.
         #[cfg(unix)]
         if let Some(group) = self
             .0
             .id()
             .and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?))
         {
-            // Fails if all have ended.
+            // Fails if all processes of the group have ended.
             let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         }
     }

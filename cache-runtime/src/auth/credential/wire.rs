@@ -1,7 +1,7 @@
 //! How a token is asked for over HTTP.
 //!
-//! The rules: one request is sent once, because when to ask again is decided elsewhere; only a success goes
-//! to the SDK, and all else becomes a [`TokenFailure`], whose words the SDK's logs do not show. No connection
+//! The one rule: **a request is sent once**, because when to ask again is decided elsewhere. Only a success goes
+//! to the SDK; everything else becomes a [`TokenFailure`], whose words the SDK's logs do not show. No connection
 //! is kept, because it would belong to the runtime that it was made on.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -25,18 +25,18 @@ use crate::{
     tls::{client_trusting, system_authorities},
 };
 
-/// A token is a few KiB long; an answer without end is not read for ever.
+/// The most bytes that are read of an answer. A token is a few KiB long, and an answer may have no end.
 const ANSWER: usize = 1 << 20;
 
-/// Outside Azure nobody answers at the metadata service's address, and nobody refuses. Inside, it is on the
-/// same machine; the SDKs probe it with the same second.
+/// How long a connection to the metadata service may take. Inside Azure the service is on the same machine; outside,
+/// nobody answers at its address, and nobody refuses. The SDKs probe it with the same second.
 const METADATA_CONNECT: Duration = Duration::from_secs(1);
 
 /// A client for one kind of endpoint.
 #[derive(Clone)]
 pub(super) struct Wire(Client);
 
-// The proxies that a client shows may hold passwords.
+// A client shows its proxies, whose addresses may hold passwords.
 impl fmt::Debug for Wire {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Wire(..)")
@@ -44,12 +44,12 @@ impl fmt::Debug for Wire {
 }
 
 impl Wire {
-    /// Asks Entra ID itself. Blocks, because it reads the certificates that the system trusts.
+    /// A client for Entra ID itself. Blocks, because it reads the certificates that the system trusts.
     pub(super) fn to_entra() -> Result<Self, TokenFailure> {
         Self::new(authorities()?, |builder| builder)
     }
 
-    /// Asks who answers for managed identities, who is near: no proxy stands between. Blocks as
+    /// A client for the service that answers for managed identities. It uses no proxy, because the service is near. Blocks as
     /// [`to_entra`](Self::to_entra), if certificates are needed.
     pub(super) fn to_managed_identity(endpoint: IdentityEndpoint) -> Result<Self, TokenFailure> {
         let (authorities, connect) = match endpoint {
@@ -87,7 +87,7 @@ impl Wire {
         let headers = text_headers(answer.headers());
         let body = body(&mut answer).await;
         if !status.is_success() {
-            // A body that breaks off says less, and the status says enough.
+            // A body that broke off counts as empty, because the status says enough.
             let body = body.unwrap_or_default();
             return Err(TokenFailure::answered(status.as_u16(), &headers, &body));
         }
@@ -130,7 +130,8 @@ impl Wire {
 impl HttpClient for Wire {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         self.exchange(request).await.map_err(|failure| {
-            // Of this kind the SDK repeats none, though its managed identity insists on retries.
+            // The SDK sends no request again after an error of this kind, though its managed identity insists on
+            // retries.
             azure_core::Error::with_error(AzureKind::Other, failure, "no token came")
         })
     }
@@ -149,7 +150,7 @@ fn authorities() -> Result<Arc<RootCertStore>, TokenFailure> {
     })
 }
 
-/// Says who did not answer, and the deepest cause: what lies above it repeats the address.
+/// Says who did not answer, and the deepest cause; the causes above that repeat the address.
 fn unreachable(error: &reqwest::Error, request: &Request) -> TokenFailure {
     let url = request.url();
     let who = match (url.host_str(), url.port_or_known_default()) {

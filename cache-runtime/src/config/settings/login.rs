@@ -20,7 +20,7 @@ use crate::{
 
 /// Azure Cache for Redis and Azure Managed Redis, in the public cloud.
 const DEFAULT_SCOPE: &str = "https://redis.azure.com/.default";
-/// The SDKs' own. Who keeps tokens (a credential of theirs, `az`) hands out the same one until about then.
+/// The SDKs' own margin: a credential of theirs, and `az`, keep a token and hand out the same one until about then.
 const DEFAULT_MARGIN: Duration = Duration::from_secs(300);
 
 impl Settings {
@@ -36,7 +36,7 @@ impl Settings {
         let choice = match (&self.auth, &self.password, &server.url) {
             (Some(choice), _, _) => choice.value,
             (None, Some(_), _) => AuthChoice::Password,
-            // Azure gives a name and no password; a URL says all there is to say.
+            // Azure gives its users a host and no password; a URL holds the whole login.
             (None, None, None) if is_azures(&server.host) => AuthChoice::Entra,
             (None, None, _) => AuthChoice::None,
         };
@@ -104,7 +104,7 @@ impl Settings {
         match &self.token_margin {
             None => Ok(DEFAULT_MARGIN),
             Some(Setting { value, name }) => {
-                // Without one, every token runs out before the next is there.
+                // Without a margin, every token runs out before the next one has come.
                 if !(Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(value) {
                     return Err(Error::config(format!(
                         "`{name}` is `{}`; it is from `1s` to `1day`",
@@ -154,7 +154,7 @@ impl Settings {
                 authorities.name
             )));
         }
-        // Entra ID is refused by the name of its own feature, which brings this one.
+        // Entra ID login is refused elsewhere, with the name of its own feature, which brings this one.
         if cfg!(not(feature = "tls")) && tls && !entra {
             let by = self.tls.as_ref().map_or(server.name, |tls| tls.name);
             return Err(Error::config(format!(

@@ -1,13 +1,16 @@
-//! What holds several values: lists as they come, maps in the order of their keys.
+//! Values that hold several others.
+//!
+//! The one rule: **lists are written as they come, maps in the order of their keys**, because two equal maps may give
+//! their entries in two orders.
 
 use serde::ser::{self, Serialize};
 
-use super::{Place, Written, descend};
+use super::{Place, WriteResult, descend};
 use crate::key::{KeyError, escape};
 
 /// How a list ends, which tells tuples and structs without members apart, and a tuple of one from a variant's value.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(super) enum ListEnd {
     Sequence,
     Tuple,
     Struct,
@@ -19,11 +22,11 @@ pub(in crate::key) struct List<'w> {
     pub(super) out: &'w mut String,
     pub(super) depth: u32,
     pub(super) len: usize,
-    pub(super) end: End,
+    pub(super) end: ListEnd,
 }
 
 impl List<'_> {
-    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn element<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         if self.len > 0 {
             self.out.push(',');
         }
@@ -31,7 +34,7 @@ impl List<'_> {
         value.serialize(descend(self.out, Place::Brackets, self.depth)?)
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Written {
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> WriteResult {
         if self.len > 0 {
             self.out.push(',');
         }
@@ -41,12 +44,12 @@ impl List<'_> {
         value.serialize(descend(self.out, Place::Brackets, self.depth)?)
     }
 
-    fn close(self) -> Written {
+    fn close(self) -> WriteResult {
         self.out.push_str(match (self.end, self.len) {
-            (End::Sequence, _) => "]",
-            (End::Tuple, 0 | 1) => ",)",
-            (End::Struct, 0) => "=)",
-            (End::Tuple | End::Struct, _) => ")",
+            (ListEnd::Sequence, _) => "]",
+            (ListEnd::Tuple, 0 | 1) => ",)",
+            (ListEnd::Struct, 0) => "=)",
+            (ListEnd::Tuple | ListEnd::Struct, _) => ")",
         });
         Ok(())
     }
@@ -56,10 +59,10 @@ impl ser::SerializeSeq for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         self.element(value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -68,10 +71,10 @@ impl ser::SerializeTuple for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         self.element(value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -80,10 +83,10 @@ impl ser::SerializeTupleStruct for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         self.element(value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -92,10 +95,10 @@ impl ser::SerializeTupleVariant for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         self.element(value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -104,10 +107,14 @@ impl ser::SerializeStruct for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> WriteResult {
         self.field(name, value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -116,10 +123,14 @@ impl ser::SerializeStructVariant for List<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, name: &'static str, value: &T) -> Written {
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> WriteResult {
         self.field(name, value)
     }
-    fn end(self) -> Written {
+    fn end(self) -> WriteResult {
         self.close()
     }
 }
@@ -137,14 +148,14 @@ impl ser::SerializeMap for Entries<'_> {
     type Ok = ();
     type Error = KeyError;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Written {
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> WriteResult {
         let mut text = String::new();
         key.serialize(descend(&mut text, Place::Brackets, self.depth)?)?;
         self.key = Some(text);
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Written {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> WriteResult {
         let key = self
             .key
             .take()
@@ -155,8 +166,8 @@ impl ser::SerializeMap for Entries<'_> {
         Ok(())
     }
 
-    fn end(mut self) -> Written {
-        // Stable: among entries of one key the order says which a decoder would keep.
+    fn end(mut self) -> WriteResult {
+        // A stable sort, because the order of entries with one key says which of them a decoder keeps.
         self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         self.out.push('[');
         for (n, (key, value)) in self.entries.iter().enumerate() {
