@@ -1,7 +1,20 @@
 //! Who a connection says it is.
 //!
-//! The rule: a connection asks here, each time it is made, and nowhere else; and one whose login is
-//! outdated hears of the next one from here. So a login that changes with time has one place to come from.
+//! The one rule: **a connection asks here, each time it is made, and nowhere else**; and a connection whose login
+//! runs out hears of the next one from here. So a login that changes with time has one place to come from.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | this one | hands out the credentials of one connection |
+//! | `refresher` | holds the token of Entra ID and renews it |
+//! | `schedule` | says when to ask for the next token |
+//! | `claims` | reads the user's name in a token |
+//! | `login` | the settings: how a cache was told to log in |
+//! | `credential` | asks the identity provider |
+//! | `secret` | a text that no formatting shows |
+//!
+//! Imports go down this table, never up, and from here on to `tls`, `error` and others that know nothing of
+//! logins. The settings stand above.
 
 #[cfg(feature = "entra-id")]
 mod claims;
@@ -19,21 +32,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(feature = "entra-id")]
-pub(crate) use credential::OwnCredential;
-#[cfg(feature = "entra-id")]
-pub use credential::azure_core;
 use tokio::sync::{Notify, SemaphorePermit};
 
 #[cfg(feature = "entra-id")]
-use self::refresher::{AccessToken, Refresher};
+use self::{
+    refresher::{AccessToken, Refresher},
+    schedule::Now,
+};
+use crate::{error::Error, stats::TokenStats};
+
 #[cfg(feature = "entra-id")]
-use self::schedule::Now;
+pub(crate) use self::credential::OwnCredential;
+#[cfg(feature = "entra-id")]
+pub use self::credential::azure_core;
 pub(crate) use self::{
     login::{Auth, EntraLogin, Login},
     secret::Secret,
 };
-use crate::{error::Error, stats::TokenStats};
 
 /// How the connections to one server log in.
 #[derive(Debug)]
@@ -47,14 +62,14 @@ pub(crate) enum Authenticator {
 
 /// What one connection logs in with.
 #[derive(Debug, Clone)]
-pub(crate) enum Pass {
+pub(crate) enum Credentials {
     None,
     Password(Arc<Login>),
     #[cfg(feature = "entra-id")]
     Token(Arc<AccessToken>),
 }
 
-impl Pass {
+impl Credentials {
     pub(crate) fn login(&self) -> Option<&Login> {
         match self {
             Self::None => None,
@@ -73,7 +88,7 @@ impl Pass {
         }
     }
 
-    /// How long it is good for; `None` if for ever.
+    /// How long they are good for; `None` if for ever.
     pub(crate) fn left(&self) -> Option<Duration> {
         match self {
             Self::None | Self::Password(_) => None,
@@ -82,7 +97,7 @@ impl Pass {
         }
     }
 
-    /// What else may be wrong where the server refuses it.
+    /// The end of a message that says that the server refused them: what else may be wrong.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::None => "; set `REDIS_PASSWORD`, or `REDIS_AUTH=entra` for tokens of Entra ID",
@@ -96,23 +111,23 @@ impl Pass {
 }
 
 impl Authenticator {
-    /// Checks that this build can log in so. `good_news` is told of each new token.
+    /// Checks that this build can log in so. `token_renewed` is notified of each new token.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config).
     #[cfg_attr(
         not(feature = "entra-id"),
-        expect(unused_variables, reason = "a password is never news")
+        expect(unused_variables, reason = "a password is never renewed")
     )]
-    pub(crate) fn new(auth: &Auth, good_news: &Arc<Notify>) -> Result<Self, Error> {
+    pub(crate) fn new(auth: &Auth, token_renewed: &Arc<Notify>) -> Result<Self, Error> {
         match auth {
             Auth::None => Ok(Self::None),
             Auth::Password(login) => Ok(Self::Password(Arc::new(login.clone()))),
             #[cfg(feature = "entra-id")]
             Auth::Entra(login) => Ok(Self::Entra(Arc::new(Refresher::new(
                 login.clone(),
-                Arc::clone(good_news),
+                Arc::clone(token_renewed),
             )?))),
             #[cfg(not(feature = "entra-id"))]
             Auth::Entra(_) => Err(credential::refusal()),
@@ -128,69 +143,77 @@ impl Authenticator {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub(crate) async fn pass(&self) -> Result<Pass, Error> {
+    pub(crate) async fn credentials(&self) -> Result<Credentials, Error> {
         match self {
-            Self::None => Ok(Pass::None),
-            Self::Password(login) => Ok(Pass::Password(Arc::clone(login))),
+            Self::None => Ok(Credentials::None),
+            Self::Password(login) => Ok(Credentials::Password(Arc::clone(login))),
             #[cfg(feature = "entra-id")]
-            Self::Entra(refresher) => refresher.current().await.map(Pass::Token),
+            Self::Entra(refresher) => refresher.current().await.map(Credentials::Token),
         }
     }
 
-    /// The pass that takes the place of `pass`, once there is one; for ever pending where none will.
+    /// The credentials that take the place of `present`, once there are any; for ever pending where there will be none.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub(crate) async fn newer(&self, pass: &Pass) -> Pass {
-        match (self, pass) {
+    pub(crate) async fn newer(&self, present: &Credentials) -> Credentials {
+        match (self, present) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(refresher), Pass::Token(token)) => {
-                Pass::Token(refresher.tokens().newer(token).await)
+            (Self::Entra(refresher), Credentials::Token(token)) => {
+                Credentials::Token(refresher.tokens().newer(token).await)
             }
             _ => pending().await,
         }
     }
 
-    /// The turn to move a connection that is logged in with `pass` to a newer one: one connection after
-    /// the other, unless time is short.
-    pub(crate) async fn turn(&self, pass: &Pass) -> Option<SemaphorePermit<'_>> {
-        match (self, pass) {
+    /// The turn of one connection to move from `present` to newer credentials: one connection after the other, unless time
+    /// is short.
+    pub(crate) async fn turn(&self, present: &Credentials) -> Option<SemaphorePermit<'_>> {
+        match (self, present) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().turn(token).await,
+            (Self::Entra(refresher), Credentials::Token(token)) => {
+                refresher.tokens().turn(token).await
+            }
             _ => None,
         }
     }
 
-    /// The server took `pass`.
-    pub(crate) fn accepted(&self, pass: &Pass) {
-        match (self, pass) {
+    /// The server took `credentials`.
+    pub(crate) fn accepted(&self, credentials: &Credentials) {
+        match (self, credentials) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().accepted(token),
+            (Self::Entra(refresher), Credentials::Token(token)) => {
+                refresher.tokens().accepted(token);
+            }
             _ => {}
         }
     }
 
-    /// The server refused `pass`: not a right to a command, but the login itself.
-    pub(crate) fn refused(&self, pass: &Pass) {
-        match (self, pass) {
+    /// The server refused `credentials`: the login itself, not the right to a command.
+    pub(crate) fn refused(&self, credentials: &Credentials) {
+        match (self, credentials) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().refused(token),
+            (Self::Entra(refresher), Credentials::Token(token)) => {
+                refresher.tokens().refused(token);
+            }
             _ => {}
         }
     }
 
-    /// The server hung up on a login with `pass`.
-    pub(crate) fn doubted(&self, pass: &Pass) {
-        match (self, pass) {
+    /// The server hung up on a login with `credentials`, which may be a refusal.
+    pub(crate) fn suspect(&self, credentials: &Credentials) {
+        match (self, credentials) {
             #[cfg(feature = "entra-id")]
-            (Self::Entra(refresher), Pass::Token(token)) => refresher.tokens().suspect(token),
+            (Self::Entra(refresher), Credentials::Token(token)) => {
+                refresher.tokens().suspect(token);
+            }
             _ => {}
         }
     }
 
     /// Whether there is something to log in with, or nothing is needed.
-    pub(crate) fn has_pass(&self) -> bool {
+    pub(crate) fn has_credentials(&self) -> bool {
         match self {
             Self::None | Self::Password(_) => true,
             #[cfg(feature = "entra-id")]
@@ -198,7 +221,7 @@ impl Authenticator {
         }
     }
 
-    /// How many tokens there have been: with another one, what failed may succeed.
+    /// The number of tokens there have been. A login that failed may succeed once the number is another.
     pub(crate) fn tokens(&self) -> u64 {
         match self {
             Self::None | Self::Password(_) => 0,
@@ -207,12 +230,12 @@ impl Authenticator {
         }
     }
 
-    /// Sees to it that somebody renews what has to be renewed; costs next to nothing where somebody does.
+    /// Starts the task that renews tokens, unless one lives or none is needed; costs next to nothing then.
     #[cfg_attr(
         not(feature = "entra-id"),
         expect(unused_variables, reason = "a password is never renewed")
     )]
-    pub(crate) fn tend(&self, now: Instant) {
+    pub(crate) fn ensure_refresher(&self, now: Instant) {
         match self {
             Self::None | Self::Password(_) => {}
             #[cfg(feature = "entra-id")]
@@ -220,7 +243,7 @@ impl Authenticator {
         }
     }
 
-    /// Ends the background task, for good.
+    /// Ends the task that renews tokens, for good.
     pub(crate) fn close(&self) {
         match self {
             Self::None | Self::Password(_) => {}

@@ -18,7 +18,7 @@ pub(crate) enum Auth {
     Entra(EntraLogin),
 }
 
-/// How tokens are come by, and whose they are.
+/// How to get tokens of Entra ID, and for which user.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EntraLogin {
     /// The Redis user; without it, the one that the token names.
@@ -40,7 +40,7 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    /// What may be wrong with it where the server refuses it.
+    /// The end of a message that says that the server refused it: what may be wrong.
     pub(crate) fn hint(&self) -> &'static str {
         let password = self.password.expose();
         if password.is_empty() {

@@ -42,7 +42,7 @@ use super::{
 #[cfg(feature = "tls")]
 use crate::tls::{client_trusting, system_authorities};
 use crate::{
-    auth::{Authenticator, Login, Pass},
+    auth::{Authenticator, Credentials, Login},
     config::Endpoint,
     error::{Error, ErrorKind, kind_of, redis_text},
 };
@@ -154,7 +154,7 @@ pub(crate) struct Connected {
 pub(crate) struct Connector {
     endpoint: Endpoint,
     auth: Authenticator,
-    good_news: Arc<Notify>,
+    token_renewed: Arc<Notify>,
     attempts: Attempts,
     addresses: Addresses,
     #[cfg(feature = "tls")]
@@ -164,10 +164,10 @@ pub(crate) struct Connector {
 impl Connector {
     /// Checks that the endpoint can be logged in to as configured; makes no connection.
     pub(crate) fn new(endpoint: Endpoint) -> Result<Self, Error> {
-        let good_news = Arc::default();
+        let token_renewed = Arc::default();
         Ok(Self {
-            auth: Authenticator::new(&endpoint.auth, &good_news)?,
-            good_news,
+            auth: Authenticator::new(&endpoint.auth, &token_renewed)?,
+            token_renewed,
             attempts: Attempts::new(),
             addresses: Addresses::default(),
             endpoint,
@@ -187,8 +187,8 @@ impl Connector {
     }
 
     /// Told of each new token: what could not connect before may do so now.
-    pub(crate) fn good_news(&self) -> &Arc<Notify> {
-        &self.good_news
+    pub(crate) fn token_renewed(&self) -> &Arc<Notify> {
+        &self.token_renewed
     }
 
     /// When a connection may be tried.
@@ -196,7 +196,7 @@ impl Connector {
         &self.attempts
     }
 
-    /// Makes a connection that is logged in with `pass` and has its database selected, and the future that drives it.
+    /// Makes a connection that is logged in with `credentials` and has its database selected, and the future that drives it.
     ///
     /// Every byte that it reads marks `pulse`. Its commands have no deadline of their own. With `hears`, what the server
     /// pushes is heard, unless the server has no RESP3.
@@ -211,7 +211,7 @@ impl Connector {
     /// Dropping the future closes what it opened.
     pub(crate) async fn connect(
         &self,
-        pass: &Pass,
+        credentials: &Credentials,
         pulse: Arc<Pulse>,
         hears: bool,
     ) -> Result<Connected, Error> {
@@ -220,22 +220,22 @@ impl Connector {
             .await
             .map_err(|error| self.unreachable(error))?;
         let connected = self.addresses.race(found, |address, reached| {
-            self.connect_to(address, reached, pass, &pulse, hears)
+            self.connect_to(address, reached, credentials, &pulse, hears)
         });
         let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         match connected.await {
             Some(Ok(connected)) => {
                 pulse.logged_in();
-                self.auth.accepted(pass);
+                self.auth.accepted(credentials);
                 Ok(connected)
             }
             Some(Err(NotMade::Refused(error))) => {
                 if refuses_login(&error) {
-                    self.auth.refused(pass);
+                    self.auth.refused(credentials);
                 } else if kind_of(&error) == ErrorKind::Disconnected {
-                    self.auth.doubted(pass);
+                    self.auth.suspect(credentials);
                 }
-                Err(self.refusal(&error, pass))
+                Err(self.refusal(&error, credentials))
             }
             Some(Err(NotMade::NoStream(error))) => Err(error),
             None => Err(self.unreachable(none())),
@@ -257,7 +257,7 @@ impl Connector {
         &self,
         address: SocketAddr,
         reached: Reached,
-        pass: &Pass,
+        credentials: &Credentials,
         pulse: &Arc<Pulse>,
         hears: bool,
     ) -> Result<Connected, NotMade> {
@@ -265,12 +265,12 @@ impl Connector {
         let (pushes, ear) = hears.then(Pushes::new).unzip();
         let open = || self.open(address, &reached, Arc::clone(pulse));
         let stream = open().await?;
-        let info = self.info(pass.login(), ProtocolVersion::RESP3);
+        let info = self.info(credentials.login(), ProtocolVersion::RESP3);
         let set_up_so = match set_up(&info, stream, ear).await {
             Err(error) if lacks_resp3(&error) => {
                 tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
                 let stream = open().await?;
-                let info = self.info(pass.login(), ProtocolVersion::RESP2);
+                let info = self.info(credentials.login(), ProtocolVersion::RESP2);
                 set_up(&info, stream, None).await
             }
             set_up_so => set_up_so,
@@ -358,8 +358,8 @@ impl Connector {
     }
 
     /// Says why the server did not take the connection, without what the login sent.
-    fn refusal(&self, error: &RedisError, pass: &Pass) -> Error {
-        let (endpoint, login, hint) = (&self.endpoint, pass.login(), pass.hint());
+    fn refusal(&self, error: &RedisError, credentials: &Credentials) -> Error {
+        let (endpoint, login, hint) = (&self.endpoint, credentials.login(), credentials.hint());
         match kind_of(error) {
             // By `AUTH` alone redis-rs keeps no answer but this.
             ErrorKind::Auth if error.kind() == redis::ErrorKind::AuthenticationFailed => {

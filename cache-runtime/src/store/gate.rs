@@ -140,7 +140,7 @@ impl Gate {
             opened
         });
         if opened {
-            if store.connector().auth().has_pass() {
+            if store.connector().auth().has_credentials() {
                 tracing::warn!(
                     cause =
                         "an operation waited in vain after another one had, and no byte came since",
@@ -188,8 +188,8 @@ impl Gate {
         });
         if let Some(number) = number {
             // A weak reference: a cache that nobody has any more needs no probe.
-            let good_news = Arc::clone(store.connector().good_news());
-            drop(runtime.spawn(probe(Arc::downgrade(store), good_news, number)));
+            let token_renewed = Arc::clone(store.connector().token_renewed());
+            drop(runtime.spawn(probe(Arc::downgrade(store), token_renewed, number)));
         }
     }
 
@@ -216,8 +216,8 @@ impl Gate {
     }
 }
 
-async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
-    let mut news = good_news.notified();
+async fn probe(store: Weak<RedisStore>, token_renewed: Arc<Notify>, number: u64) {
+    let mut news = token_renewed.notified();
     loop {
         let Some(pause) = store
             .upgrade()
@@ -228,7 +228,7 @@ async fn probe(store: Weak<RedisStore>, good_news: Arc<Notify>, number: u64) {
         // Either way Redis is asked.
         let _news = tokio::time::timeout(pause, news).await;
         // From here on, so that none is missed that comes while Redis is asked.
-        news = good_news.notified();
+        news = token_renewed.notified();
         let Some(store) = store.upgrade() else { return };
         match store.probe().await {
             Ok(()) => {

@@ -39,7 +39,7 @@ use super::{
     watch::Pushes,
 };
 use crate::{
-    auth::Pass,
+    auth::Credentials,
     error::{Error, ErrorKind},
     sharded::lock,
 };
@@ -96,7 +96,7 @@ pub(crate) struct Live {
     /// The scripts that were sent by their text, a bit each.
     pub(crate) scripts: Arc<AtomicU8>,
     /// What it is logged in with.
-    pub(crate) pass: Pass,
+    pub(crate) credentials: Credentials,
     /// Who hears what the server pushes, where that is what the connection is for.
     pub(crate) pushes: Option<Arc<Pushes>>,
     /// Whether another connection could not take its place: see [`Live::pin`].
@@ -111,7 +111,7 @@ impl Live {
             connection,
             driver,
             pulse,
-            pass,
+            credentials,
             pushes,
         } = made;
         let (drives, driven) = watch::channel(());
@@ -125,7 +125,7 @@ impl Live {
             pulse,
             number,
             scripts: Arc::default(),
-            pass,
+            credentials,
             pushes,
             pinned: Arc::default(),
             driven,
@@ -164,21 +164,28 @@ impl Live {
     }
 }
 
-/// A connection that was just made, and the pass that the server took.
+/// A connection that was just made, and the credentials that the server took.
 struct Made {
     connection: MultiplexedConnection,
     driver: Driver,
     pulse: Arc<Pulse>,
-    pass: Pass,
+    credentials: Credentials,
     pushes: Option<Arc<Pushes>>,
 }
 
 impl Made {
-    /// Makes a connection that is logged in with `pass`.
-    async fn with(connector: &Connector, purpose: Purpose, pass: Pass) -> Result<Self, Error> {
+    /// Makes a connection that is logged in with `credentials`.
+    async fn with(
+        connector: &Connector,
+        purpose: Purpose,
+        credentials: Credentials,
+    ) -> Result<Self, Error> {
         let pulse = Arc::new(Pulse::new());
         let hears = purpose == Purpose::Pushes;
-        let connecting = timeout(LONGEST, connector.connect(&pass, Arc::clone(&pulse), hears));
+        let connecting = timeout(
+            LONGEST,
+            connector.connect(&credentials, Arc::clone(&pulse), hears),
+        );
         let Connected {
             connection,
             driver,
@@ -196,23 +203,23 @@ impl Made {
             connection,
             driver,
             pulse,
-            pass,
+            credentials,
             pushes,
         })
     }
 
-    /// Makes a connection that is logged in with the pass of the day.
+    /// Makes a connection that is logged in with the present credentials.
     ///
     /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
     async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {
-        let pass = connector.auth().pass().await?;
-        let error = match Self::with(connector, purpose, pass.clone()).await {
+        let credentials = connector.auth().credentials().await?;
+        let error = match Self::with(connector, purpose, credentials.clone()).await {
             Ok(made) => return Ok(made),
             Err(error) => error,
         };
         if error.is_auth() {
-            let next = connector.auth().pass().await?;
-            if next.is_other_than(&pass) {
+            let next = connector.auth().credentials().await?;
+            if next.is_other_than(&credentials) {
                 return Self::with(connector, purpose, next).await;
             }
         }
@@ -288,7 +295,7 @@ impl Link {
         loop {
             // Before the back-off is asked, so that no change is missed.
             let opened = store.connector().attempts().opened();
-            let news = store.connector().good_news().notified();
+            let news = store.connector().token_renewed().notified();
             states.mark_unchanged();
             let Err(Later { until, why }) = self.start(store, broken, now) else {
                 break;
@@ -378,7 +385,7 @@ impl Link {
         if let State::Up(live) = &*self.state.borrow()
             && live.number == number
         {
-            store.connector().auth().refused(&live.pass);
+            store.connector().auth().refused(&live.credentials);
         }
     }
 
@@ -522,7 +529,7 @@ struct GoneOnDrop {
     number: u64,
 }
 
-/// What came of handing out another connection, or the same one with another pass.
+/// What came of handing out another connection, or the same one with other credentials.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Handover {
     Done,

@@ -349,7 +349,7 @@ impl RedisStore {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<Reply, Error> {
-        let mut pass = match urgency {
+        let mut credentials = match urgency {
             Urgency::Ordinary => self.admit()?,
             Urgency::Urgent => self.gate.force(),
         };
@@ -357,7 +357,7 @@ impl RedisStore {
         loop {
             let first = broken.is_none();
             let since = Instant::now();
-            self.connector.auth().tend(since);
+            self.connector.auth().ensure_refresher(since);
             let up = link.up().filter(|_| first);
             let live = match up {
                 Some(live) => Ok(live),
@@ -376,7 +376,7 @@ impl RedisStore {
             live.pulse.asked();
             let error = match tokio::time::timeout_at(deadline.into(), request.send(&live)).await {
                 Ok(Ok(reply)) => {
-                    pass.replied();
+                    credentials.replied();
                     return Ok(reply);
                 }
                 Ok(Err(error)) => error,
@@ -397,7 +397,7 @@ impl RedisStore {
             };
             if !first || !again {
                 if failure != Failure::Broken {
-                    pass.replied();
+                    credentials.replied();
                 }
                 return Err(Error::from_redis(&error));
             }
@@ -409,8 +409,8 @@ impl RedisStore {
                 broken = Some(u64::MAX);
             }
             // Given back first: while half-open, the breaker may have no other to give.
-            drop(pass);
-            pass = match urgency {
+            drop(credentials);
+            credentials = match urgency {
                 Urgency::Ordinary => self.admit()?,
                 Urgency::Urgent => self.gate.force(),
             };
@@ -491,14 +491,14 @@ impl RedisStore {
     ) -> Result<(Arc<Link>, Arc<Live>), Error> {
         let link = self.own_links.present()?;
         let auth = self.connector.auth();
-        auth.tend(Instant::now());
+        auth.ensure_refresher(Instant::now());
         if let Some(number) = broken {
             link.not_logged_in(self, number);
         }
-        if !auth.has_pass() {
+        if !auth.has_credentials() {
             // The first token may take longer than an operation may, and there is no body to run. Why there
             // is none, the connection will say.
-            let _first = auth.pass().await;
+            let _first = auth.credentials().await;
         }
         let live = link
             .live(self, broken, Instant::now() + self.timeout)

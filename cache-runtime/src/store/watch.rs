@@ -167,7 +167,7 @@ impl RedisStore {
         if self.watches().is_resting() {
             return None;
         }
-        self.connector().auth().tend(Instant::now());
+        self.connector().auth().ensure_refresher(Instant::now());
         match link.live(self, None, by).await {
             Ok(live) => Some(live),
             // It is still being made.

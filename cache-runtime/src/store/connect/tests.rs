@@ -17,9 +17,9 @@ async fn connect(endpoint: Endpoint) -> Result<MultiplexedConnection, Error> {
     // Spawned, as its users do: the future must be `Send`.
     let connector = Connector::new(endpoint)?;
     let connecting = tokio::spawn(async move {
-        let pass = connector.auth().pass().await?;
+        let credentials = connector.auth().credentials().await?;
         let pulse = Arc::new(Pulse::new());
-        connector.connect(&pass, pulse, false).await
+        connector.connect(&credentials, pulse, false).await
     });
     let connected = connecting.await.expect("connecting does not panic")?;
     tokio::spawn(connected.driver);
@@ -223,7 +223,7 @@ async fn every_byte_ends_the_silence() {
     pulse.asked();
     assert!(pulse.silent_since().is_some());
     let connected = connector
-        .connect(&Pass::None, Arc::clone(&pulse), false)
+        .connect(&Credentials::None, Arc::clone(&pulse), false)
         .await;
     let Connected {
         mut connection,
@@ -242,7 +242,7 @@ async fn a_connection_is_proved_by_the_first_answer_after_its_login() {
     let server = Server::start(&[]);
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     let pulse = Arc::new(Pulse::new());
-    let connecting = connector.connect(&Pass::None, Arc::clone(&pulse), false);
+    let connecting = connector.connect(&Credentials::None, Arc::clone(&pulse), false);
     let connected = connecting.await.unwrap();
     assert!(!pulse.is_proved(), "the login's answers prove nothing");
     assert!(!pulse.stall(Duration::ZERO), "the first one");
@@ -312,7 +312,13 @@ fn a_runtime_that_nobody_drives_keeps_no_other_one_from_tls() {
     let connector = Connector::new(endpoint).unwrap();
     let (stopped, other) = (runtime(), runtime());
     let (reached, pulse) = (Reached::default(), Arc::new(Pulse::new()));
-    let reading = connector.connect_to(address, Arc::clone(&reached), &Pass::None, &pulse, false);
+    let reading = connector.connect_to(
+        address,
+        Arc::clone(&reached),
+        &Credentials::None,
+        &pulse,
+        false,
+    );
     let mut reading = Box::pin(reading);
     stopped.block_on(std::future::poll_fn(|context| {
         let ended = reading.as_mut().poll(context).is_ready();
@@ -322,7 +328,7 @@ fn a_runtime_that_nobody_drives_keeps_no_other_one_from_tls() {
         }
     }));
     let connecting = async {
-        let connecting = connector.connect(&Pass::None, Arc::new(Pulse::new()), false);
+        let connecting = connector.connect(&Credentials::None, Arc::new(Pulse::new()), false);
         tokio::time::timeout(Duration::from_secs(30), connecting).await
     };
     let connected = other.block_on(connecting);

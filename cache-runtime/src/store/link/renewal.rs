@@ -1,16 +1,16 @@
 //! How a connection moves to a newer login while calls go on.
 //!
-//! The one rule: **a new pass is first proved as the login of a new connection.** That one then takes
+//! The one rule: **new credentials are first proved as the login of a new connection.** That one then takes
 //! the place of the old one, which is closed once everything that was sent on it is answered. Nothing
 //! that may be refused is ever sent on a connection that others wait on: redis-server 8.2 can lose the
 //! reply to a refused `AUTH` there, and every later reply then reaches the wrong caller
 //! (<https://github.com/redis/redis/issues/15640>).
 //!
 //! A connection for which the server keeps something, which a new one would lack, is logged in again in
-//! place, with the pass that was proved; whatever but `OK` comes back, it is closed. Should the server
+//! place, with the credentials that were proved; whatever but `OK` comes back, it is closed. Should the server
 //! refuse then what it took a moment before, replies that came together with that may still go astray.
 //!
-//! A pass that the server refuses, or that it cannot be asked about, changes nothing for the connection
+//! Credentials that the server refuses, or that it cannot be asked about, change nothing for the connection
 //! that stands.
 
 use std::{
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::{GoneOnDrop, Handover, LONGEST, Live, Made, Purpose, State};
 use crate::{
-    auth::Pass,
+    auth::Credentials,
     backoff::Pauses,
     store::{
         connect::{Connector, Driver},
@@ -31,7 +31,7 @@ use crate::{
     },
 };
 
-/// Between two attempts to move to a pass; doubled each time, up to the longest.
+/// Between two attempts to move to newer credentials; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -49,7 +49,7 @@ pub(super) async fn drive(
             // First, so that a connection that is lost is not renewed.
             biased;
             () = &mut driver => return live,
-            proved = prove(connector, purpose, &live.pass) => proved,
+            proved = prove(connector, purpose, &live.credentials) => proved,
         };
         let number = store.upgrade().map(|store| {
             // Behind a name there may be another server by now.
@@ -68,18 +68,18 @@ pub(super) async fn drive(
                     "a connection with the new login takes over"
                 );
                 let old = std::mem::replace(&mut driver, next_driver);
-                let longest = time_to_drain(&live.pass);
+                let longest = time_to_drain(&live.credentials);
                 live = next;
                 drain(old, longest, gone);
             }
             Handover::Pinned => {
-                let pass = next.pass.clone();
+                let credentials = next.credentials.clone();
                 // It has served.
                 drop((next, next_driver));
                 let logged_in = tokio::select! {
                     biased;
                     () = &mut driver => return live,
-                    logged_in = log_in_again(&live, &pass) => logged_in,
+                    logged_in = log_in_again(&live, &credentials) => logged_in,
                 };
                 if !logged_in {
                     tracing::warn!(
@@ -88,7 +88,7 @@ pub(super) async fn drive(
                     );
                     return live;
                 }
-                Arc::make_mut(&mut live).pass = pass;
+                Arc::make_mut(&mut live).credentials = credentials;
                 if gone.hand_over(&live) != Handover::Done {
                     return live;
                 }
@@ -98,13 +98,13 @@ pub(super) async fn drive(
     }
 }
 
-/// Waits for a newer pass, and proves it: a new connection, logged in with it.
-async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made {
+/// Waits for newer credentials, and proves them: a new connection, logged in with them.
+async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -> Made {
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
-        let pass = connector.auth().newer(present).await;
+        let credentials = connector.auth().newer(present).await;
         let turn = connector.auth().turn(present).await;
-        match Made::with(connector, purpose, pass.clone()).await {
+        match Made::with(connector, purpose, credentials.clone()).await {
             Ok(made) => return made,
             Err(error) => {
                 tracing::debug!(%error, cause = error.cause(), "no connection with the new login yet");
@@ -113,7 +113,7 @@ async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made 
         drop(turn);
         // Somebody may have a better one before the time is up.
         let pause = pauses.next(fastrand::f64());
-        let _better = timeout(pause, connector.auth().newer(&pass)).await;
+        let _better = timeout(pause, connector.auth().newer(&credentials)).await;
     }
 }
 
@@ -121,8 +121,8 @@ async fn prove(connector: &Connector, purpose: Purpose, present: &Pass) -> Made 
 ///
 /// The echo behind it is what comes first where the server loses its answer to the `AUTH`; without it, that
 /// might be another command's `OK`. Both wait behind a command that blocks, for as long as the old login lives.
-async fn log_in_again(live: &Live, pass: &Pass) -> bool {
-    let Some(login) = pass.login() else {
+async fn log_in_again(live: &Live, credentials: &Credentials) -> bool {
+    let Some(login) = credentials.login() else {
         return true;
     };
     let mut auth = redis::cmd("AUTH");
@@ -133,14 +133,14 @@ async fn log_in_again(live: &Live, pass: &Pass) -> bool {
     let mut commands = redis::Pipeline::with_capacity(2);
     commands.add_command(auth).cmd("ECHO").arg("logged in");
     let mut connection = live.connection.clone();
-    let longest = time_to_drain(&live.pass);
+    let longest = time_to_drain(&live.credentials);
     let answers = timeout(longest, connection.req_packed_commands(&commands, 0, 2)).await;
     matches!(answers, Ok(Ok(answers)) if answers.first() == Some(&Value::Okay))
 }
 
 /// How long the answers to what was sent may take: as long as the server lets the old login live.
-fn time_to_drain(pass: &Pass) -> Duration {
-    pass.left().unwrap_or_default().max(LONGEST)
+fn time_to_drain(credentials: &Credentials) -> Duration {
+    credentials.left().unwrap_or_default().max(LONGEST)
 }
 
 /// Drives a connection that has been replaced until everything that was sent on it is answered.

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
-    auth::{Auth, Pass},
+    auth::{Auth, Credentials},
     breaker::BreakerState,
     config::Endpoint,
     store::{
@@ -43,7 +43,10 @@ impl Scene {
         let server = Server::start(options);
         let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
         let pulse = Arc::new(Pulse::new());
-        let connected = connector.connect(&Pass::None, pulse, false).await.unwrap();
+        let connected = connector
+            .connect(&Credentials::None, pulse, false)
+            .await
+            .unwrap();
         tokio::spawn(connected.driver);
         let scene = Self {
             store: store(endpoint(server.port, auth), timeout),

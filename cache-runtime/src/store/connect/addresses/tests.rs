@@ -37,8 +37,8 @@ fn connector(endpoint: Endpoint, addresses: Vec<SocketAddr>) -> Connector {
 }
 
 async fn connect(connector: &Connector) -> Result<Connected, Error> {
-    let pass = connector.auth().pass().await?;
-    let connecting = connector.connect(&pass, Arc::new(Pulse::new()), false);
+    let credentials = connector.auth().credentials().await?;
+    let connecting = connector.connect(&credentials, Arc::new(Pulse::new()), false);
     timeout(SOON, connecting)
         .await
         .expect("an address that says nothing keeps the others from being tried")
