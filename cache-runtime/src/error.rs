@@ -9,7 +9,7 @@ mod tests;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, io, sync::Arc};
 
-type Source = Box<dyn StdError + Send + Sync>;
+type BoxedSource = Box<dyn StdError + Send + Sync>;
 
 /// What went wrong, in the words of the operation that failed.
 ///
@@ -23,7 +23,7 @@ pub struct Error(Arc<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: Cow<'static, str>,
-    source: Option<Source>,
+    source: Option<BoxedSource>,
 }
 
 /// The kinds of [`Error`], which are also the labels that errors are counted under.
@@ -205,7 +205,7 @@ impl Error {
     pub(crate) fn with_source(
         kind: ErrorKind,
         message: impl Into<Cow<'static, str>>,
-        source: impl Into<Source>,
+        source: impl Into<BoxedSource>,
     ) -> Self {
         Self(Arc::new(Inner {
             kind,

@@ -4,175 +4,30 @@
 //! replaced, never taken away: one that has expired by this machine's clock is offered until there is another,
 //! because the server judges. Pure: every function takes the time, and the random number where it uses one.
 //!
-//! | [`Hand`] | the token in hand | offered to a new connection |
+//! | | says | and so |
 //! |---|---|---|
-//! | `Empty` | has not come yet | nothing; it waits for the first answer |
-//! | `Untried` | came, and the server has said nothing of it | the token |
-//! | `Accepted` | was taken by the server | the token |
-//! | `Refused` | was refused by the server | the one before it, if the server took that one and it still lives; else the token, once [`Question`] is `Resting`: until then the connection waits |
+//! | [`Hand`] | which token there is, and what the server said of it | which one is offered |
+//! | [`Question`] | whether the provider is asked | whether a connection waits for the next token |
+//! | [`Outage`] | what the log was told since there was a token last | whether it is told again, and what a connection without a token is told |
 //!
-//! | what happens | `Empty` | `Untried` | `Accepted` | `Refused` |
-//! |---|---|---|---|---|
-//! | the next token comes | `Untried` | `Untried` | `Untried`, the old one proved | `Untried` |
-//! | the present token comes again, with a longer life | | `Untried` | `Accepted` | `Untried` |
-//! | the server takes the token | | `Accepted` | `Accepted` | `Accepted` |
-//! | the server refuses the token | | `Refused` | `Refused`, none proved | `Refused` |
-//! | the server refuses the token before it | | none proved | `Accepted` | none proved |
-//! | no token comes, or none that is of use | as before, in all four | | | |
-//!
-//! `Untried` and `Refused` keep the proved token that they had where nothing else is said. [`Question`] and
-//! [`Outage`] go with each of the four: all sixteen combinations are legal.
+//! The three are independent: all sixteen combinations are legal.
 
 use std::{
-    fmt,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use super::super::{
-    login::Login,
-    schedule::{Life, NextAsk, Now, Schedule},
+use super::{
+    super::{
+        login::Login,
+        schedule::{NextAsk, Now, Schedule},
+    },
+    hand::{AccessToken, Hand},
 };
 use crate::{
     error::{Error, ErrorKind},
     stats::TokenStats,
 };
-
-/// A token that the identity provider gave, and the user that it makes.
-pub(crate) struct AccessToken {
-    /// Tells this token from the next one.
-    number: u64,
-    login: Login,
-    life: Life,
-}
-
-impl AccessToken {
-    pub(crate) fn login(&self) -> &Login {
-        &self.login
-    }
-
-    pub(super) fn life(&self) -> &Life {
-        &self.life
-    }
-
-    /// How long the token is good for.
-    pub(crate) fn left(&self, now: Now) -> Duration {
-        self.life.left(now)
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            number,
-            login,
-            life,
-        } = self;
-        f.debug_struct("AccessToken")
-            .field("number", number)
-            .field("login", login)
-            .field("life", life)
-            .finish()
-    }
-}
-
-/// The token in hand, and what the server said of it.
-#[derive(Debug, Default)]
-enum Hand {
-    #[default]
-    Empty,
-    Untried {
-        token: Arc<AccessToken>,
-        /// The last token before it that the server took, and has not refused since.
-        proved: Option<Arc<AccessToken>>,
-    },
-    Accepted {
-        token: Arc<AccessToken>,
-    },
-    Refused {
-        token: Arc<AccessToken>,
-        /// As in `Untried`.
-        proved: Option<Arc<AccessToken>>,
-    },
-}
-
-impl Hand {
-    fn token(&self) -> Option<&Arc<AccessToken>> {
-        match self {
-            Self::Empty => None,
-            Self::Untried { token, .. }
-            | Self::Accepted { token }
-            | Self::Refused { token, .. } => Some(token),
-        }
-    }
-
-    /// The token before the one in hand, while the server refuses that one and this one lives.
-    fn stand_in(&self, now: Now) -> Option<&Arc<AccessToken>> {
-        match self {
-            Self::Refused {
-                proved: Some(proved),
-                ..
-            } if !proved.left(now).is_zero() => Some(proved),
-            _ => None,
-        }
-    }
-
-    fn is_refused(&self) -> bool {
-        matches!(self, Self::Refused { .. })
-    }
-
-    fn granted(self, token: Arc<AccessToken>) -> Self {
-        match self {
-            Self::Empty => Self::Untried {
-                token,
-                proved: None,
-            },
-            Self::Untried { proved, .. } | Self::Refused { proved, .. } => {
-                Self::Untried { token, proved }
-            }
-            Self::Accepted { token: held } if held.is(&token) => Self::Accepted { token },
-            Self::Accepted { token: held } => Self::Untried {
-                token,
-                proved: Some(held),
-            },
-        }
-    }
-
-    fn accepted(self) -> Self {
-        match self {
-            Self::Empty => Self::Empty,
-            Self::Untried { token, .. }
-            | Self::Accepted { token }
-            | Self::Refused { token, .. } => Self::Accepted { token },
-        }
-    }
-
-    fn refused(self) -> Self {
-        match self {
-            Self::Empty => Self::Empty,
-            Self::Untried { token, proved } | Self::Refused { token, proved } => {
-                Self::Refused { token, proved }
-            }
-            Self::Accepted { token } => Self::Refused {
-                token,
-                proved: None,
-            },
-        }
-    }
-
-    /// Forgets that the server took `refused` before.
-    fn disprove(&mut self, refused: &AccessToken) {
-        if let Self::Untried { proved, .. } | Self::Refused { proved, .. } = self
-            && proved.as_ref().is_some_and(|proved| proved.is(refused))
-        {
-            *proved = None;
-        }
-    }
-}
 
 /// Whether the provider is asked for the next token.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -184,17 +39,17 @@ enum Question {
     Asked,
 }
 
-/// Since the last question brought no token.
+/// Questions bring no token; kept from the last one.
 #[derive(Debug)]
 struct Outage {
     error: Error,
-    /// Whether there was a valid token when the log was told of it.
+    /// Whether there was a valid token then.
     had_valid_token: bool,
 }
 
 /// What came of an answer that holds a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum TokenArrival {
     /// The token, or another life of it, takes the place of what there was.
     Taken { user: Option<String> },
     /// It is the present token, none the better for coming again.
@@ -253,14 +108,16 @@ impl State {
 
     /// The token in hand, if it came after `token`.
     pub(super) fn newer(&self, token: &AccessToken) -> Option<&Arc<AccessToken>> {
-        self.hand.token().filter(|held| held.number > token.number)
+        self.hand
+            .token()
+            .filter(|held| held.number() > token.number())
     }
 
     /// What a connection that is made now logs in with.
     ///
     /// # Errors
     ///
-    /// If no token has come yet.
+    /// The last answer's error if no token has come yet, or that there was no answer.
     pub(super) fn offered(&self, now: Now) -> Result<&Arc<AccessToken>, Error> {
         if let Some(token) = self.hand.stand_in(now).or(self.hand.token()) {
             return Ok(token);
@@ -276,13 +133,11 @@ impl State {
 
     /// Whether a connection that is made now has nothing to wait for.
     pub(super) fn is_settled(&self, now: Now) -> bool {
-        match self.hand {
-            Hand::Empty => self.outage.is_some(),
-            Hand::Untried { .. } | Hand::Accepted { .. } => true,
-            Hand::Refused { .. } => {
-                self.question == Question::Resting || self.hand.stand_in(now).is_some()
-            }
+        if self.hand.token().is_none() {
+            return self.outage.is_some();
         }
+        let is_replaced_soon = self.hand.is_refused() && self.question == Question::Asked;
+        !is_replaced_soon || self.hand.stand_in(now).is_some()
     }
 
     /// The number of tokens there have been.
@@ -294,8 +149,8 @@ impl State {
         let token = self.hand.token();
         TokenStats {
             credential: self.credential,
-            user: token.and_then(|token| token.login.username.clone()),
-            age: token.map(|token| token.life.age(now)),
+            user: token.and_then(|token| token.login().username.clone()),
+            age: token.map(|token| token.life().age(now)),
             expires_in: token.map(|token| token.left(now)),
             refreshes: self.refreshes,
             failures: self.failures,
@@ -323,7 +178,7 @@ impl State {
         }
         self.change(Hand::refused);
         self.fail(ErrorKind::Auth);
-        // Said here, so that no connection takes the refused token before the task wakes up.
+        // Decided here, so that no connection takes the refused token before the task wakes up.
         if self.schedule.refused(now, draw) && self.schedule.next(now) == NextAsk::Now {
             self.question = Question::Asked;
         }
@@ -341,7 +196,7 @@ impl State {
         self.question = Question::Asked;
     }
 
-    /// The provider is no longer asked, be it that it answered or that the task ended. `true` if it was.
+    /// The provider is no longer asked, because it answered or because the task ended. `true` if it was asked.
     pub(super) fn rest(&mut self) -> bool {
         std::mem::take(&mut self.question) == Question::Asked
     }
@@ -354,16 +209,16 @@ impl State {
         credential: Option<&'static str>,
         now: Now,
         draw: f64,
-    ) -> Arrival {
+    ) -> TokenArrival {
         self.rest();
         self.credential = credential;
         self.outage = None;
         let held = self.hand.token();
-        let is_again = held.is_some_and(|held| held.login.password == login.password);
+        let is_again = held.is_some_and(|held| held.login().password == login.password);
         let number = match held {
-            // Its life is judged anew, which is no reason to log in again.
-            Some(held) if is_again => held.number,
-            Some(held) => held.number + 1,
+            // The number stays, because another life of the same token is no reason to log in again.
+            Some(held) if is_again => held.number(),
+            Some(held) => held.number() + 1,
             None => 0,
         };
         let is_taken = self.schedule.granted(now, expires, is_again, draw);
@@ -371,20 +226,16 @@ impl State {
         let Some(life) = self.schedule.life().filter(|_| is_taken) else {
             self.fail(ErrorKind::Identity);
             return if is_again {
-                Arrival::Again
+                TokenArrival::Again
             } else {
-                Arrival::Expired
+                TokenArrival::Expired
             };
         };
         self.refreshes += 1;
         let user = login.username.clone();
-        let token = Arc::new(AccessToken {
-            number,
-            login,
-            life,
-        });
+        let token = Arc::new(AccessToken::new(number, login, life));
         self.change(|hand| hand.granted(token));
-        Arrival::Taken { user }
+        TokenArrival::Taken { user }
     }
 
     /// The provider gave no token. `is_lasting` says that this will not change until somebody mends it.

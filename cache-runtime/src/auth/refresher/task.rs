@@ -27,7 +27,8 @@ use super::{
         login::EntraLogin,
         schedule::NextAsk,
     },
-    state::{AccessToken, State},
+    hand::AccessToken,
+    state::State,
     tokens::Tokens,
 };
 use crate::{

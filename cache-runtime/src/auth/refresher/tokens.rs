@@ -18,7 +18,8 @@ use super::{
         login::Login,
         schedule::{NextAsk, Now},
     },
-    state::{AccessToken, Arrival, OutageReport, State},
+    hand::AccessToken,
+    state::{OutageReport, State, TokenArrival},
 };
 use crate::{error::Error, stats::TokenStats};
 
@@ -168,17 +169,17 @@ impl Tokens {
             self.change(|state| state.granted(login, expires, credential, now, fastrand::f64()));
         let expires_in = expires.duration_since(now.wall).unwrap_or_default();
         match arrival {
-            Arrival::Taken { user } => {
+            TokenArrival::Taken { user } => {
                 tracing::info!(credential, user, ?expires_in, "got an Entra ID token");
                 self.token_renewed.notify_waiters();
             }
             // A provider that keeps tokens does so until shortly before their end.
-            Arrival::Again => tracing::debug!(
+            TokenArrival::Again => tracing::debug!(
                 credential,
                 ?expires_in,
                 "the identity provider gave the present Entra ID token again"
             ),
-            Arrival::Expired => tracing::warn!(
+            TokenArrival::Expired => tracing::warn!(
                 credential,
                 "the identity provider gave an Entra ID token that has expired"
             ),

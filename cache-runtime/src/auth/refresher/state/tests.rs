@@ -25,7 +25,7 @@ fn after(now: Now, time: Duration) -> Now {
 }
 
 /// The provider gives the token `secret`, which lives for `life`.
-fn grant(state: &mut State, secret: &str, now: Now, life: Duration) -> Arrival {
+fn grant(state: &mut State, secret: &str, now: Now, life: Duration) -> TokenArrival {
     let login = Login {
         username: Some("user".to_owned()),
         password: Secret::new(secret),
@@ -33,8 +33,8 @@ fn grant(state: &mut State, secret: &str, now: Now, life: Duration) -> Arrival {
     state.granted(login, now.wall + life, Some("credential"), now, 0.0)
 }
 
-fn taken() -> Arrival {
-    Arrival::Taken {
+fn taken() -> TokenArrival {
+    TokenArrival::Taken {
         user: Some("user".to_owned()),
     }
 }
@@ -46,7 +46,7 @@ fn deny(state: &mut State, kind: ErrorKind, now: Now) -> OutageReport {
 /// The token that a new connection is offered.
 fn offered(state: &State, now: Now) -> String {
     let token = state.offered(now).expect("a token is in hand");
-    token.login.password.expose().to_owned()
+    token.login().password.expose().to_owned()
 }
 
 fn held(state: &State) -> Arc<AccessToken> {
@@ -191,7 +191,7 @@ fn the_present_token_again_is_no_other_one() {
     let mut state = State::new(MARGIN);
     grant(&mut state, "one", now, HOUR);
     let one = held(&state);
-    assert_eq!(grant(&mut state, "one", now, HOUR), Arrival::Again);
+    assert_eq!(grant(&mut state, "one", now, HOUR), TokenArrival::Again);
     assert_eq!(state.refreshes(), 1);
     // A clock that was wrong called it expired.
     let mut state = State::new(MARGIN);
@@ -213,7 +213,7 @@ fn a_token_that_came_expired_replaces_no_good_one() {
     state.asked();
     assert_eq!(
         grant(&mut state, "two", now, Duration::ZERO),
-        Arrival::Expired
+        TokenArrival::Expired
     );
     assert_eq!(offered(&state, now), "one");
     assert_eq!(state.stats(now).last_error, Some(ErrorKind::Identity));
