@@ -120,7 +120,8 @@ fn why_none(ended: &Ended) -> String {
     let text = ended.text();
     let line = text
         .lines()
-        .find(|line| line.contains("no new Entra ID token"));
+        // The breaker's line, which may come before, quotes this one without the colon.
+        .find(|line| line.contains(": no new Entra ID token"));
     line.unwrap_or_else(|| panic!("a token came: {text}"))
         .to_owned()
 }
