@@ -10,21 +10,21 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprGroup, ExprParen, FnArg, Generics, Ident, Pat, Receiver, UnOp, WhereClause};
 
-use crate::duration::Lifetime;
+use crate::facts::signature::{Param, Pattern, turbofish};
 use crate::item::Item;
+use crate::options::duration::Lifetime;
+use crate::options::fraction::RefreshAhead;
+use crate::options::template::{FieldPath, literals_and_fields};
 use crate::options::{Coalesce, Given, ShareErrors, Ttl};
-use crate::share::RefreshAhead;
-use crate::signature::{Param, Pattern, turbofish};
 use crate::spec::{Key, KeyType, Names, Spec};
-use crate::template::{FieldPath, literals_and_fields};
 
 /// `quote!` with a mixed-site span.
 macro_rules! mixed {
     ($($tokens:tt)*) => { quote_spanned!(Span::mixed_site()=> $($tokens)*) };
 }
 
-mod behind;
-mod shared;
+mod background;
+mod call;
 
 /// The whole expansion.
 pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
@@ -35,7 +35,7 @@ pub(crate) fn emit(item: &Item, spec: &Spec) -> TokenStream {
     let uncached = uncached(item, spec, names, &item.body.to_token_stream());
     let entry = names.entry.iter();
     let entry = entry.map(|name| entry_fn(item, spec, name, &entry_body(spec, names)));
-    let call = shared::call_fn(item, spec, names);
+    let call = call::call_fn(item, spec, names);
     // What the compiler says of the hidden one is read first, because its name is a mend.
     quote!(#function #call #uncached #(#entry)*)
 }
@@ -61,10 +61,10 @@ fn function(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     let (scope, uncached) = (scope(spec), &names.uncached);
     let uncached = mixed!(#scope #uncached #turbofish);
     let bodies = match &spec.behind {
-        Some(behind) => behind::bodies(spec, behind, &uncached, &arguments),
+        Some(behind) => background::bodies(spec, behind, &uncached, &arguments),
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
-    let call = shared::call(spec, names, at_run(spec));
+    let call = call::call(spec, names, at_run(spec));
     let statements = match spec.cache.is_some() || spec.ttl_of_self {
         // What the expression borrows ends before the call runs.
         true => held(spec, &call, &bodies),
@@ -106,13 +106,12 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
             #inner
         }
     };
-    let part = |path: &FieldPath| match path.fields.is_empty() && shared::is_bound(spec, &path.base)
-    {
+    let part = |path: &FieldPath| match path.fields.is_empty() && call::is_bound(spec, &path.base) {
         true => path.base.to_token_stream(),
         false => part(path),
     };
     let (policy, settings) = (policy(spec, part), settings(spec));
-    let call = match shared::taken_apart(spec, |_| true, |whole| mixed!(&#whole)) {
+    let call = match call::taken_apart(spec, |_| true, |whole| mixed!(&#whole)) {
         parts if parts.is_empty() => mixed!(#policy #settings),
         parts => mixed!({ #parts #policy #settings }),
     };
@@ -254,7 +253,7 @@ fn generics_of(spec: &Spec) -> (Option<&Generics>, Option<TokenStream>, Option<&
 }
 
 fn entry_body(spec: &Spec, names: &Names) -> TokenStream {
-    let call = shared::call(spec, names, Span::mixed_site());
+    let call = call::call(spec, names, Span::mixed_site());
     mixed!(#call.entry())
 }
 
@@ -328,7 +327,7 @@ fn run(spec: &Spec, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
 /// Where a call's own mistakes are reported: at the option that needs more of it, else at the attribute.
 fn at_run(spec: &Spec) -> Span {
     let behind = spec.behind.as_ref();
-    behind.map_or_else(Span::mixed_site, behind::at_option)
+    behind.map_or_else(Span::mixed_site, background::at_option)
 }
 
 /// The return type's place, with this macro's names.

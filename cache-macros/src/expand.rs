@@ -3,9 +3,9 @@
 use proc_macro2::TokenStream;
 
 use crate::diag::Errors;
+use crate::facts::signature::Facts;
 use crate::item::Item;
 use crate::options::Options;
-use crate::signature::Facts;
 use crate::spec::Spec;
 use crate::{emit, recover};
 

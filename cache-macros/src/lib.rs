@@ -1,29 +1,18 @@
 //! The attribute `#[redis_cached]` and the macro `key!`; they are used through the crate `cache-runtime`, which re-exports it.
 
 mod attributes;
-mod body;
 mod diag;
-mod duration;
 mod emit;
 mod expand;
-mod expression;
-mod freshness;
-mod generics;
+mod facts;
 mod item;
 mod key;
 mod options;
-mod owned;
-mod pattern;
 mod recover;
 mod rules;
-mod shape;
-mod share;
-mod signature;
 #[cfg(test)]
 mod snapshots;
 mod spec;
-mod template;
-mod value;
 
 use proc_macro::TokenStream;
 

@@ -1,16 +1,22 @@
 //! The attribute's syntax. The rule: every option ends in a value or in an error, none is dropped, and one
 //! that cannot be read does not hide the next.
 
+pub(crate) mod duration;
+pub(crate) mod expression;
+pub(crate) mod fraction;
+pub(crate) mod template;
+pub(crate) mod value;
+
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::{Expr, ExprClosure, ExprPath, Ident, LitInt, LitStr, Path, Token};
 
 use crate::diag::{Errors, nearest, text};
-use crate::duration::Lifetime;
-use crate::share::{RefreshAhead, jitter, refresh_ahead};
-use crate::template::{FieldPath, Template};
-use crate::value::{
+use crate::options::duration::Lifetime;
+use crate::options::fraction::{RefreshAhead, jitter, refresh_ahead};
+use crate::options::template::{FieldPath, Template};
+use crate::options::value::{
     check_closure, check_namespace, coalesce, companions, equals, flag, function, names,
     share_errors, string, ungroup, value, version,
 };

@@ -1,18 +1,20 @@
 //! The rules that span options and facts. The rule of the rules: each tells the user the text to type, and none
 //! speaks of an option that could not be read.
 
+pub(crate) mod freshness;
+
 use proc_macro2::Span;
 use quote::ToTokens as _;
 use syn::{Expr, GenericParam, Generics, Ident, Receiver};
 
 use crate::diag::{Errors, list, nearest, text};
-use crate::duration::Lifetime;
-use crate::expression::{check_flow, params_in};
-use crate::generics;
+use crate::facts::generics;
+use crate::facts::shape::Shape;
+use crate::facts::signature::{Param, Pattern, has_mut, same};
+use crate::options::duration::Lifetime;
+use crate::options::expression::{check_flow, params_in};
+use crate::options::template::{FieldPath, Template};
 use crate::options::{Companions, Given, Options, ShareErrors, Ttl};
-use crate::shape::Shape;
-use crate::signature::{Param, Pattern, has_mut, same};
-use crate::template::{FieldPath, Template};
 
 /// The function as its caller sees it.
 pub(crate) struct Call<'a> {

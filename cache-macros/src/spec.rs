@@ -10,23 +10,23 @@ use syn::{
 };
 
 use crate::attributes;
-use crate::body::may_use;
 use crate::diag::{Errors, text};
-use crate::duration::Lifetime;
-use crate::expression::params_in;
-use crate::freshness::{behind, check_behind, check_shape, check_windows, in_trait};
-use crate::generics;
+use crate::facts::body::may_use;
+use crate::facts::generics;
+use crate::facts::owned::{Passing, passing};
+use crate::facts::shape::Shape;
+use crate::facts::signature::{Boxed, Facts, Param, same};
 use crate::item::Item;
+use crate::options::duration::Lifetime;
+use crate::options::expression::params_in;
+use crate::options::fraction::RefreshAhead;
+use crate::options::template::{FieldPath, Piece, fields};
 use crate::options::{Coalesce, Companions, Given, Options, ShareErrors, Ttl};
-use crate::owned::{Passing, passing};
+use crate::rules::freshness::{behind, check_behind, check_shape, check_windows, in_trait};
 use crate::rules::{
     Call, check_conflicts, check_entry, check_expressions, check_generic_template, check_mutable,
     selected, skipped,
 };
-use crate::shape::Shape;
-use crate::share::RefreshAhead;
-use crate::signature::{Boxed, Facts, Param, same};
-use crate::template::{FieldPath, Piece, fields};
 
 /// All that the expansion is made of.
 pub(crate) struct Spec {

@@ -8,7 +8,7 @@ use syn::{
     GenericArgument, Lifetime, PathArguments, Type, TypeParamBound, TypeReference, parse_quote,
 };
 
-use crate::shape::ungroup;
+use crate::facts::shape::ungroup;
 
 /// How a run behind the call gets an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]

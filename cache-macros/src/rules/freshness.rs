@@ -22,10 +22,10 @@ use quote::{ToTokens, quote};
 use syn::{Generics, Ident, WherePredicate};
 
 use crate::diag::{Errors, text};
+use crate::facts::owned::{for_every, passing};
+use crate::facts::shape::Shape;
 use crate::options::Options;
-use crate::owned::{for_every, passing};
 use crate::rules::Call;
-use crate::shape::Shape;
 
 /// The option that lets a body run behind the call, if there is one.
 pub(crate) fn behind(options: &Options) -> Option<&Ident> {

@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;
 
 use super::located;
-use crate::owned::Passing;
+use crate::facts::owned::Passing;
 use crate::spec::{Argument, Behind, Spec};
 
 /// The arguments, what makes the body's future of them, what makes them outlive the call, and what makes the future of

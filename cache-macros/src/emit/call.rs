@@ -6,13 +6,13 @@ use quote::{ToTokens as _, quote_spanned};
 use syn::{Ident, Receiver, Type, WhereClause, parse_quote};
 
 use super::{at_value, generics_of, located, part, plain, policy, settings, site};
-use crate::expression::params_in;
-use crate::generics::names;
+use crate::facts::generics::names;
+use crate::facts::pattern::borrowing;
+use crate::facts::signature::{same, turbofish};
 use crate::item::Item;
-use crate::pattern::borrowing;
-use crate::signature::{same, turbofish};
+use crate::options::expression::params_in;
+use crate::options::template::FieldPath;
 use crate::spec::{Names, Spec};
-use crate::template::FieldPath;
 
 /// Input:  `name: &str, id: u64`, and `id` is the key
 /// Output: `fn get_call(id: &u64) -> Call<User> { static SITE: … ; SITE.of::<User>().default_key(&[], &[id]).ttl(…) }`

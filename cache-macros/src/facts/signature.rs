@@ -9,9 +9,9 @@ use syn::{
 };
 
 use crate::diag::Errors;
+use crate::facts::pattern::bound;
+use crate::facts::shape::{Shape, boxed_output, ungroup};
 use crate::item::{Item, is_ours};
-use crate::pattern::bound;
-use crate::shape::{Shape, boxed_output, ungroup};
 
 /// What is known of a function.
 pub(crate) struct Facts {

@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::{Ident, Pat};
 
-use crate::signature::same;
+use crate::facts::signature::same;
 
 /// The names that `pat` binds, each once. None, if it holds what this macro cannot look into.
 pub(crate) fn bound(pat: &Pat) -> Vec<Ident> {
