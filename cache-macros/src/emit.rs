@@ -10,7 +10,8 @@ use syn::ext::IdentExt as _;
 use syn::spanned::Spanned as _;
 use syn::{Expr, ExprGroup, ExprParen, FnArg, Generics, Ident, Pat, Receiver, UnOp, WhereClause};
 
-use crate::facts::signature::{Param, Pattern, turbofish};
+use crate::facts::generics::turbofish;
+use crate::facts::param::{Param, Pattern};
 use crate::item::Item;
 use crate::options::duration::Lifetime;
 use crate::options::fraction::RefreshAhead;
@@ -79,7 +80,7 @@ fn inline(item: &Item, spec: &Spec) -> TokenStream {
     let site = site(item, spec);
     let output = &spec.shape.output;
     let bindings = spec.params.iter().enumerate().map(|(index, param)| {
-        let (pattern, argument) = (&param.span.pat, argument(index, param));
+        let (pattern, argument) = (&param.written.pat, argument(index, param));
         match &**pattern {
             Pat::Ident(plain)
                 if plain.mutability.is_none()

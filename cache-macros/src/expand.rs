@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 
 use crate::diag::Errors;
-use crate::facts::signature::Facts;
+use crate::facts::Facts;
 use crate::item::Item;
 use crate::options::Options;
 use crate::spec::Spec;

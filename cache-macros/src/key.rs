@@ -9,8 +9,8 @@ use syn::{Expr, Ident, LitStr, Token};
 
 use crate::diag::{Errors, text};
 use crate::emit::part;
-use crate::facts::signature::same;
-use crate::options::template::{FieldPath, Template, is_keyword, literals_and_fields};
+use crate::ident::{is_keyword, same};
+use crate::options::template::{FieldPath, Template, literals_and_fields};
 
 /// What stands between the parentheses, behind the path of `cache_runtime`.
 struct Given {

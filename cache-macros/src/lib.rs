@@ -5,6 +5,7 @@ mod diag;
 mod emit;
 mod expand;
 mod facts;
+mod ident;
 mod item;
 mod key;
 mod options;

@@ -9,8 +9,9 @@ use syn::{Expr, GenericParam, Generics, Ident, Receiver};
 
 use crate::diag::{Errors, list, nearest, text};
 use crate::facts::generics;
+use crate::facts::param::{Param, Pattern, has_mut};
 use crate::facts::shape::Shape;
-use crate::facts::signature::{Param, Pattern, has_mut, same};
+use crate::ident::same;
 use crate::options::duration::Lifetime;
 use crate::options::expression::{check_flow, params_in};
 use crate::options::template::{FieldPath, Template};
@@ -310,7 +311,7 @@ pub(crate) fn check_covered(
         if let Pattern::Other(_) = param.pattern
             && param.bound.is_empty()
         {
-            let pattern = &param.span.pat;
+            let pattern = &param.written.pat;
             let message = format!(
                 "`{}` has no name for `key`; write `name: {}`, and take it apart in the body",
                 text(pattern),

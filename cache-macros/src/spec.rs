@@ -11,11 +11,14 @@ use syn::{
 
 use crate::attributes;
 use crate::diag::{Errors, text};
+use crate::facts::Facts;
+use crate::facts::body::Boxed;
 use crate::facts::body::may_use;
 use crate::facts::generics;
 use crate::facts::owned::{Passing, passing};
+use crate::facts::param::Param;
 use crate::facts::shape::Shape;
-use crate::facts::signature::{Boxed, Facts, Param, same};
+use crate::ident::same;
 use crate::item::Item;
 use crate::options::duration::Lifetime;
 use crate::options::expression::params_in;
@@ -243,7 +246,7 @@ impl Spec {
                 (!names.is_empty()).then_some(())?;
                 Some(TakenApart {
                     whole: param.key_name()?.clone(),
-                    pattern: (*param.span.pat).clone(),
+                    pattern: (*param.written.pat).clone(),
                     names,
                 })
             })

@@ -6,9 +6,9 @@ use quote::{ToTokens as _, quote_spanned};
 use syn::{Ident, Receiver, Type, WhereClause, parse_quote};
 
 use super::{at_value, generics_of, located, part, plain, policy, settings, site};
-use crate::facts::generics::names;
+use crate::facts::generics::{names, turbofish};
 use crate::facts::pattern::borrowing;
-use crate::facts::signature::{same, turbofish};
+use crate::ident::same;
 use crate::item::Item;
 use crate::options::expression::params_in;
 use crate::options::template::FieldPath;

@@ -1,8 +1,8 @@
-//! The generics of `_entry`. The rule: it drops what only skipped parameters use, since nobody could infer
-//! it, and keeps all else, since the body may do another thing for another type.
+//! The generics of `_entry`. **It drops a parameter that only skipped arguments use**, because the compiler could not
+//! infer it, **and keeps every other one**, because the body may do another thing for another type.
 
 use proc_macro2::{TokenStream, TokenTree};
-use quote::ToTokens as _;
+use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{GenericParam, Generics, Ident, Type, TypeParamBound};
@@ -44,7 +44,7 @@ pub(crate) fn retain(generics: &Generics, kept: TokenStream, dropped: TokenStrea
     generics
 }
 
-fn without<T: Clone + quote::ToTokens, P: Clone + Default>(
+fn without<T: Clone + ToTokens, P: Clone + Default>(
     bounds: &Punctuated<T, P>,
     unwanted: impl Fn(TokenStream) -> bool,
 ) -> Punctuated<T, P> {
@@ -63,7 +63,7 @@ fn name(param: &GenericParam) -> &Ident {
     }
 }
 
-/// Whether `tokens` name it. A lifetime and a type that are called alike count as one: that keeps more.
+/// Whether `tokens` name `name`. A lifetime and a type of one name count as one, so that rather too much is kept.
 pub(crate) fn names(tokens: TokenStream, name: &Ident) -> bool {
     tokens.into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == *name,
@@ -87,4 +87,14 @@ pub(crate) fn has_impl_trait(ty: &Type) -> bool {
     let mut impls = Impls(false);
     impls.visit_type(ty);
     impls.0
+}
+
+/// The const and type parameters, in order: a turbofish names them.
+pub(crate) fn turbofish(generics: &Generics) -> Vec<&Ident> {
+    let names = generics.params.iter().filter_map(|param| match param {
+        GenericParam::Type(param) => Some(&param.ident),
+        GenericParam::Const(param) => Some(&param.ident),
+        GenericParam::Lifetime(_) => None,
+    });
+    names.collect()
 }

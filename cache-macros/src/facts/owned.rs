@@ -1,5 +1,5 @@
-//! How an argument outlives its call. The rule: it is moved, or it stands behind one reference and what that
-//! points to is copied; a borrow anywhere else is refused, with the type to write instead.
+//! How an argument outlives its call. **It is moved; or it is one reference, and what that points to is copied**; a borrow
+//! anywhere else is refused, with the type to write instead.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -10,7 +10,7 @@ use syn::{
 
 use crate::facts::shape::ungroup;
 
-/// How a run behind the call gets an argument.
+/// How a run in the background gets an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Passing {
     Moved,
@@ -18,7 +18,7 @@ pub(crate) enum Passing {
     Copied,
 }
 
-/// How a parameter of this type outlives its call; else the type that would.
+/// How an argument of this type outlives its call. The error is the type to write instead.
 pub(crate) fn passing(ty: &Type) -> Result<Passing, Box<Type>> {
     let borrows = borrows(ty);
     if borrows.mutable {
@@ -44,11 +44,13 @@ pub(crate) fn passing(ty: &Type) -> Result<Passing, Box<Type>> {
     }
 }
 
+/// What a type borrows.
 #[derive(Default)]
 struct Borrows {
     any: bool,
+    /// A `&mut` stands in the type.
     mutable: bool,
-    /// Lifetimes that a `for<…>` around the place makes.
+    /// Lifetimes that a `for<…>` around the place introduces.
     bound: Vec<Ident>,
 }
 
@@ -83,7 +85,7 @@ impl<'ast> Visit<'ast> for Borrows {
         self.visit_path(&bound.path);
         self.bound.truncate(outside);
     }
-    // Their lifetimes are their own.
+    // The lifetimes in the type of a function pointer, and in `Fn(&str)`, are its own.
     fn visit_type_bare_fn(&mut self, _: &'ast syn::TypeBareFn) {}
     fn visit_parenthesized_generic_arguments(
         &mut self,
@@ -174,7 +176,7 @@ fn without_borrows(ty: &Type) -> Type {
     }
 }
 
-/// Makes a bound hold behind the call.
+/// Makes a bound hold when the call is over.
 fn lengthen(bound: &mut TypeParamBound) {
     if let TypeParamBound::Lifetime(lifetime) = bound {
         *lifetime = parse_quote!('static);

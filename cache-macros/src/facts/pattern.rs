@@ -1,13 +1,13 @@
-//! Parameters that are patterns, such as `State(pool): State<Pool>`. The rule: what a pattern binds has the name that it
-//! has in the body, and is borrowed where the key is made, so that the parameter goes to the body whole.
+//! Parameters that are patterns, such as `State(pool): State<Pool>`. **An option says the names that the pattern binds in
+//! the body; where the key is made the parts are borrowed**, so that the parameter goes to the body whole.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens as _, quote};
 use syn::{Ident, Pat};
 
-use crate::facts::signature::same;
+use crate::ident::same;
 
-/// The names that `pat` binds, each once. None, if it holds what this macro cannot look into.
+/// The names that `pat` binds, each once; no name at all if `pat` holds a macro, or syntax that is not known here.
 pub(crate) fn bound(pat: &Pat) -> Vec<Ident> {
     let mut names = Vec::new();
     match collect(pat, &mut names) {
@@ -42,7 +42,7 @@ fn collect(pat: &Pat, names: &mut Vec<Ident>) -> Option<()> {
     }
 }
 
-/// `pat` as it takes apart a reference to the parameter: `used` are bound, as references, and nothing else is.
+/// `pat` as a reference to the parameter is taken apart by it: the names in `used` are bound, as references, and no others.
 ///
 /// Input:  `User { mut id, ref name, .. }`, of which `id` is used
 /// Output: `User { id: id, name: _, .. }`
@@ -86,7 +86,7 @@ pub(crate) fn borrowing(pat: &Pat, used: &[Ident]) -> TokenStream {
             let cases = pat.cases.iter().map(inner);
             quote!((#(#cases)|*))
         }
-        // A reference is looked through, as everything behind the parameter's own is.
+        // Matching a reference to the parameter makes every binding a reference, also one behind a `&` of the pattern.
         Pat::Reference(pat) => inner(&pat.pat),
         Pat::Paren(pat) => inner(&pat.pat),
         pat => pat.to_token_stream(),

@@ -1,5 +1,5 @@
-//! The return type, taken apart. The rule: what is not written as a `Result` or an `Option` is a value; that it is
-//! none under another name is for the compiler to prove.
+//! The return type, taken apart. **A type that is not written as a `Result` or an `Option` is a value**; that it is not
+//! one of them under another name is for the compiler to prove.
 
 use proc_macro2::TokenStream;
 use quote::ToTokens as _;
@@ -12,11 +12,11 @@ use crate::diag::{Errors, text};
 
 /// What a function returns.
 pub(crate) struct Shape {
-    /// As written, or the future's output.
+    /// The return type as it is written; that of a boxed future is the future's output.
     pub(crate) output: Type,
-    /// Without its `Result`: what an entry holds.
+    /// The output without its `Result`: an entry holds it.
     pub(crate) entry: Type,
-    /// Without its `Option` too: what is stored.
+    /// The output without its `Result` and its `Option`: it is stored.
     pub(crate) value: Type,
     pub(crate) fallible: bool,
     pub(crate) optional: bool,
@@ -65,7 +65,7 @@ impl Shape {
             && let Some(borrow) = borrow_in(error, Statics::Fine)
         {
             errors.on(
-            borrow,
+                borrow,
                 format!("the error `{}` borrows, but other callers may get it; return one that owns what it holds", text(error)),
             );
         }
@@ -125,15 +125,17 @@ impl Shape {
     }
 }
 
+/// A type of which the name of a wrapper is taken off.
 enum Peeled<'a> {
-    /// The first type argument.
+    /// The wrapper's first type argument.
     Inner(&'a Type),
-    /// The name without arguments.
+    /// The wrapper, without arguments.
     Bare,
+    /// Another type.
     Other,
 }
 
-/// The first type argument of a type whose last segment is `name`.
+/// Takes off a wrapper, which is a type whose last segment is `name`.
 fn peel<'a>(ty: &'a Type, name: &str) -> Peeled<'a> {
     let Type::Path(path) = ungroup(ty) else {
         return Peeled::Other;
@@ -176,7 +178,7 @@ fn arguments(ty: &Type) -> Option<Vec<&Type>> {
     Some(types.collect())
 }
 
-/// The type that a `macro_rules!` fragment or parentheses stand for.
+/// The type inside of parentheses and of a `macro_rules!` fragment, which compilers show as a group.
 pub(crate) fn ungroup(ty: &Type) -> &Type {
     match ty {
         Type::Group(group) => ungroup(&group.elem),
@@ -235,7 +237,7 @@ fn check_arrays(value: &Type, errors: &mut Errors) {
                 .iter()
                 .for_each(|elem| check_arrays(elem, errors));
         }
-        // Any other type may write its elements by itself.
+        // Another type may have a `Serialize` of its own that writes its elements.
         ty @ Type::Path(path)
             if path.path.segments.last().is_some_and(|last| {
                 ["Vec", "Option", "Box", "Arc"]
@@ -250,22 +252,22 @@ fn check_arrays(value: &Type, errors: &mut Errors) {
     }
 }
 
-/// What is thought of `&'static T`.
+/// Whether a `&'static T` counts as a borrow.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Statics {
-    /// It outlives every call.
+    /// It does not, because it outlives every call.
     Fine,
-    /// Nothing decodes to a reference.
+    /// It does, because nothing can be decoded to a reference.
     Refused,
 }
 
 /// Where a type borrows: a reference, or a lifetime other than `'static`.
 fn borrow_in(ty: &Type, statics: Statics) -> Option<TokenStream> {
-    struct Borrows {
+    struct BorrowFinder {
         statics: Statics,
         found: Option<TokenStream>,
     }
-    impl<'ast> Visit<'ast> for Borrows {
+    impl<'ast> Visit<'ast> for BorrowFinder {
         fn visit_type_reference(&mut self, reference: &'ast syn::TypeReference) {
             let lifetime = reference.lifetime.as_ref();
             match lifetime.is_some_and(|lifetime| lifetime.ident == "static") {
@@ -281,15 +283,15 @@ fn borrow_in(ty: &Type, statics: Statics) -> Option<TokenStream> {
                 self.found.get_or_insert_with(|| lifetime.to_token_stream());
             }
         }
-        // Its lifetimes are its own.
+        // The lifetimes in the type of a function pointer are its own.
         fn visit_type_bare_fn(&mut self, _: &'ast syn::TypeBareFn) {}
     }
-    let mut borrows = Borrows {
+    let mut finder = BorrowFinder {
         statics,
         found: None,
     };
-    borrows.visit_type(ty);
-    borrows.found
+    finder.visit_type(ty);
+    finder.found
 }
 
 /// `R` of `Pin<Box<dyn Future<Output = R> + …>>`.

@@ -6,7 +6,7 @@ use syn::visit::{self, Visit};
 use syn::{Expr, Ident};
 
 use crate::diag::Errors;
-use crate::facts::signature::same;
+use crate::ident::same;
 
 /// The names among `params` that `expr` uses, each once.
 pub(crate) fn params_in(expr: &Expr, params: &[Ident]) -> Vec<Ident> {

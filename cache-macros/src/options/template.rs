@@ -2,11 +2,11 @@
 //! different key for different values, and never a key of the cache's own (those hold a `%`).
 
 use proc_macro2::Span;
-use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::{Expr, Ident, Index, LitStr, Member};
 
 use crate::diag::{Errors, text};
+use crate::ident::is_keyword;
 
 /// A whole key, over parameters and their fields.
 pub(crate) struct Template {
@@ -136,14 +136,6 @@ fn field_ident(word: &str, span: Span) -> Option<Ident> {
             .then(|| Ident::new_raw(word, span)),
         false => Some(ident),
     }
-}
-
-/// Whether no value can have this name. A raw name is none.
-pub(crate) fn is_keyword(name: &Ident) -> bool {
-    use syn::parse::Parser as _;
-    <Ident as syn::parse::Parse>::parse
-        .parse2(name.to_token_stream())
-        .is_err()
 }
 
 impl Template {
