@@ -1,21 +1,20 @@
-//! Which of the user's attributes goes where. The rule: what speaks of the code (`cfg`, lint levels) goes to
-//! every item, what speaks of the function stays on it.
+//! The user's attributes. **An attribute that speaks of the code goes to every item** (`cfg`, lint levels)**, one that speaks
+//! of the function stays on it.**
 
 use syn::{Attribute, Ident, Meta};
 
-/// The attributes of a function that has companions, and of those.
-pub(crate) fn split(attrs: &[Attribute]) -> (Vec<Attribute>, Vec<Attribute>) {
-    let companions = attrs
-        .iter()
-        .filter(|attr| is_everywhere(attr))
-        .map(expect_as_allow);
-    (
-        attrs.iter().map(expect_as_allow).collect(),
-        companions.collect(),
-    )
+/// The attributes of a function that has companions.
+pub(crate) fn of_function(attrs: &[Attribute]) -> Vec<Attribute> {
+    attrs.iter().map(expect_as_allow).collect()
 }
 
-/// Those of the function that say how its body is compiled, for the function that has the body.
+/// The attributes of each companion.
+pub(crate) fn of_companions(attrs: &[Attribute]) -> Vec<Attribute> {
+    let everywhere = attrs.iter().filter(|attr| is_everywhere(attr));
+    everywhere.map(expect_as_allow).collect()
+}
+
+/// The attributes that the companion with the body has besides: they say how a body is compiled.
 pub(crate) fn of_body(attrs: &[Attribute]) -> Vec<Attribute> {
     let of_body = |attr: &&Attribute| attr.path().is_ident("target_feature");
     attrs.iter().filter(of_body).cloned().collect()
@@ -38,7 +37,7 @@ fn is_doc_hidden(attr: &Attribute) -> bool {
     }
 }
 
-/// What is expected of the whole is not to be expected of every part.
+/// `#[expect]` as `#[allow]`, because a lint that the user's code raises is not raised by each item that is made of it.
 fn expect_as_allow(attr: &Attribute) -> Attribute {
     let mut attr = attr.clone();
     if let Meta::List(list) = &mut attr.meta

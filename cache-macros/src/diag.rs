@@ -1,4 +1,4 @@
-//! What a user reads: errors are collected and shown together, each on the narrowest token.
+//! Messages. **Every error of an attribute is collected and shown, each on the narrowest token.**
 
 use std::fmt::Write as _;
 
@@ -27,6 +27,7 @@ impl Errors {
         self.push(syn::Error::new(span, message));
     }
 
+    /// The value; an error is pushed.
     pub(crate) fn ok<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
@@ -42,7 +43,7 @@ impl Errors {
     }
 }
 
-/// The candidate that was most likely meant, if one is near enough.
+/// The candidate that `word` is most likely a misspelling of, if one is near enough.
 pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -55,7 +56,7 @@ pub(crate) fn nearest<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours (optimal string alignment).
+/// The number of insertions, deletions, replacements and swaps of neighbours between two words (optimal string alignment).
 fn distance(from: &str, to: &str) -> usize {
     let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
     let mut rows = vec![(0..=to.len()).collect::<Vec<_>>()];
@@ -86,7 +87,7 @@ pub(crate) fn list<T: std::fmt::Display>(names: impl IntoIterator<Item = T>) -> 
     text
 }
 
-/// Tokens as a person writes them: `Result<User, E>`, where `to_string` may say `Result < User , E >`.
+/// Tokens as a person writes them: `Result<User, E>`, and not `Result < User , E >`, as `to_string` may do.
 pub(crate) fn text(tokens: impl ToTokens) -> String {
     let mut text = String::new();
     write_text(tokens.to_token_stream(), &mut text);

@@ -8,12 +8,13 @@ pub(crate) mod pattern;
 pub(crate) mod shape;
 
 use syn::spanned::Spanned as _;
-use syn::{Attribute, FnArg, Receiver, ReturnType, Signature};
+use syn::{Attribute, FnArg, Ident, Receiver, ReturnType, Signature};
 
 use self::body::Boxed;
 use self::param::Param;
 use self::shape::{Shape, boxed_output, ungroup};
-use crate::diag::Errors;
+use crate::diag::{Errors, nearest};
+use crate::ident::same;
 use crate::item::{Item, is_ours};
 
 /// What is known of a function.
@@ -91,6 +92,29 @@ impl Facts {
             boxed,
             says_self: body::says_self(item),
         }
+    }
+
+    /// `self`, where the function has it.
+    pub(crate) fn this(&self) -> Option<Ident> {
+        let receiver = self.receiver.as_ref();
+        receiver.map(|receiver| Ident::new("self", receiver.self_token.span))
+    }
+
+    /// The names that an option can say.
+    pub(crate) fn names(&self) -> Vec<Ident> {
+        let named = self.params.iter().flat_map(Param::names).cloned();
+        self.this().into_iter().chain(named).collect()
+    }
+
+    /// The parameter that `name` means, as the function spells it: the one of this name, else the one that is nearest.
+    pub(crate) fn meant(&self, name: &Ident) -> Option<Ident> {
+        let names = self.names();
+        if let Some(found) = names.iter().find(|known| same(known, name)) {
+            return Some(found.clone());
+        }
+        let words: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let meant = nearest(&name.to_string(), words.iter().map(String::as_str))?;
+        names.into_iter().find(|known| known == meant)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The item under the attribute. The rule: the body is the user's, so it is kept as tokens and goes back as it came.
+//! The item under the attribute. **The body is kept as tokens and goes back as it came**, because it is the user's.
 
 use proc_macro2::{Delimiter, Group, TokenTree};
 use syn::parse::{Parse, ParseStream};
@@ -76,7 +76,7 @@ impl Parse for Item {
     }
 }
 
-/// A group in braces, also where a `macro_rules!` fragment stands for it.
+/// A group in braces, also inside of a `macro_rules!` fragment, which compilers show as a group.
 fn block(token: TokenTree) -> Option<Group> {
     let TokenTree::Group(group) = token else {
         return None;

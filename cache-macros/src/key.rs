@@ -1,5 +1,5 @@
-//! `key!("product:{tenant}:{id}")`: the key that an attribute with this template writes. The rule: a template is read
-//! here as it is there, so that what one refuses is refused by the other in the same words.
+//! `key!("product:{tenant}:{id}")`: the key that an attribute with this template writes. **A template is read as that of an
+//! attribute is**, so that both refuse a template in the same words.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote_spanned};
@@ -12,19 +12,19 @@ use crate::emit::part;
 use crate::ident::{is_keyword, same};
 use crate::options::template::{FieldPath, Template, literals_and_fields};
 
-/// What stands between the parentheses, behind the path of `cache_runtime`.
-struct Given {
+/// What the user wrote: `key!("…", name = expr, …)`.
+struct Invocation {
     template: LitStr,
-    values: Vec<Value>,
+    values: Vec<NamedValue>,
 }
 
 /// `name = expr`, or an expression that should have a name.
-struct Value {
+struct NamedValue {
     name: Option<Ident>,
     expr: Expr,
 }
 
-impl Parse for Given {
+impl Parse for Invocation {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         const MESSAGE: &str = "`key!` takes a string literal; write `key!(\"user:{id}\")`";
         if input.is_empty() {
@@ -44,7 +44,7 @@ impl Parse for Given {
     }
 }
 
-impl Parse for Value {
+impl Parse for NamedValue {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let is_named =
             input.peek(Ident::peek_any) && input.peek2(Token![=]) && !input.peek2(Token![==]);
@@ -70,7 +70,7 @@ pub(crate) fn template_key(tokens: TokenStream) -> TokenStream {
         let root: Ident = input.parse()?;
         Ok((
             root,
-            errors.ok(input.parse::<Given>()),
+            errors.ok(input.parse::<Invocation>()),
             input.parse::<TokenStream>()?,
         ))
     };
@@ -79,7 +79,7 @@ pub(crate) fn template_key(tokens: TokenStream) -> TokenStream {
         Err(error) => return error.to_compile_error(),
     };
     let key = given.and_then(|given| {
-        let template = Template::parse(given.template, &mut errors)?;
+        let template = errors.ok(Template::parse(given.template))?;
         Some(written(&root, &template, &given.values, &mut errors))
     });
     match (errors.into_error(), key) {
@@ -95,7 +95,7 @@ pub(crate) fn template_key(tokens: TokenStream) -> TokenStream {
 fn written(
     root: &Ident,
     template: &Template,
-    values: &[Value],
+    values: &[NamedValue],
     errors: &mut Errors,
 ) -> TokenStream {
     let (literals, fields) = literals_and_fields(&template.pieces);
@@ -104,7 +104,7 @@ fn written(
         let base = &path.base;
         let value = names.iter().position(|name| same(name, base));
         if value.is_none() && base != "self" && is_keyword(base) {
-            // Those that have no raw form.
+            // A keyword of the first arm has no raw form.
             let message = match base.to_string().as_str() {
                 "_" | "Self" | "super" | "crate" => {
                     format!(
@@ -134,15 +134,19 @@ fn written(
             quote_spanned!(Span::mixed_site()=> match (#(&(#exprs),)*) { (#(#locals,)*) => #key })
         }
     };
-    // The parts are not `Sync`. The statement drops them, because what lives until the end of the user's statement would
-    // be held across an `.await` in it.
+    // The parts need not be `Sync`. They are dropped at the end of this statement, because temporaries that live until the
+    // end of the user's statement would be held across an `.await` in it.
     quote_spanned!(Span::mixed_site()=> { let __redis_cached_key = #key; __redis_cached_key })
 }
 
-/// The names that are given behind the template, each of which must be of use.
-fn named<'a>(values: &'a [Value], fields: &[&FieldPath], errors: &mut Errors) -> Vec<&'a Ident> {
+/// The names that are given behind the template. A name that the template does not use is refused.
+fn named<'a>(
+    values: &'a [NamedValue],
+    fields: &[&FieldPath],
+    errors: &mut Errors,
+) -> Vec<&'a Ident> {
     let mut names: Vec<&Ident> = Vec::new();
-    for Value { name, expr } in values {
+    for NamedValue { name, expr } in values {
         let Some(name) = name else {
             let written = text(expr);
             let message = format!(
@@ -166,7 +170,7 @@ fn named<'a>(values: &'a [Value], fields: &[&FieldPath], errors: &mut Errors) ->
     names
 }
 
-/// What a value behind the template is called in the expansion.
+/// The name that a value behind the template has in the expansion.
 fn local(index: usize, place: Span) -> Ident {
     format_ident!(
         "__redis_cached_value{index}",

@@ -1,5 +1,5 @@
-//! What is left when something was wrong. The rule: one mistake is one error, so the user's item comes back
-//! unharmed, and the companions as stubs, beside the messages.
+//! The expansion after a mistake. **One mistake is one error**: beside the messages the user's item comes back unharmed, and
+//! the companions as stubs, so that their callers compile.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -8,8 +8,8 @@ use crate::emit;
 use crate::item::{Item, is_ours};
 use crate::spec::Spec;
 
-/// An item that was read.
-pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> TokenStream {
+/// Output for an item that could be read.
+pub(crate) fn recover(item: &Item, spec: Option<&Spec<'_>>, errors: &syn::Error) -> TokenStream {
     let messages = errors.to_compile_error();
     let Item {
         attrs,
@@ -18,18 +18,18 @@ pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> 
         sig,
         body,
     } = item;
-    // A second attribute makes the companions itself.
+    // A second `#[redis_cached]` makes companions of its own.
     let stubs = spec
         .filter(|_| !attrs.iter().any(is_ours))
-        .and_then(|spec| Some((spec, spec.companions.as_ref()?)))
+        .and_then(|spec| Some((spec, spec.names.as_ref()?)))
         .map(|(spec, names)| {
             let absent = quote!(::core::panic!("`#[redis_cached]` was refused"));
-            let uncached = emit::uncached(item, spec, names, &quote!({ #absent }));
+            let uncached = emit::uncached(spec, names, &quote!({ #absent }));
             let entry = names.entry.iter();
-            let entry = entry.map(|name| emit::entry_fn(item, spec, name, &absent));
+            let entry = entry.map(|name| emit::entry_fn(spec, name, &absent));
             quote!(#[allow(unused)] #uncached #(#[allow(unused)] #entry)*)
         });
-    // Whether the attribute uses a parameter that the body does not is not known before it is right.
+    // A parameter that the body does not use may be meant for the attribute, which is not known before it is right.
     quote! {
         #messages
         #[allow(unused_variables)]
@@ -38,7 +38,7 @@ pub(crate) fn recover(item: &Item, spec: Option<&Spec>, errors: &syn::Error) -> 
     }
 }
 
-/// An item that could not be read.
+/// Output for an item that could not be read.
 pub(crate) fn verbatim(item: &TokenStream, errors: &syn::Error) -> TokenStream {
     let messages = errors.to_compile_error();
     quote!(#messages #item)

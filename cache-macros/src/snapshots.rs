@@ -1,5 +1,4 @@
-//! What `cargo expand` shows for representative functions, in `snapshots/`. The rule: it is shorter than its
-//! user fears.
+//! What `cargo expand` shows for representative functions, in `snapshots/`. **It is shorter than its user fears.**
 
 use expect_test::{ExpectFile, expect_file};
 use proc_macro2::TokenStream;
@@ -10,7 +9,7 @@ use crate::expand::redis_cached;
 /// Lines of an expansion beyond the body of the function that it expands.
 const MAX_LINES: usize = 40;
 
-/// The same where a method has every option at once, each with a line of its own.
+/// Lines beyond the body of a method that has every option, each with a line of its own.
 const MAX_LINES_OF_ALL: usize = 63;
 
 fn print(tokens: TokenStream) -> String {

@@ -1,30 +1,33 @@
-//! A body that may run behind its call. The rule: what it is called with is moved or copied only when it does.
+//! A body that may run in the background. **Its arguments are copied when it does, and not before.**
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::TokenStream;
 use quote::quote_spanned;
 
-use super::located;
+use super::tokens::{at, located};
 use crate::facts::owned::Passing;
-use crate::spec::{Argument, Behind, Spec};
+use crate::spec::{Argument, Background, Spec};
 
-/// The arguments, what makes the body's future of them, what makes them outlive the call, and what makes the future of
-/// those.
+/// The arguments, and three closures: one makes the body's future of them, for a run inside the call; one makes them
+/// outlive the call; one makes the future of those, for a run in the background.
 ///
 /// Input:  `pool: &Pool, id: u64`
 /// Output: `(pool, id), |(pool, id)| get_uncached(pool, id), |(pool, id)| (own(pool), id), |(pool, id)| async move { get_uncached(&*pool, id).await }`
 pub(super) fn bodies(
-    spec: &Spec,
-    behind: &Behind,
+    spec: &Spec<'_>,
+    background: &Background,
     uncached: &TokenStream,
     arguments: &[TokenStream],
 ) -> TokenStream {
-    // A body that cannot run there is reported at the option.
-    let at = at_option(behind);
-    let names: Vec<_> = behind.arguments.iter().map(|own| &own.name).collect();
-    let here = quote_spanned!(at=> |(#(#names,)*)| #uncached(#(#names),*));
-    let owned = if behind.arguments.iter().any(is_copied) {
-        let owned = behind.arguments.iter().map(|argument| own(spec, argument));
-        let lent = behind.arguments.iter().map(|argument| {
+    // A body that cannot run in the background is reported at the option.
+    let at = at(background.at);
+    let names: Vec<_> = background.arguments.iter().map(|own| &own.name).collect();
+    let inline = quote_spanned!(at=> |(#(#names,)*)| #uncached(#(#names),*));
+    let owned = if background.arguments.iter().any(is_copied) {
+        let owned = background
+            .arguments
+            .iter()
+            .map(|argument| own(spec, argument));
+        let lent = background.arguments.iter().map(|argument| {
             let name = &argument.name;
             match argument.passing {
                 Passing::Moved => quote_spanned!(at=> #name),
@@ -36,27 +39,22 @@ pub(super) fn bodies(
             |(#(#names,)*)| async move { #uncached(#(#lent),*).await }
         }
     } else {
-        quote_spanned!(at=> ::core::convert::identity, #here)
+        quote_spanned!(at=> ::core::convert::identity, #inline)
     };
-    quote_spanned!(at=> (#(#arguments,)*), #here, #owned)
+    quote_spanned!(at=> (#(#arguments,)*), #inline, #owned)
 }
 
 fn is_copied(argument: &Argument) -> bool {
     argument.passing == Passing::Copied
 }
 
-/// Spanned at the type, where one that cannot be copied is reported.
-fn own(spec: &Spec, argument: &Argument) -> TokenStream {
+/// An argument that outlives the call. A type that cannot be copied is reported where it stands.
+fn own(spec: &Spec<'_>, argument: &Argument) -> TokenStream {
     let root = &spec.root;
-    let at = Span::mixed_site().located_at(argument.at);
+    let at = at(argument.at);
     let place = located(&argument.name, at);
     match argument.passing {
         Passing::Moved => quote_spanned!(at=> #place),
         Passing::Copied => quote_spanned!(at=> #root::__private::own(#place)),
     }
-}
-
-/// Where the option stands that lets a body run behind its call.
-pub(super) fn at_option(behind: &Behind) -> Span {
-    Span::mixed_site().located_at(behind.at)
 }

@@ -1,23 +1,26 @@
-//! What the function and its `_entry` say of a call. The rule: both say it by one hidden function, which borrows
-//! what the key is made of.
+//! The call of the function and of its `_entry`. **Both make it by one hidden function**, which borrows what the key is made
+//! of.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens as _, quote_spanned};
-use syn::{Ident, Receiver, Type, WhereClause, parse_quote};
+use syn::{Generics, Ident, Receiver, Type, WhereClause, parse_quote};
 
-use super::{at_value, generics_of, located, part, plain, policy, settings, site};
+use super::policy::{policy, settings};
+use super::site::site;
+use super::tokens::{at_value, located, mixed, part, plain, scope};
+use crate::attributes;
 use crate::facts::generics::{names, turbofish};
 use crate::facts::pattern::borrowing;
 use crate::ident::same;
-use crate::item::Item;
-use crate::options::expression::params_in;
+use crate::options::expression::uses;
 use crate::options::template::FieldPath;
 use crate::spec::{Names, Spec};
 
 /// Input:  `name: &str, id: u64`, and `id` is the key
 /// Output: `fn get_call(id: &u64) -> Call<User> { static SITE: … ; SITE.of::<User>().default_key(&[], &[id]).ttl(…) }`
-pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
-    let (attrs, root, name) = (&spec.companion_attrs, &spec.root, &names.call);
+pub(super) fn call_fn(spec: &Spec<'_>, names: &Names) -> TokenStream {
+    let attrs = attributes::of_companions(&spec.item.attrs);
+    let (root, name) = (&spec.root, &names.call);
     let receiver = receiver(spec).map(|receiver| lent(receiver).to_token_stream());
     let params = params(spec).map(|(name, ty)| match ty {
         Type::ImplTrait(unnamed) if unnamed.bounds.len() > 1 => mixed!(#name: &(#ty)),
@@ -31,7 +34,7 @@ pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
         .shape
         .optional
         .then(|| mixed!(, ::core::option::Option<#value>));
-    let site = site(item, spec);
+    let site = site(spec);
     let policy = policy(spec, |path| borrowed(spec, path));
     let parts = taken_apart(spec, |name| in_key(spec, name), |whole| mixed!(#whole));
     mixed! {
@@ -46,9 +49,27 @@ pub(super) fn call_fn(item: &Item, spec: &Spec, names: &Names) -> TokenStream {
     }
 }
 
-/// The bounds of `_entry`. Where the function's own types decide whether the value can be cached, that is asked here: so
-/// the callers know of it, and do not ask for a part of it again.
-fn where_clause(spec: &Spec) -> Option<WhereClause> {
+/// The generics of `_entry`, an attribute that allows them, and their bounds.
+pub(super) fn generics_of<'a>(
+    spec: &'a Spec<'_>,
+) -> (
+    Option<&'a Generics>,
+    Option<TokenStream>,
+    Option<&'a WhereClause>,
+) {
+    let generics = &spec.entry.generics;
+    // The parameter with the second use of a lifetime may be skipped.
+    let single_use = generics
+        .lifetimes()
+        .next()
+        .map(|_| mixed!(#[allow(single_use_lifetimes)]));
+    let named = (!generics.params.is_empty()).then_some(generics);
+    (named, single_use, generics.where_clause.as_ref())
+}
+
+/// The bounds of `_entry`. Where the function's own types decide whether the value can be cached, the bound is said here, so
+/// that what calls the hidden function is told of the whole bound at once, and not of its parts.
+fn where_clause(spec: &Spec<'_>) -> Option<WhereClause> {
     let mut generics = spec.entry.generics.clone();
     let (value, root) = (&spec.shape.value, &spec.root);
     let mut types = spec.entry.generics.type_params();
@@ -63,9 +84,9 @@ fn where_clause(spec: &Spec) -> Option<WhereClause> {
 }
 
 /// The call of the function or of its `_entry`, with their cache.
-pub(super) fn call(spec: &Spec, names: &Names, at: Span) -> TokenStream {
+pub(super) fn call(spec: &Spec<'_>, names: &Names, at: Span) -> TokenStream {
     let (name, settings) = (located(&names.call, at), settings(spec));
-    let scope = spec.in_impl.then(|| quote_spanned!(at=> Self::));
+    let scope = scope(spec, at);
     // A type that cannot be cached is reported at the return type.
     let types: Vec<_> = turbofish(&spec.entry.generics)
         .into_iter()
@@ -88,9 +109,9 @@ pub(super) fn call(spec: &Spec, names: &Names, at: Span) -> TokenStream {
     }
 }
 
-/// Binds those parts of parameters that are `wanted`, out of what `lent` says of a whole one.
+/// Binds the parts of parameters that are `wanted`. `lent` lends a whole parameter.
 pub(super) fn taken_apart(
-    spec: &Spec,
+    spec: &Spec<'_>,
     wanted: impl Fn(&Ident) -> bool,
     lent: impl Fn(&Ident) -> TokenStream,
 ) -> TokenStream {
@@ -101,26 +122,27 @@ pub(super) fn taken_apart(
             .filter(|name| wanted(name))
             .cloned()
             .collect();
-        let (pattern, whole) = (borrowing(&param.pattern, &names), lent(&param.whole));
+        let (pattern, whole) = (borrowing(param.pattern, &names), lent(param.whole));
         (!names.is_empty()).then(|| mixed!(let #pattern = #whole;))
     });
     parts.collect()
 }
 
-fn in_cache(spec: &Spec, name: &Ident) -> bool {
-    let cache = spec.cache.as_ref();
-    cache.is_some_and(|cache| !params_in(cache, std::slice::from_ref(name)).is_empty())
+fn in_cache(spec: &Spec<'_>, name: &Ident) -> bool {
+    let cache = spec.options.cache.value();
+    cache.is_some_and(|cache| uses(cache, name))
 }
 
 /// The receiver, if it is part of the key.
-fn receiver(spec: &Spec) -> Option<&Receiver> {
-    let receiver = spec.entry.receiver.as_ref();
+fn receiver<'a>(spec: &Spec<'a>) -> Option<&'a Receiver> {
+    let receiver = spec.entry.receiver;
     receiver.filter(|_| in_key(spec, &Ident::new("self", Span::call_site())))
 }
 
 /// The parameters that are part of the key.
-fn params(spec: &Spec) -> impl Iterator<Item = &(Ident, Type)> {
+fn params<'a>(spec: &'a Spec<'_>) -> impl Iterator<Item = (&'a Ident, &'a Type)> {
     let params = spec.entry.params.iter();
+    let params = params.map(|(name, param)| (*name, &param.ty));
     params.filter(|(name, _)| {
         let mut apart = spec.entry.taken_apart.iter();
         let mut parts = apart.find(|param| param.whole == *name).into_iter();
@@ -128,7 +150,7 @@ fn params(spec: &Spec) -> impl Iterator<Item = &(Ident, Type)> {
     })
 }
 
-fn in_key(spec: &Spec, name: &Ident) -> bool {
+fn in_key(spec: &Spec<'_>, name: &Ident) -> bool {
     spec.key.fields().any(|path| same(&path.base, name))
 }
 
@@ -143,16 +165,16 @@ fn lent(receiver: &Receiver) -> Receiver {
     lent
 }
 
-/// Whether a name is bound by the pattern of a parameter, and so is a reference already.
-pub(super) fn is_bound(spec: &Spec, name: &Ident) -> bool {
+/// Whether a name is bound out of a parameter, so that it is a reference already.
+pub(super) fn is_bound(spec: &Spec<'_>, name: &Ident) -> bool {
     let mut apart = spec.entry.taken_apart.iter();
     apart.any(|param| param.names.iter().any(|bound| same(bound, name)))
 }
 
-/// A part of the key where parameters are borrowed already.
-fn borrowed(spec: &Spec, path: &FieldPath) -> TokenStream {
+/// A part of the key in the hidden function, where parameters are references.
+fn borrowed(spec: &Spec<'_>, path: &FieldPath) -> TokenStream {
     let base = &path.base;
-    // A `&self` is not lent once more.
+    // A `&self` counts as not lent: the key lends the reference that it is, as it does everywhere.
     let is_lent = match base == "self" {
         true => receiver(spec).is_some_and(|receiver| receiver.reference.is_none()),
         false => params(spec).any(|(name, _)| same(name, base)) || is_bound(spec, base),

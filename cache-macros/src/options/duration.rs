@@ -1,26 +1,44 @@
-//! Durations as an attribute writes them. The rule: every form ends in a duration or in an error,
-//! and never in one that was not meant.
+//! Durations. **Every form ends in a duration or in an error, and never in a duration that was not meant.**
 
 use std::time::Duration;
 
+use syn::parse::ParseStream;
 use syn::{BinOp, Expr, Lit, LitInt, LitStr, UnOp};
 
-use crate::diag::text;
+use crate::diag::{Errors, text};
+use crate::options::keyword::Keyword;
 
 /// Redis counts a time to live in milliseconds, in a signed 64-bit number.
 const MAX_MILLIS: u64 = i64::MAX as u64;
 
 /// How long something lasts.
-pub(crate) enum Lifetime {
+pub(crate) enum Period {
     Known {
         duration: Duration,
+        /// As a person reads it.
         text: String,
     },
-    /// An expression of type `Duration`.
+    /// An expression of type `Duration`, or of type `u64`, which counts seconds.
     Computed(Expr),
 }
 
-impl Lifetime {
+pub(super) fn period(
+    keyword: &Keyword,
+    input: ParseStream<'_>,
+    _: &mut Errors,
+) -> syn::Result<Period> {
+    Period::parse(keyword.option, keyword.value(input)?)
+}
+
+impl Period {
+    /// The expression that computes it, if one does.
+    pub(crate) fn computed(&self) -> Option<&Expr> {
+        match self {
+            Self::Known { .. } => None,
+            Self::Computed(expr) => Some(expr),
+        }
+    }
+
     /// Reads the value of the option `name`.
     pub(crate) fn parse(name: &str, expr: Expr) -> syn::Result<Self> {
         let refuse = |message: String| Err(syn::Error::new_spanned(&expr, message));
@@ -195,13 +213,13 @@ fn fold(expr: &Expr) -> Option<u64> {
 mod tests {
     use std::time::Duration;
 
-    use super::Lifetime;
+    use super::Period;
 
     fn read(source: &str) -> Result<Duration, String> {
         let expr = syn::parse_str(source).unwrap();
-        match Lifetime::parse("ttl", expr) {
-            Ok(Lifetime::Known { duration, .. }) => Ok(duration),
-            Ok(Lifetime::Computed(_)) => Err("computed".to_owned()),
+        match Period::parse("ttl", expr) {
+            Ok(Period::Known { duration, .. }) => Ok(duration),
+            Ok(Period::Computed(_)) => Err("computed".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

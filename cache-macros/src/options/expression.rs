@@ -1,11 +1,10 @@
-//! What an expression of an option says. The rule: it is evaluated in the cached function and in its
-//! `_entry`, so it can use neither the call's parameters nor its control flow.
+//! What an option's expression uses of a function. **In doubt it uses a parameter**: within a macro every name counts
+//! that is no field, no path and no macro's.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Expr, Ident};
 
-use crate::diag::Errors;
 use crate::ident::same;
 
 /// The names among `params` that `expr` uses, each once.
@@ -17,6 +16,11 @@ pub(crate) fn params_in(expr: &Expr, params: &[Ident]) -> Vec<Ident> {
     };
     uses.visit_expr(expr);
     uses.found
+}
+
+/// Whether `expr` uses the parameter `name`.
+pub(crate) fn uses(expr: &Expr, name: &Ident) -> bool {
+    !params_in(expr, std::slice::from_ref(name)).is_empty()
 }
 
 struct Uses<'a> {
@@ -72,7 +76,7 @@ impl<'ast> Visit<'ast> for Uses<'_> {
         self.bound.truncate(outside);
     }
     fn visit_local(&mut self, local: &'ast syn::Local) {
-        // What is bound is not yet bound in what it is bound to.
+        // In `let id = id;` the second `id` is not yet the first.
         if let Some(init) = &local.init {
             self.visit_expr(&init.expr);
             if let Some((_, diverge)) = &init.diverge {
@@ -87,44 +91,6 @@ impl<'ast> Visit<'ast> for Uses<'_> {
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
         self.uses_in_tokens(call.tokens.clone());
     }
-    fn visit_item(&mut self, _: &'ast syn::Item) {}
-}
-
-/// Refuses `.await`, `?` and `return`, which would act on the cached function.
-pub(crate) fn check_flow(option: &str, expr: &Expr, errors: &mut Errors) {
-    Flow { option, errors }.visit_expr(expr);
-}
-
-struct Flow<'a> {
-    option: &'a str,
-    errors: &'a mut Errors,
-}
-
-impl<'ast> Visit<'ast> for Flow<'_> {
-    fn visit_expr_await(&mut self, expr: &'ast syn::ExprAwait) {
-        let message = format!(
-            "`{}` cannot await; write an expression that has its value at once",
-            self.option
-        );
-        self.errors.on(expr.await_token, message);
-    }
-    fn visit_expr_try(&mut self, expr: &'ast syn::ExprTry) {
-        let message = format!(
-            "`?` in `{}` would leave the cached function; write an expression that cannot fail",
-            self.option
-        );
-        self.errors.on(expr.question_token, message);
-    }
-    fn visit_expr_return(&mut self, expr: &'ast syn::ExprReturn) {
-        let message = format!(
-            "`return` in `{}` would leave the cached function; write the value alone",
-            self.option
-        );
-        self.errors.on(expr.return_token, message);
-    }
-    // These have a flow of their own.
-    fn visit_expr_closure(&mut self, _: &'ast syn::ExprClosure) {}
-    fn visit_expr_async(&mut self, _: &'ast syn::ExprAsync) {}
     fn visit_item(&mut self, _: &'ast syn::Item) {}
 }
 

@@ -1,11 +1,13 @@
-//! Shares of the ttl as an attribute writes them. The rule: a number that could be percent or seconds is refused,
-//! since between 0 and 1 there is one thing that it can mean.
+//! Shares of the ttl. **A number that could be percent or seconds is refused**, because a number between 0 and 1 can
+//! mean one thing only.
 
+use syn::parse::ParseStream;
 use syn::{Expr, ExprLit, Lit, UnOp};
 
-use crate::diag::{nearest, text};
+use crate::diag::{Errors, nearest, text};
+use crate::options::keyword::Keyword;
 
-/// When a value is recomputed though it is fresh.
+/// When a fresh value is recomputed.
 pub(crate) enum RefreshAhead {
     /// After this share of its ttl.
     Share(f64),
@@ -13,8 +15,24 @@ pub(crate) enum RefreshAhead {
     XFetch,
 }
 
+pub(super) fn jitter(
+    keyword: &Keyword,
+    input: ParseStream<'_>,
+    _: &mut Errors,
+) -> syn::Result<f64> {
+    jitter_of(&keyword.value(input)?)
+}
+
+pub(super) fn refresh_ahead(
+    keyword: &Keyword,
+    input: ParseStream<'_>,
+    _: &mut Errors,
+) -> syn::Result<RefreshAhead> {
+    refresh_ahead_of(&keyword.value(input)?)
+}
+
 /// The largest share that a ttl is shortened by.
-pub(crate) fn jitter(expr: &Expr) -> syn::Result<f64> {
+fn jitter_of(expr: &Expr) -> syn::Result<f64> {
     const SUCH_AS: &str = "such as `jitter = 0.1`";
     let refuse = |message: String| Err(syn::Error::new_spanned(expr, message));
     let written = text(expr);
@@ -45,7 +63,7 @@ pub(crate) fn jitter(expr: &Expr) -> syn::Result<f64> {
     }
 }
 
-pub(crate) fn refresh_ahead(expr: &Expr) -> syn::Result<RefreshAhead> {
+fn refresh_ahead_of(expr: &Expr) -> syn::Result<RefreshAhead> {
     const SUCH_AS: &str = "such as `refresh_ahead = 0.8`, or `refresh_ahead = \"xfetch\"`";
     let refuse = |message: String| Err(syn::Error::new_spanned(expr, message));
     let written = text(expr);
@@ -79,7 +97,7 @@ pub(crate) fn refresh_ahead(expr: &Expr) -> syn::Result<RefreshAhead> {
     }
 }
 
-/// What stands where a share should.
+/// The forms that a user may write for a share.
 enum Written {
     Share(f64),
     Zero,
@@ -140,7 +158,7 @@ impl Written {
             Ok(share) if share < 1.0 => Self::Share(share),
             Ok(percent) if percent < 100.0 => Self::Percent(percent),
             Ok(_) => Self::Number,
-            // What Rust reads as a number, `f64` reads too, if only as infinity.
+            // Not reached, because `f64` reads every number that Rust does, if only as infinity.
             Err(_) => Self::Other,
         }
     }
@@ -148,14 +166,14 @@ impl Written {
 
 #[cfg(test)]
 mod tests {
-    use super::{RefreshAhead, jitter, refresh_ahead};
+    use super::{RefreshAhead, jitter_of, refresh_ahead_of};
 
     fn read_jitter(source: &str) -> Result<f64, String> {
-        jitter(&syn::parse_str(source).unwrap()).map_err(|error| error.to_string())
+        jitter_of(&syn::parse_str(source).unwrap()).map_err(|error| error.to_string())
     }
 
     fn read_ahead(source: &str) -> Result<Option<f64>, String> {
-        match refresh_ahead(&syn::parse_str(source).unwrap()) {
+        match refresh_ahead_of(&syn::parse_str(source).unwrap()) {
             Ok(RefreshAhead::Share(share)) => Ok(Some(share)),
             Ok(RefreshAhead::XFetch) => Ok(None),
             Err(error) => Err(error.to_string()),

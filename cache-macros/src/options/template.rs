@@ -1,12 +1,14 @@
-//! Key templates, such as `"user:{id}:{self.tenant}"`. The rule: a template that is accepted spells a
-//! different key for different values, and never a key of the cache's own (those hold a `%`).
+//! Key templates, such as `"user:{id}:{self.tenant}"`. **A template that is accepted spells a different key for
+//! different values, and never a key of the cache's own**, because those hold a `%`.
 
 use proc_macro2::Span;
 use syn::ext::IdentExt as _;
+use syn::parse::{ParseStream, Parser as _};
 use syn::{Expr, Ident, Index, LitStr, Member};
 
 use crate::diag::{Errors, text};
-use crate::ident::is_keyword;
+use crate::ident::{is_keyword, same};
+use crate::options::keyword::Keyword;
 
 /// A whole key, over parameters and their fields.
 pub(crate) struct Template {
@@ -26,8 +28,29 @@ pub(crate) struct FieldPath {
     pub(crate) fields: Vec<Member>,
 }
 
+pub(super) fn key(
+    keyword: &Keyword,
+    input: ParseStream<'_>,
+    _: &mut Errors,
+) -> syn::Result<Template> {
+    Template::parse(keyword.string(input)?)
+}
+
+/// Parameters, or fields of them.
+pub(super) fn key_args(
+    keyword: &Keyword,
+    input: ParseStream<'_>,
+    errors: &mut Errors,
+) -> syn::Result<Vec<FieldPath>> {
+    let exprs = keyword.names(input)?;
+    let paths = exprs
+        .iter()
+        .filter_map(|expr| errors.ok(FieldPath::from_expr(expr)));
+    Ok(paths.collect())
+}
+
 impl FieldPath {
-    /// Reads `key_args(…)`'s form, an expression.
+    /// Reads the form of `key_args(…)`, an expression.
     pub(crate) fn from_expr(expr: &Expr) -> syn::Result<Self> {
         match expr {
             Expr::Path(path) if path.attrs.is_empty() && path.qself.is_none() => {
@@ -54,7 +77,7 @@ impl FieldPath {
         ))
     }
 
-    /// Reads a template's form, text between braces.
+    /// Reads the form of a template, text between braces.
     fn from_text(name: &str, span: Span) -> Result<Self, String> {
         let mut segments = name.split('.');
         // `split` yields at least one segment.
@@ -115,23 +138,22 @@ impl std::fmt::Display for FieldPath {
 
 impl PartialEq for FieldPath {
     fn eq(&self, other: &Self) -> bool {
-        self.base.unraw() == other.base.unraw() && self.fields == other.fields
+        same(&self.base, &other.base) && self.fields == other.fields
     }
 }
 
 fn ident(word: &str, span: Span) -> Option<Ident> {
-    use syn::parse::Parser as _;
     let mut ident = Ident::parse_any.parse_str(word).ok()?;
     ident.set_span(span);
     Some(ident)
 }
 
-/// A field, raw where its name is a keyword, since a template is no place where that could be meant.
+/// The name of a field; raw if it is a keyword, because nothing but a field can be meant in a template.
 fn field_ident(word: &str, span: Span) -> Option<Ident> {
     let ident = ident(word, span)?;
-    // `gen` is a keyword in some editions, and the same name in all of them if it is raw.
+    // `gen` is a keyword in some editions; raw, it is the same name in all of them.
     match word == "gen" || is_keyword(&ident) {
-        // The first five are never raw, and `.await` is no field.
+        // The first five have no raw form, and `.await` is no field.
         true => (!["self", "Self", "super", "crate", "_", "await"].contains(&word))
             .then(|| Ident::new_raw(word, span)),
         false => Some(ident),
@@ -139,8 +161,8 @@ fn field_ident(word: &str, span: Span) -> Option<Ident> {
 }
 
 impl Template {
-    /// Reads the value of `key`; what is wrong with it is in `errors`.
-    pub(crate) fn parse(literal: LitStr, errors: &mut Errors) -> Option<Self> {
+    /// Reads the value of `key`. The error has all that is wrong with it.
+    pub(crate) fn parse(literal: LitStr) -> syn::Result<Self> {
         let mut refused: Vec<String> = Vec::new();
         let value = literal.value();
         if value.is_empty() {
@@ -187,7 +209,7 @@ impl Template {
         if !plain.is_empty() {
             pieces.push(Piece::Literal(plain));
         }
-        // Pieces that were not read would make the next two rules speak of neighbours that are none.
+        // The next two rules speak of neighbours, and pieces have others where one between them could not be read.
         if refused.is_empty() {
             if let Some(message) = unseparated(&pieces) {
                 refused.push(message);
@@ -199,10 +221,14 @@ impl Template {
                 );
             }
         }
+        let mut errors = Errors::default();
         for message in &refused {
             errors.on(&literal, message);
         }
-        refused.is_empty().then_some(Self { literal, pieces })
+        match errors.into_error() {
+            Some(errors) => Err(errors),
+            None => Ok(Self { literal, pieces }),
+        }
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldPath> {
@@ -210,7 +236,7 @@ impl Template {
     }
 }
 
-/// What a template is made of, apart from its text.
+/// The parameters and fields of a template.
 pub(crate) fn fields(pieces: &[Piece]) -> impl Iterator<Item = &FieldPath> {
     pieces.iter().filter_map(|piece| match piece {
         Piece::Field(path) => Some(path),
@@ -236,7 +262,7 @@ pub(crate) fn literals_and_fields(pieces: &[Piece]) -> (Vec<String>, Vec<&FieldP
     (literals, fields)
 }
 
-/// Two pieces whose values run into one another: `{a}{b}` spells `12` for 1 and 2, and for 12 and "".
+/// Refuses two fields with nothing between them: `{a}{b}` spells `12` for 1 and 2, and for 12 and "".
 fn unseparated(pieces: &[Piece]) -> Option<String> {
     pieces.windows(2).find_map(|window| match window {
         [Piece::Field(one), Piece::Field(two)] => Some(format!(
@@ -246,7 +272,7 @@ fn unseparated(pieces: &[Piece]) -> Option<String> {
     })
 }
 
-/// Whether the literal braces are none, or one pair with something between.
+/// Whether there are no literal braces, or one pair with something between.
 fn is_one_hash_tag(pieces: &[Piece]) -> bool {
     // A piece is never empty, so any character can stand for it.
     let text = pieces
@@ -270,15 +296,11 @@ mod tests {
     use syn::LitStr;
 
     use super::{Piece, Template};
-    use crate::diag::Errors;
 
     fn read(template: &str) -> Result<Vec<String>, Vec<String>> {
-        let mut errors = Errors::default();
-        let template = Template::parse(LitStr::new(template, Span::call_site()), &mut errors);
-        match errors.into_error() {
-            Some(errors) => Err(errors.into_iter().map(|error| error.to_string()).collect()),
-            None => Ok(template
-                .unwrap()
+        match Template::parse(LitStr::new(template, Span::call_site())) {
+            Err(errors) => Err(errors.into_iter().map(|error| error.to_string()).collect()),
+            Ok(template) => Ok(template
                 .pieces
                 .iter()
                 .map(|piece| match piece {

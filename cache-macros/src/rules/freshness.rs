@@ -1,88 +1,49 @@
-//! The rules of the options that decide when a value is recomputed. The rule of the rules: options that contradict
-//! each other are refused, and which of two times is the longer is nobody's business here.
+//! The options that decide when a value is recomputed. **Options that contradict each other are refused, whatever their
+//! times are**: no rule asks which of two times is the longer.
 //!
 //! | pair | |
 //! |---|---|
 //! | `soft_timeout` without a stale window | refused: there is never a stale value to answer with |
 //! | `stale_if_error` without a `Result` | refused: nothing says that the body failed; fine beside `soft_timeout`, whose window it is |
-//! | a run behind the call and `trait_impl` | refused: the body has no function of its own that could be called later |
-//! | a run behind the call and a bound that names a lifetime of the call | refused: what is copied is lent for another |
-//! | a run behind the call and a parameter that borrows more than once | refused: see [`owned`](crate::owned) |
+//! | a run in the background and `trait_impl` | refused: the body has no function of its own that could be called later |
+//! | a run in the background and a bound that names a lifetime of the call | refused: a copied argument is lent for another lifetime |
+//! | a run in the background and a parameter that borrows more than once | refused: see [`owned`](crate::facts::owned) |
 //! | one stale window and the other | fine: both begin where the ttl ends, and the shorter lies in the longer |
-//! | `soft_timeout` and a stale window of any length | fine: a value is judged once, before the wait; that it waits for nothing within `stale_while_revalidate` is for its documentation to say |
+//! | `soft_timeout` and a stale window of any length | fine: a value is judged once, before the wait; its documentation says that no call waits within `stale_while_revalidate` |
 //! | `refresh_ahead` and a stale window | fine: one begins before the end of the ttl, the other after it |
 //! | `jitter` and all else | fine: it shortens the ttl, which the others count from |
 //! | `coalesce` and all else | fine: it says who waits, and not for how long |
 //! | a `ttl` closure or `none_ttl`, and all of these | fine: shares and windows are of the ttl that an entry has |
-//! | `cache_if` and all of these | fine: what it refuses has no entry that could be stale |
+//! | `cache_if` and all of these | fine: a value that it refuses has no entry that could be stale |
 //! | `timeout` and `soft_timeout` | fine: one is for the cache, the other for the body |
-//! | `in_impl`, `companions = none`, and all of these | fine: for a run behind the call the body gets a function even so |
+//! | `in_impl`, `companions = none`, and all of these | fine: for a run in the background the body gets a function even so |
 
 use quote::{ToTokens, quote};
-use syn::{Generics, Ident, WherePredicate};
+use syn::{Ident, WherePredicate};
 
 use crate::diag::{Errors, text};
 use crate::facts::owned::{for_every, passing};
-use crate::facts::shape::Shape;
-use crate::options::Options;
-use crate::rules::Call;
+use crate::spec::Attributed;
 
-/// The option that lets a body run behind the call, if there is one.
-pub(crate) fn behind(options: &Options) -> Option<&Ident> {
-    let options = [
-        options
-            .stale_while_revalidate
-            .as_ref()
-            .map(|given| &given.name),
-        options.refresh_ahead.as_ref().map(|given| &given.name),
-        options.soft_timeout.as_ref().map(|given| &given.name),
-    ];
-    options.into_iter().flatten().next()
-}
-
-/// Options that need others beside them.
-pub(crate) fn check_windows(options: &Options, errors: &mut Errors) {
-    let windows = ["stale_while_revalidate", "stale_if_error"];
-    let has_window = options.stale_while_revalidate.is_some()
-        || options.stale_if_error.is_some()
-        || windows.iter().any(|window| options.failed(window));
-    if let Some(soft_timeout) = options.soft_timeout.as_ref().filter(|_| !has_window) {
+pub(super) fn soft_timeout_needs_a_window(of: &Attributed<'_>, errors: &mut Errors) {
+    let options = of.options;
+    if let Some(soft_timeout) = options.soft_timeout.name()
+        && options.stale_while_revalidate.is_absent()
+        && options.stale_if_error.is_absent()
+    {
         errors.on(
-            &soft_timeout.name,
+            soft_timeout,
             "`soft_timeout` has no stale value to answer with; add `stale_if_error = \"1h\"`, or remove it",
         );
     }
 }
 
-/// Options that need a certain return type.
-pub(crate) fn check_shape(function: &str, options: &Options, shape: &Shape, errors: &mut Errors) {
-    let useless =
-        !shape.fallible && options.soft_timeout.is_none() && !options.failed("soft_timeout");
-    if let Some(stale_if_error) = options.stale_if_error.as_ref().filter(|_| useless) {
-        let message = format!(
-            "`stale_if_error` needs a `Result`, but `{function}` returns `{}`; remove it",
-            text(&shape.output)
-        );
-        errors.on(&stale_if_error.name, message);
-    }
-}
-
-/// Whether the function stands where no other can stand beside it.
-pub(crate) fn in_trait(options: &Options, generics: &Generics) -> bool {
-    // `#[async_trait]` is for traits alone.
-    let mut lifetimes = generics.lifetimes();
-    options.trait_impl.is_some() || lifetimes.any(|param| param.lifetime.ident == "async_trait")
-}
-
-/// What a run behind the call asks of the function; `option` lets one happen.
-pub(crate) fn check_behind(
-    option: &Ident,
-    call: &Call<'_>,
-    generics: &Generics,
-    options: &Options,
-    errors: &mut Errors,
-) {
-    if in_trait(options, generics) {
+/// Refuses a run in the background of a body that cannot outlive its call.
+pub(super) fn body_can_run_in_the_background(of: &Attributed<'_>, errors: &mut Errors) {
+    let Some(option) = of.background() else {
+        return;
+    };
+    if of.in_trait() {
         errors.on(
             option,
             format!(
@@ -91,16 +52,17 @@ pub(crate) fn check_behind(
         );
         return;
     }
-    if let Some(receiver) = call.receiver
+    if let Some(receiver) = &of.facts.receiver
         && passing(&receiver.ty).is_err()
     {
         refuse(option, receiver, &quote!(&self), errors);
     }
-    for param in call.params {
+    for param in &of.facts.params {
         if let Err(instead) = passing(&param.ty) {
             refuse(option, &param.ty, &instead, errors);
         }
     }
+    let generics = &of.item.sig.generics;
     let of_params = generics.type_params().flat_map(|param| &param.bounds);
     let predicates = generics
         .where_clause
