@@ -226,42 +226,44 @@ mod tests {
 
     #[test]
     fn all_forms_are_read() {
-        assert_eq!(read("300"), Ok(Duration::from_secs(300)));
-        assert_eq!(read("3_600"), Ok(Duration::from_secs(3600)));
-        assert_eq!(read("\"5m\""), Ok(Duration::from_secs(300)));
-        assert_eq!(read("\"1h 30m\""), Ok(Duration::from_secs(5400)));
-        assert_eq!(read("\"5 m\""), Ok(Duration::from_secs(300)));
-        assert_eq!(
-            read("\"1d2h3m4s5ms\""),
-            Ok(Duration::from_millis(93_784_005))
-        );
-        assert_eq!(read("Duration::from_secs(5)").unwrap_err(), "computed");
-        assert_eq!(read("5 * MINUTE").unwrap_err(), "computed");
-        assert_eq!(
-            read("(60 * 5)").unwrap_err(),
-            "`(60 * 5)` is a number and not a `Duration`; write `300`"
-        );
+        for (source, millis) in [
+            ("300", 300_000),
+            ("3_600", 3_600_000),
+            ("\"5m\"", 300_000),
+            ("\"1h 30m\"", 5_400_000),
+            ("\"5 m\"", 300_000),
+            ("\"1d2h3m4s5ms\"", 93_784_005),
+        ] {
+            assert_eq!(read(source), Ok(Duration::from_millis(millis)), "{source}");
+        }
+        for (source, message) in [
+            ("Duration::from_secs(5)", "computed"),
+            ("5 * MINUTE", "computed"),
+            (
+                "(60 * 5)",
+                "`(60 * 5)` is a number and not a `Duration`; write `300`",
+            ),
+        ] {
+            assert_eq!(read(source).unwrap_err(), message, "{source}");
+        }
     }
 
     #[test]
     fn the_longest_ttl_is_what_redis_keeps() {
-        assert!(read("9223372036854775").is_ok());
-        assert!(
-            read("9223372036854776")
-                .unwrap_err()
-                .contains("at most 9223372036854775 seconds")
-        );
-        assert!(
-            read("99999999999999999999")
-                .unwrap_err()
-                .contains("at most")
-        );
-        assert!(read("\"106751991168d\"").unwrap_err().contains("at most"));
-        assert!(read("\"9223372036854775807ms\"").is_ok());
-        assert!(
-            read("\"9223372036854775808ms\"")
-                .unwrap_err()
-                .contains("at most")
-        );
+        for source in ["9223372036854775", "\"9223372036854775807ms\""] {
+            assert!(read(source).is_ok(), "{source}");
+        }
+        for source in [
+            "9223372036854776",
+            "99999999999999999999",
+            "\"106751991168d\"",
+            "\"9223372036854775808ms\"",
+        ] {
+            let message = read(source).unwrap_err();
+            assert!(
+                message.contains("at most 9223372036854775 seconds"),
+                "{source}: {message}"
+            );
+        }
     }
 }

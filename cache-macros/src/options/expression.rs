@@ -101,32 +101,37 @@ mod tests {
 
     use super::params_in;
 
-    fn found(source: &str) -> Vec<String> {
+    fn found(source: &str) -> String {
         let params = ["id", "self", "value"].map(|name| Ident::new(name, Span::call_site()));
-        let expr = syn::parse_str(source).unwrap();
-        params_in(&expr, &params)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
+        let found = params_in(&syn::parse_str(source).unwrap(), &params);
+        let names: Vec<_> = found.iter().map(ToString::to_string).collect();
+        names.join(" ")
     }
 
     #[test]
     fn parameters_are_found() {
-        assert_eq!(found("lookup(id, &self.cache, id)"), ["id", "self"]);
-        assert_eq!(found("pick!(a, id)"), ["id"]);
-        assert_eq!(found("|other| other + id"), ["id"]);
-        assert_eq!(found("{ let id = id; id }"), ["id"]);
+        for (source, names) in [
+            ("lookup(id, &self.cache, id)", "id self"),
+            ("pick!(a, id)", "id"),
+            ("|other| other + id", "id"),
+            ("{ let id = id; id }", "id"),
+        ] {
+            assert_eq!(found(source), names, "{source}");
+        }
     }
 
     #[test]
     fn what_is_named_alike_is_no_parameter() {
-        let nothing = Vec::<String>::new();
-        assert_eq!(found("|value| value.id"), nothing);
-        assert_eq!(found("Self::value"), nothing);
-        assert_eq!(found("id::TTL"), nothing);
-        assert_eq!(found("pick!(row.id, id::A, id!())"), nothing);
-        assert_eq!(found("{ let id = 1; id }"), nothing);
-        assert_eq!(found("match x { Some(id) => id, None => 1 }"), nothing);
-        assert_eq!(found("Duration::from_secs(5)"), nothing);
+        for source in [
+            "|value| value.id",
+            "Self::value",
+            "id::TTL",
+            "pick!(row.id, id::A, id!())",
+            "{ let id = 1; id }",
+            "match x { Some(id) => id, None => 1 }",
+            "Duration::from_secs(5)",
+        ] {
+            assert_eq!(found(source), "", "{source}");
+        }
     }
 }
