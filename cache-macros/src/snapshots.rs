@@ -200,7 +200,7 @@ fn patterns() {
 }
 
 #[test]
-fn a_run_behind_the_call() {
+fn a_run_in_the_background() {
     check(
         quote!(ttl = 300, stale_while_revalidate = "1m", skip(pool)),
         quote! {
@@ -208,7 +208,7 @@ fn a_run_behind_the_call() {
                 query(pool, id).await
             }
         },
-        expect_file!["../snapshots/behind.rs"],
+        expect_file!["../snapshots/background.rs"],
     );
 }
 
@@ -282,7 +282,7 @@ fn every_option_at_once() {
 }
 
 #[test]
-fn a_method_behind_the_call() {
+fn a_method_in_the_background() {
     check_in(
         in_impl,
         quote!(ttl = 300, refresh_ahead = "xfetch", skip(self)),
@@ -292,7 +292,7 @@ fn a_method_behind_the_call() {
                 self.load(names).await
             }
         },
-        expect_file!["../snapshots/behind_method.rs"],
+        expect_file!["../snapshots/background_method.rs"],
     );
 }
 
@@ -310,7 +310,7 @@ fn nothing_to_copy_and_no_companions() {
                 id
             }
         },
-        expect_file!["../snapshots/behind_alone.rs"],
+        expect_file!["../snapshots/background_alone.rs"],
     );
 }
 
