@@ -5,6 +5,8 @@ mod diag;
 mod emit;
 mod expand;
 mod facts;
+#[cfg(test)]
+mod floors;
 mod ident;
 mod item;
 mod key;
