@@ -6,15 +6,11 @@
 //! the new one; write that down if the change is worth it, or also if it is for the better.
 #![allow(missing_docs)]
 
-use std::{
-    io,
-    net::{TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+mod server;
 
-use tempfile::TempDir;
+use std::process::Command;
+
+use server::Server;
 
 /// What a hit in the process's store takes beyond a clone of its value, which takes about 1,500.
 const IN_PROCESS: i64 = 1_370;
@@ -67,60 +63,7 @@ fn a_hit_in_process() {
 fn a_hit_in_redis() {
     let server = Server::start();
     // Stores what the one by hand reads.
-    let ours = instructions(&["redis", &server.url]);
-    let beyond = ours - instructions(&["by-hand", &server.url]);
+    let ours = instructions(&["redis", server.url()]);
+    let beyond = ours - instructions(&["by-hand", server.url()]);
     assert_near("a hit in Redis", beyond, IN_REDIS);
-}
-
-/// A `redis-server` that ends with this.
-struct Server {
-    process: Child,
-    url: String,
-    _directory: TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        let directory = TempDir::new().expect("a directory");
-        let port = free_port().expect("a port");
-        let process = Command::new("redis-server")
-            .args([
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--port",
-            ])
-            .arg(port.to_string())
-            .current_dir(&directory)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("redis-server, which `bash .ci/test` installs");
-        let server = Self {
-            process,
-            url: format!("redis://127.0.0.1:{port}"),
-            _directory: directory,
-        };
-        let limit = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < limit, "redis-server does not answer");
-            sleep(Duration::from_millis(10));
-        }
-        server
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Of its own id, which is kept until it was waited for.
-        self.process.kill().expect("a process of this test");
-        self.process.wait().expect("its end");
-    }
-}
-
-/// A port that nobody listens on right now.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
