@@ -93,6 +93,10 @@ const WORKS: &[Work] = &[
         name: "compile-time",
         run: |settings| Box::pin(async { macro_cost::compile_time(settings) }),
     },
+    Work {
+        name: "program-size",
+        run: |settings| Box::pin(async { macro_cost::program_size(settings) }),
+    },
 ];
 
 /// What a call costs, beside other crates.

@@ -19,43 +19,80 @@ const TICKS: f64 = 100.0;
 /// A way to compile.
 #[derive(Clone, Copy)]
 struct Mode {
-    command: &'static str,
+    name: &'static str,
+    arguments: &'static [&'static str],
     /// In each crate.
     functions: usize,
     rounds: usize,
+    change: Change,
 }
 
-const MODES: [Mode; 2] = [
+/// What has changed since the round before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// Nothing, but all of it is compiled again.
+    Whole,
+    /// The body of one function, and the compiler remembers the rest.
+    OneBody,
+}
+
+const CHECK: Mode = Mode {
+    name: "`cargo check` of 200",
+    arguments: &["check", "--lib"],
+    functions: 200,
+    rounds: 5,
+    change: Change::Whole,
+};
+
+/// Makes code, which takes ten times as long.
+const BUILD: Mode = Mode {
+    name: "`cargo build` of 20",
+    arguments: &["build", "--lib"],
+    functions: 20,
+    rounds: 3,
+    change: Change::Whole,
+};
+
+const RELEASE: Mode = Mode {
+    name: "`cargo build --release` of 30",
+    arguments: &["build", "--release", "--lib"],
+    functions: 30,
+    rounds: 3,
+    change: Change::Whole,
+};
+
+const EDIT: Mode = Mode {
+    name: "`cargo build` after an edit of one body of 30",
+    arguments: &["build", "--lib"],
+    functions: 30,
+    rounds: 5,
+    change: Change::OneBody,
+};
+
+const MODES: [Mode; 4] = [CHECK, BUILD, RELEASE, EDIT];
+
+const QUICK: [Mode; 2] = [
     Mode {
-        command: "check",
-        functions: 200,
-        rounds: 5,
-    },
-    // It makes code, which takes ten times as long.
-    Mode {
-        command: "build",
+        name: "`cargo check` of 20",
         functions: 20,
-        rounds: 3,
+        rounds: 1,
+        ..CHECK
+    },
+    Mode {
+        name: "`cargo build` after an edit of one body of 13",
+        functions: 13,
+        rounds: 1,
+        ..EDIT
     },
 ];
 
-const QUICK: Mode = Mode {
-    command: "check",
-    functions: 20,
-    rounds: 1,
-};
-
-/// Compiles each contender's crate in turns, all of it every time.
+/// Compiles each contender's crate in turns, all of it every time, or what an edit leaves to do.
 ///
 /// # Panics
 ///
 /// Where a crate does not compile, or warns.
 pub(crate) fn compile_time(settings: &Settings) -> Section {
-    let modes = if settings.quick {
-        [QUICK].as_slice()
-    } else {
-        &MODES
-    };
+    let modes: &[_] = if settings.quick { &QUICK } else { &MODES };
     let (root, mut rows) = (root(), Vec::new());
     for mode in modes {
         let directory = target(&root).join("macro-cost");
@@ -68,15 +105,17 @@ pub(crate) fn compile_time(settings: &Settings) -> Section {
         "processor",
         "to by hand",
         "least–greatest",
-        "a function",
+        "beyond the bodies, each",
+        "to `cached`",
     ];
     Section {
         title: "What cached functions cost at compile time".to_owned(),
         reading: "Each crate has the same functions: four shapes of return values, and methods; one in ten with \
-                  `stale_while_revalidate`, which `cached` has not in Redis. `cargo check`, and `cargo build` without \
-                  optimisation, of that crate alone: what it depends on is built before, and nothing is incremental. \
-                  Seconds are the processor's; they and the ratios are medians over the rounds. *A function* is what \
-                  one costs beyond its body. No crate has a warning."
+                  `stale_while_revalidate`, which `cached` has not in Redis. `cargo check`, and `cargo build` with and without \
+                  optimisation, of that crate alone: what it depends on is built before, and nothing is incremental, but for \
+                  the edit of one body, after which the compiler remembers the rest. \
+                  Seconds are the processor's; they and the ratios are medians over the rounds. *Beyond the bodies* is what \
+                  one function costs, and after an edit all of it; the last column compares that. No crate has a warning."
             .to_owned(),
         header: header.map(str::to_owned).into(),
         rows,
@@ -103,30 +142,38 @@ fn turns(crates: &Crates, mode: Mode) -> Vec<Vec<String>> {
         compile(crates, way, mode);
     }
     let mut seconds = [(); Way::ALL.len()].map(|()| Vec::new());
-    for _ in 0..mode.rounds {
+    // After an edit that is not counted: the first one finds what the compiler remembers of a whole build.
+    let uncounted = usize::from(mode.change == Change::OneBody);
+    for round in 0..mode.rounds + uncounted {
         for (way, times) in Way::ALL.into_iter().zip(&mut seconds) {
-            touch(&crates.library(way)).expect("a file that was written");
+            match mode.change {
+                Change::Whole => touch(&crates.library(way)),
+                Change::OneBody => crates.edit(way, round),
+            }
+            .expect("a file that was written");
             let before = processor_seconds();
             compile(crates, way, mode);
-            times.push(processor_seconds() - before);
+            if round >= uncounted {
+                times.push(processor_seconds() - before);
+            }
         }
     }
-    let [first, .., bodies] = &seconds;
+    let [by_hand, _, cached, bodies] = &seconds;
+    let cached = each(cached, bodies, |cached, bodies| cached - bodies);
+    let functions = match mode.change {
+        Change::Whole => mode.functions,
+        Change::OneBody => 1,
+    };
     let row = |(way, times): (Way, &Vec<f64>)| {
-        let ratios = each(times, first, |mine, first| mine / first);
+        let ratios = each(times, by_hand, |mine, by_hand| mine / by_hand);
         let beyond = each(times, bodies, |mine, bodies| mine - bodies);
-        let name = format!(
-            "`cargo {}` of {}, {}",
-            mode.command,
-            mode.functions,
-            way.name()
-        );
         vec![
-            name,
+            format!("{}, {}", mode.name, way.name()),
             format!("{:.2} s", median(times)),
             format!("{:.2}", median(&ratios)),
             format!("{:.2}–{:.2}", ratios[0], ratios[ratios.len() - 1]),
-            format!("{:.1} ms", 1000.0 * median(&beyond) / mode.functions as f64),
+            format!("{:.1} ms", 1000.0 * median(&beyond) / functions as f64),
+            format!("{:.2}", median(&beyond) / median(&cached)),
         ]
     };
     Way::ALL.into_iter().zip(&seconds).map(row).collect()
@@ -151,15 +198,25 @@ fn median(values: &[f64]) -> f64 {
 
 /// Compiles one crate, from what is on this machine.
 fn compile(crates: &Crates, way: Way, mode: Mode) {
+    run(crates, way, mode.arguments, mode.change == Change::OneBody);
+}
+
+/// Runs cargo for one crate.
+///
+/// # Panics
+///
+/// Where the crate does not compile, or warns.
+pub(super) fn run(crates: &Crates, way: Way, arguments: &[&str], is_incremental: bool) {
     let output = cargo(crates)
-        .args([mode.command, "--quiet", "--package", way.package()])
+        .env("CARGO_INCREMENTAL", if is_incremental { "1" } else { "0" })
+        .args(arguments)
+        .args(["--quiet", "--package", way.package()])
         .output()
         .expect("cargo starts");
     let messages = String::from_utf8_lossy(&output.stderr);
     assert!(
         output.status.success() && messages.is_empty(),
-        "cargo {} of the crate `{}`, {}:\n{messages}",
-        mode.command,
+        "cargo {arguments:?} of the crate `{}`, {}:\n{messages}",
         way.package(),
         output.status
     );

@@ -281,7 +281,9 @@ impl Crates {
     pub(super) fn write(root: &Path, directory: PathBuf, functions: usize) -> io::Result<Self> {
         let members = Way::ALL.map(Way::package);
         fs::create_dir_all(&directory)?;
-        let manifest = format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n");
+        let manifest = format!(
+            "[workspace]\nresolver = \"3\"\nmembers = {members:?}\n\n[profile.release]\nstrip = true\n"
+        );
         fs::write(directory.join("Cargo.toml"), manifest)?;
         fs::copy(lock_file(root), directory.join("Cargo.lock"))?;
         let crates = Self { directory };
@@ -308,7 +310,27 @@ impl Crates {
         if way == Way::ByHand {
             fs::write(source.join("cache.rs"), CACHE_BY_HAND)?;
         }
+        fs::write(source.join("main.rs"), program(way))?;
         fs::write(self.library(way), library(way, functions))
+    }
+
+    /// Changes the body of one function, to another text in each round.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot be written.
+    ///
+    /// # Panics
+    ///
+    /// Where the crate has no such function.
+    pub(super) fn edit(&self, way: Way, round: usize) -> io::Result<()> {
+        let library = self.library(way);
+        let text = fs::read_to_string(&library)?;
+        let (before, after) = text
+            .split_once(EDITED)
+            .expect("a function that reads this table");
+        let (_, after) = after.split_once('"').expect("the end of its name");
+        fs::write(library, format!("{before}{EDITED}, round {round}\"{after}"))
     }
 
     /// The file that is touched.
@@ -327,6 +349,15 @@ fn lock_file(root: &Path) -> PathBuf {
     }
 }
 
+/// Runs every call, so that their code is in the program.
+fn program(way: Way) -> String {
+    let library = way.package().replace('-', "_");
+    format!(
+        "fn main() {{\n    let runtime = tokio::runtime::Builder::new_current_thread().build().expect(\"a runtime\");\n    \
+         for call in {library}::all() {{\n        runtime.block_on(call);\n    }}\n}}\n"
+    )
+}
+
 fn library(way: Way, functions: usize) -> String {
     let functions: Vec<_> = (0..functions).map(Function::new).collect();
     let mut text = format!(
@@ -343,6 +374,9 @@ fn library(way: Way, functions: usize) -> String {
     );
     text
 }
+
+/// What the function that is edited reads: one that returns a `Result`, and has no options.
+const EDITED: &str = "\"table_12";
 
 /// What all of the crates load.
 const SOURCE: &str = include_str!("source.txt");
