@@ -11,8 +11,6 @@ use cache_floors::{Crate, Floors, imports, judge};
 /// Modules of the runtime of which the first imports the second, though that runs back.
 const RUNTIME: &[(&str, &str)] = &[
     ("answer", "probe"),
-    ("auth", "config"),
-    ("auth", "store"),
     ("cache", "entry"),
     ("call", "probe"),
     ("codec", "probe"),
@@ -22,10 +20,6 @@ const RUNTIME: &[(&str, &str)] = &[
     ("policy", "probe"),
     ("stats", "site"),
     ("unfinished", "cache"),
-    ("auth::credential::plan", "auth::credential::assertion"),
-    ("config::coordination", "config::settings"),
-    ("config::hint", "config::settings"),
-    ("config::tls", "config::settings"),
     ("lookup::behind", "lookup::lead"),
     ("lookup::renew", "lookup::lead"),
     ("store::attempts", "store::connect"),
