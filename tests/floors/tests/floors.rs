@@ -32,7 +32,7 @@ const RUNTIME: &[(&str, &str)] = &[
 ];
 
 /// The same of the macro.
-const MACROS: &[(&str, &str)] = &[("pattern", "signature"), ("value", "options")];
+const MACROS: &[(&str, &str)] = &[];
 
 fn check(name: &str, exceptions: &[(&str, &str)]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
