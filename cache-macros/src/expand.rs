@@ -9,8 +9,7 @@
 //! emit     emit/, attributes, recover  the expansion, or the messages with the user's item
 //! ```
 //!
-//! An import points up in this list, or stays on its line; `expand` and `key`, which is the macro `key!`, name what they
-//! like. The first three stages and the rules have errors, which are collected and shown together. What comes after the
+//! `expand` and `key`, which is the macro `key!`, name what they like. The first three stages and the rules have errors, which are collected and shown together. What comes after the
 //! rules cannot fail.
 
 use proc_macro2::TokenStream;

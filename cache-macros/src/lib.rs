@@ -5,8 +5,6 @@ mod diag;
 mod emit;
 mod expand;
 mod facts;
-#[cfg(test)]
-mod floors;
 mod ident;
 mod item;
 mod key;
