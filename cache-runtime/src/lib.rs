@@ -109,6 +109,7 @@ mod own;
 mod policy;
 mod probe;
 mod refresh;
+mod runtime;
 mod sharded;
 mod shared_error;
 mod site;

@@ -27,7 +27,7 @@ use tokio::{
 };
 use tracing::{Instrument as _, Span};
 
-use crate::{clock::Clock, sharded::lock, site::Site, store::link};
+use crate::{clock::Clock, runtime::has_timers, sharded::lock, site::Site};
 
 /// So many keys rest at most; one that is forgotten is asked for earlier.
 const RESTING: usize = 10_000;
@@ -148,7 +148,7 @@ impl Background {
         let id = runtime.id();
         let known = lock(&self.timers).filter(|(known, _)| *known == id);
         let (_, has) = known.unwrap_or_else(|| {
-            let found = (id, link::has_timers());
+            let found = (id, has_timers());
             *lock(&self.timers) = Some(found);
             found
         });

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::store::link;
+use crate::runtime::has_timers;
 
 /// Waits until `at`; for ever while the present runtime has no timers.
 ///
@@ -28,7 +28,7 @@ pub(super) async fn alarm(at: Instant) {
         let here = Handle::try_current().ok().map(|runtime| runtime.id());
         if place != here {
             place = here;
-            let has_timers = here.is_some() && link::has_timers();
+            let has_timers = here.is_some() && has_timers();
             timer.set(has_timers.then(|| sleep_until(at)));
         }
         let timer = timer.as_mut().as_pin_mut();

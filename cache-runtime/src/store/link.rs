@@ -13,8 +13,6 @@ mod renewal;
 
 use std::{
     future::Future,
-    net::Ipv4Addr,
-    panic::catch_unwind,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicBool, AtomicU8, Ordering},
@@ -41,6 +39,7 @@ use super::{
 use crate::{
     auth::Credentials,
     error::{Error, ErrorKind},
+    runtime::lacks,
     sharded::lock,
 };
 
@@ -439,31 +438,6 @@ impl Link {
             task.abort();
         }
     }
-}
-
-/// Whether the present runtime can wait for a time.
-pub(crate) fn has_timers() -> bool {
-    // Tokio has no way to ask, and panics.
-    catch_unwind(|| drop(tokio::time::sleep(Duration::ZERO))).is_ok()
-}
-
-/// What the present runtime lacks for a connection.
-fn lacks() -> Option<&'static str> {
-    // Tokio has no way to ask, and panics.
-    let has = |use_it: fn()| catch_unwind(use_it).is_ok();
-    if !has_timers() {
-        return Some("the tokio runtime has no timers; build it with `enable_all()`");
-    }
-    if !has(|| {
-        if let Ok(socket) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            && socket.set_nonblocking(true).is_ok()
-        {
-            drop(tokio::net::UdpSocket::from_std(socket));
-        }
-    }) {
-        return Some("the tokio runtime has no IO; build it with `enable_all()`");
-    }
-    None
 }
 
 impl Drop for Link {
