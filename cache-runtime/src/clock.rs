@@ -250,8 +250,14 @@ fn wall() -> u64 {
     )
 }
 
+/// Whole milliseconds; the most that fit where there are more.
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Whole milliseconds as Redis takes them for an expiry: one at least, because it refuses 0.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    millis(duration).max(1)
 }
 
 #[cfg(test)]

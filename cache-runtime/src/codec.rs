@@ -29,7 +29,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::{nulls::Nulls, sink::Sink};
-use crate::{error::Error, probe::Cacheable, store::redis::milliseconds};
+use crate::{clock::milliseconds, error::Error, probe::Cacheable};
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;

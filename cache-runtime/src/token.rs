@@ -32,11 +32,12 @@ use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 
 use crate::{
+    clock::milliseconds,
     codec::STORED_AT,
     error::{Error, ErrorKind},
     key::{lock_key, token_key},
     store::{
-        redis::{RedisStore, Repeat, Urgency, milliseconds},
+        redis::{RedisStore, Repeat, Urgency},
         request::{Argument, Reply, Script, nonce},
     },
 };

@@ -25,7 +25,7 @@ use super::{
     watch::Watches,
 };
 use crate::{
-    clock::ServerTime,
+    clock::{ServerTime, milliseconds},
     error::{Error, ErrorKind},
 };
 
@@ -549,13 +549,6 @@ impl Failure {
             _ => Self::Refused,
         }
     }
-}
-
-/// Redis counts in milliseconds, and refuses 0.
-pub(crate) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis())
-        .unwrap_or(u64::MAX)
-        .max(1)
 }
 
 pub(super) fn too_late() -> Error {
