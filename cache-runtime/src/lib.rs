@@ -139,8 +139,8 @@ pub use global::{get_cache, set_cache};
 pub use key::CacheKey;
 pub use probe::Cacheable;
 pub use shared_error::SharedError;
-pub use site::{SiteInfo, sites};
-pub use stats::{Errors, SiteStats, Stats, StoreStats, TokenStats};
+pub use site::sites;
+pub use stats::{Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats};
 
 /// The Redis client, for commands on a [`Connection`].
 pub use redis;

@@ -27,7 +27,7 @@ use crate::{
     stats::Counters,
 };
 
-pub use seen::{SiteInfo, sites};
+pub use seen::sites;
 
 use self::{seen::KeyShape, warnings::Warnings};
 

@@ -223,6 +223,27 @@ impl fmt::Display for Errors {
     }
 }
 
+/// An annotated function that was called in this process.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SiteInfo {
+    /// The function's name.
+    pub function: &'static str,
+    /// What its keys begin with, after the cache's prefix; `None` where that depends on the types that
+    /// it is called with, and where the attribute says `key` or `entry`.
+    pub namespace: Option<String>,
+    /// The name of the function whose entries it shares, as the attribute's `entry` says.
+    pub shares: Option<&'static str>,
+    /// Its ttl, as the attribute says it.
+    pub ttl: &'static str,
+    /// The file that it stands in.
+    pub file: &'static str,
+    /// The line that its attribute stands in.
+    pub line: u32,
+    /// What happened to its calls.
+    pub stats: SiteStats,
+}
+
 /// A cache's state, and what happened since the process started.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -240,7 +261,7 @@ pub struct Stats {
     /// Keys whose invalidation has not reached Redis yet.
     pub unfinished_invalidations: usize,
     /// Every annotated function that was called in this process, whichever cache served it.
-    pub sites: Vec<crate::SiteInfo>,
+    pub sites: Vec<SiteInfo>,
 }
 
 /// The state of a cache's store.

@@ -9,7 +9,7 @@ use super::Site;
 use crate::{
     key::{Namespace, Pattern},
     sharded::lock,
-    stats::SiteStats,
+    stats::SiteInfo,
 };
 
 /// A function that was called.
@@ -124,27 +124,6 @@ impl ListedSite {
 fn text(namespace: &Namespace) -> Option<String> {
     let mut text = String::new();
     namespace.write(&[], &mut text).ok().map(|()| text)
-}
-
-/// An annotated function that was called in this process.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct SiteInfo {
-    /// The function's name.
-    pub function: &'static str,
-    /// What its keys begin with, after the cache's prefix; `None` where that depends on the types that
-    /// it is called with, and where the attribute says `key` or `entry`.
-    pub namespace: Option<String>,
-    /// The name of the function whose entries it shares, as the attribute's `entry` says.
-    pub shares: Option<&'static str>,
-    /// Its ttl, as the attribute says it.
-    pub ttl: &'static str,
-    /// The file that it stands in.
-    pub file: &'static str,
-    /// The line that its attribute stands in.
-    pub line: u32,
-    /// What happened to its calls.
-    pub stats: SiteStats,
 }
 
 /// Lists every annotated function that was called in this process so far, with its counters.
