@@ -33,7 +33,7 @@ use crate::{
         memory::{MemoryStore, dropping_values_later},
         redis::{RedisStore, Urgency},
     },
-    token::{self, Keys},
+    token::Keys,
     too_large::TooLarge,
     unfinished::Unfinished,
 };
@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) timeout: Duration,
     pub(crate) flights: Arc<Flights<Answer>>,
-    pub(crate) unfinished: Unfinished,
+    pub(crate) unfinished: Arc<Unfinished>,
     pub(crate) background: Arc<Background>,
     /// How long a body may run there.
     pub(crate) background_timeout: Duration,
@@ -143,12 +143,16 @@ impl Cache {
                 timeout,
             ))),
         };
+        let redis = match &store {
+            Store::Memory(_) => None,
+            Store::Redis(redis) => Some(Arc::clone(redis)),
+        };
         Ok(Self(Arc::new(Handle(Arc::new(Inner {
             store,
             prefix,
             timeout,
             flights: Arc::new(Flights::new()),
-            unfinished: Unfinished::new(),
+            unfinished: Arc::new(Unfinished::new(redis, timeout)),
             background: Arc::new(Background::new(
                 background_runs,
                 background_runs_per_function,
@@ -327,7 +331,7 @@ impl Cache {
             };
             let _ = tokio::time::timeout_at(self.deadline().into(), let_go).await;
         }
-        let left = self.inner().finish_invalidations().await;
+        let left = self.inner().unfinished.try_once().await;
         self.inner().unfinished.close();
         if let Store::Redis(redis) = &self.inner().store {
             redis.close();
@@ -357,20 +361,20 @@ impl Inner {
     ) -> Result<(), Error> {
         // What its body fails at from here on is another value.
         self.background.recovered(key);
-        let redis = match &self.store {
-            Store::Memory(_) => {
-                self.remove_in_process(key);
-                return Ok(());
-            }
-            Store::Redis(redis) => redis,
-        };
+        if let Store::Memory(_) = &self.store {
+            self.remove_in_process(key);
+            return Ok(());
+        }
         self.flights.detach(key, || ());
         let keys = Keys::new(&self.prefix, key);
         // Remembered before it is tried, so that dropping this future loses nothing.
         let mut unfinished = Unless::done(self, &keys);
         let deadline = Instant::now() + timeout;
         let deleted = loop {
-            let deleted = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
+            let deleted = self
+                .unfinished
+                .delete(&keys, Urgency::Urgent, deadline)
+                .await;
             match &deleted {
                 // A server that restarts may be back in time.
                 Err(error) if error.is_unavailable() && Instant::now() + RETRY < deadline => {
@@ -395,35 +399,6 @@ impl Inner {
                 });
             });
         }
-    }
-
-    /// Deletes token and value, also for those who tried it before in vain.
-    pub(crate) async fn delete(
-        &self,
-        redis: &Arc<RedisStore>,
-        keys: &Keys,
-        urgency: Urgency,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let began = Instant::now();
-        token::invalidate(redis, keys, urgency, deadline).await?;
-        self.unfinished.finish(&keys.value, began);
-        Ok(())
-    }
-
-    async fn finish_invalidations(self: &Arc<Self>) -> Result<(), Error> {
-        let Store::Redis(redis) = &self.store else {
-            return Ok(());
-        };
-        let mut result = Ok(());
-        for keys in self.unfinished.due().unwrap_or_default() {
-            let deadline = Instant::now() + self.timeout;
-            result = self.delete(redis, &keys, Urgency::Urgent, deadline).await;
-            if result.is_err() {
-                break;
-            }
-        }
-        result
     }
 }
 
@@ -452,7 +427,7 @@ impl<'a> Unless<'a> {
 impl Drop for Unless<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.cache.unfinished.add(self.cache, self.keys);
+            self.cache.unfinished.add(self.keys);
             self.cache.flights.detach(&self.keys.value, || ());
         }
     }

@@ -166,7 +166,7 @@ impl<R> Entry<R> {
             }
             Store::Redis(redis) => redis,
         };
-        if cache.unfinished.holds(cache, &key) {
+        if cache.unfinished.holds(&key) {
             cache.invalidate(&key, self.timeout(cache)).await?;
         }
         let deadline = self.deadline(cache);

@@ -1,9 +1,8 @@
 //! Invalidations that could not reach Redis.
 //!
-//! The one rule: **this process does not read such a key before it has deleted it.** A background
-//! task keeps trying until it succeeds: nobody knows when what is stored there expires, since other
-//! releases and other programs may have written it. Bounded; other processes know nothing of it, and
-//! it ends with this one.
+//! The one rule: **this process does not read such a key before it has deleted it.** A background task keeps trying
+//! until it succeeds, because nobody knows when the old value expires: another release or another program may have
+//! written it. The list is bounded, other processes know nothing of it, and it ends with this one.
 
 use std::{
     collections::HashMap,
@@ -17,24 +16,30 @@ use std::{
 use tokio::task::JoinHandle;
 
 use crate::{
-    cache::Inner,
     clock::Seldom,
+    error::Error,
     sharded::lock,
-    store::{Store, redis::Urgency},
-    token::Keys,
+    store::redis::{RedisStore, Urgency},
+    token::{self, Keys},
 };
 
-/// More are forgotten, the oldest first, with an error in the log once a minute.
+/// The longest that the list may be: the oldest are forgotten, with an error in the log once a minute.
 const LIMIT: usize = 10_000;
+/// The worker's pauses between two rounds: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// The keys of one cache whose invalidation Redis has not confirmed.
 #[derive(Debug)]
 pub(crate) struct Unfinished {
-    /// So that a call which finds none needs no lock.
+    /// `None`: the cache keeps its values in this process, where no invalidation fails.
+    redis: Option<Arc<RedisStore>>,
+    /// How long one attempt may take.
+    timeout: Duration,
+    /// The length of the list, beside its lock so that a call which finds none needs no lock.
     count: AtomicUsize,
     state: Mutex<State>,
-    /// To say that some are forgotten.
+    /// When it was last said that some are forgotten.
     loss: Seldom,
 }
 
@@ -52,8 +57,10 @@ struct Pending {
 }
 
 impl Unfinished {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(redis: Option<Arc<RedisStore>>, timeout: Duration) -> Self {
         Self {
+            redis,
+            timeout,
             count: AtomicUsize::new(0),
             state: Mutex::default(),
             loss: Seldom::new(),
@@ -65,20 +72,57 @@ impl Unfinished {
     }
 
     /// Whether `key` must be deleted before it is read.
-    pub(crate) fn holds(&self, cache: &Arc<Inner>, key: &str) -> bool {
+    pub(crate) fn holds(self: &Arc<Self>, key: &str) -> bool {
         if self.len() == 0 {
             return false;
         }
         self.update(|state| {
             // The runtime that the last worker lived on may have ended.
-            state.hire(cache);
+            self.ensure_worker(state);
             state.pending.contains_key(key)
         })
     }
 
-    /// Takes `key` off the list: it was deleted by an operation that began then.
+    /// Deletes lease and value, and takes the key off the list, whoever put it there.
     ///
-    /// What failed since is about later values, which that operation may have come too early for.
+    /// # Cancel safety
+    ///
+    /// A future that is dropped may have deleted them or not; the key stays on the list then.
+    pub(crate) async fn delete(
+        &self,
+        keys: &Keys,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let Some(redis) = &self.redis else {
+            return Ok(());
+        };
+        let began = Instant::now();
+        token::invalidate(redis, keys, urgency, deadline).await?;
+        self.finish(&keys.value, began);
+        Ok(())
+    }
+
+    /// Tries each key of the list once, until one fails.
+    ///
+    /// # Errors
+    ///
+    /// Why the last attempt failed; the rest of the list was not tried then.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped leaves on the list what was not confirmed.
+    pub(crate) async fn try_once(&self) -> Result<(), Error> {
+        for keys in self.due().unwrap_or_default() {
+            let deadline = Instant::now() + self.timeout;
+            self.delete(&keys, Urgency::Urgent, deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes `key` off the list, because an operation that `began` then has deleted it.
+    ///
+    /// An invalidation that failed since stays: that operation may have come too early for its value.
     pub(crate) fn finish(&self, key: &str, began: Instant) {
         if self.len() == 0 {
             return;
@@ -95,7 +139,7 @@ impl Unfinished {
     }
 
     /// Remembers an invalidation of `keys`, and keeps trying.
-    pub(crate) fn add(&self, cache: &Arc<Inner>, keys: &Keys) {
+    pub(crate) fn add(self: &Arc<Self>, keys: &Keys) {
         let forgotten = self.update(|state| {
             let full = state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value);
             if full {
@@ -106,7 +150,7 @@ impl Unfinished {
                 since: Instant::now(),
             };
             state.pending.insert(Arc::clone(&keys.value), pending);
-            state.hire(cache);
+            self.ensure_worker(state);
             full
         });
         // With no lock held: a subscriber may call a cached function.
@@ -119,7 +163,7 @@ impl Unfinished {
         }
     }
 
-    /// Gives up: the process ends, or its user shuts the cache down.
+    /// Ends the worker, for good, because the cache is shut down.
     pub(crate) fn close(&self) {
         self.update(|state| {
             state.closed = true;
@@ -129,8 +173,9 @@ impl Unfinished {
         });
     }
 
-    /// What is left to do; `None` dismisses the worker, so that the next [`add`](Self::add) hires one.
-    pub(crate) fn due(&self) -> Option<Vec<Keys>> {
+    /// The keys that are left to delete. `None`, if there are none: the worker is to end, and the next
+    /// [`add`](Self::add) starts another.
+    fn due(&self) -> Option<Vec<Keys>> {
         self.update(|state| {
             if state.pending.is_empty() {
                 state.worker = None;
@@ -144,6 +189,22 @@ impl Unfinished {
                     .collect(),
             )
         })
+    }
+
+    /// Starts a worker on the present runtime, unless there is one, or nothing for it to do.
+    fn ensure_worker(self: &Arc<Self>, state: &mut State) {
+        let works = |worker: &JoinHandle<()>| !worker.is_finished();
+        if state.worker.as_ref().is_some_and(works) || state.closed || state.pending.is_empty() {
+            return;
+        }
+        // A runtime without timers would be no place for it.
+        if self
+            .redis
+            .as_ref()
+            .is_some_and(|redis| redis.link().is_ok())
+        {
+            state.worker = Some(tokio::spawn(work(Arc::downgrade(self))));
+        }
     }
 
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
@@ -161,49 +222,33 @@ impl State {
             self.pending.remove(&oldest);
         }
     }
-
-    /// Starts a worker on the present runtime, unless there is one.
-    fn hire(&mut self, cache: &Arc<Inner>) {
-        let working = self
-            .worker
-            .as_ref()
-            .is_some_and(|worker| !worker.is_finished());
-        if working || self.closed || self.pending.is_empty() {
-            return;
-        }
-        let Store::Redis(redis) = &cache.store else {
-            return;
-        };
-        // A runtime without timers would be no place for it.
-        if redis.link().is_ok() {
-            self.worker = Some(tokio::spawn(work(Arc::downgrade(cache))));
-        }
-    }
 }
 
-/// Tries until nothing is left, or nobody has the cache any more.
-async fn work(cache: Weak<Inner>) {
+/// Deletes the keys of the list, round after round, until none is left or nobody has the cache any more.
+async fn work(pending: Weak<Unfinished>) {
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-        let Some(cache) = cache.upgrade() else { return };
-        let Store::Redis(redis) = &cache.store else {
+        // A weak reference during the pause, so that the worker keeps no cache alive.
+        let Some(pending) = pending.upgrade() else {
             return;
         };
-        let Some(due) = cache.unfinished.due() else {
-            return;
-        };
+        let Some(due) = pending.due() else { return };
         pause = (pause * 2).min(LONGEST_PAUSE);
         for keys in due {
-            let deadline = Instant::now() + cache.timeout;
-            let deleted = cache.delete(redis, &keys, Urgency::Ordinary, deadline);
+            let deadline = Instant::now() + pending.timeout;
+            let deleted = pending.delete(&keys, Urgency::Ordinary, deadline);
             let Err(error) = deleted.await else {
                 pause = FIRST_PAUSE;
                 continue;
             };
             tracing::debug!(%error, cause = error.cause(), "an invalidation still waits for redis");
-            // What Redis refuses for one key says nothing about the next one.
-            if error.is_timeout() || error.is_unavailable() || redis.connected() == 0 {
+            let is_connected = || {
+                let redis = pending.redis.as_ref();
+                redis.is_some_and(|redis| redis.connected() > 0)
+            };
+            // A refusal of one key says nothing about the next one.
+            if error.is_timeout() || error.is_unavailable() || !is_connected() {
                 break;
             }
         }

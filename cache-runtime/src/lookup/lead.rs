@@ -243,7 +243,7 @@ impl<R> Call<'_, R> {
             Store::Redis(redis) => redis,
         };
         // What is found may be shared with callers who came after an invalidation failed.
-        if self.budget.is_over() || !self.finish_invalidation(&redis).await {
+        if self.budget.is_over() || !self.finish_invalidation().await {
             return Acquisition::Refused;
         }
         let keys = self.keys();

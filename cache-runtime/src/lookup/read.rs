@@ -107,7 +107,7 @@ impl<R> Call<'_, R> {
                 return None;
             }
         };
-        if !self.finish_invalidation(redis).await {
+        if !self.finish_invalidation().await {
             return None;
         }
         let Self { budget, key, .. } = self;
@@ -124,16 +124,15 @@ impl<R> Call<'_, R> {
     }
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
-    pub(super) async fn finish_invalidation(&mut self, redis: &Arc<RedisStore>) -> bool {
-        !self.cache.unfinished.holds(&self.cache, &self.key)
-            || boxed(|| self.delete_first(redis)).await
+    pub(super) async fn finish_invalidation(&mut self) -> bool {
+        !self.cache.unfinished.holds(&self.key) || boxed(|| self.delete_first()).await
     }
 
-    async fn delete_first(&mut self, redis: &Arc<RedisStore>) -> bool {
+    async fn delete_first(&mut self) -> bool {
         let keys = self.keys();
         let Self { budget, cache, .. } = self;
         match budget
-            .spend(|deadline| cache.delete(redis, &keys, Urgency::Ordinary, deadline))
+            .spend(|deadline| cache.unfinished.delete(&keys, Urgency::Ordinary, deadline))
             .await
         {
             Ok(()) => true,
