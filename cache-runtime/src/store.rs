@@ -5,6 +5,8 @@ pub(crate) mod connect;
 pub(crate) mod gate;
 pub(crate) mod link;
 pub(crate) mod memory;
+pub(crate) mod pulse;
+pub(crate) mod pushes;
 pub(crate) mod read;
 pub(crate) mod reads;
 pub(crate) mod redis;

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::sync::{Notify, futures::Notified};
 
-use super::connect::Pulse;
+use super::pulse::Pulse;
 use crate::{
     backoff::{Backoff, Pauses},
     error::{Error, ErrorKind},

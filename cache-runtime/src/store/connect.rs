@@ -16,12 +16,9 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, LazyLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use redis::{
@@ -37,7 +34,8 @@ use tokio::{
 use self::addresses::{Addresses, Reached};
 use super::{
     attempts::Attempts,
-    watch::{Ear, Pushes},
+    pulse::Pulse,
+    pushes::{Ear, Pushes},
 };
 #[cfg(feature = "tls")]
 use crate::tls::{client_trusting, system_authorities};
@@ -46,95 +44,6 @@ use crate::{
     config::Endpoint,
     error::{Error, ErrorKind, kind_of, redis_text},
 };
-
-/// Since when the server owes an answer, on all connections that share this.
-///
-/// Any byte counts as one, so a reply that takes long is told from a server that hangs by whether
-/// bytes come, however soon those who asked give up.
-#[derive(Debug)]
-pub(crate) struct Pulse {
-    /// Milliseconds from [`EPOCH`], and one more; 0 where nothing is owed.
-    asked: AtomicU64,
-    /// The first operation since then that waited in vain, in the same measure; and [`UNPROVED`].
-    stalled: AtomicU64,
-}
-
-/// No byte has come since the login. Kept where the first byte clears it without doing more than each later one does.
-const UNPROVED: u64 = 1 << 63;
-
-/// An `Instant` does not fit into an atomic; its distance from this one does.
-static EPOCH: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-impl Pulse {
-    /// A pulse of which nobody has asked anything.
-    pub(crate) fn new() -> Self {
-        Self {
-            asked: AtomicU64::new(0),
-            stalled: AtomicU64::new(0),
-        }
-    }
-
-    /// Marks that a request is sent.
-    pub(crate) fn asked(&self) {
-        if self.asked.load(Ordering::Relaxed) == 0 {
-            let now = mark_of(Instant::now());
-            // Fails where somebody else asked first, and so waits longer.
-            let _ = self
-                .asked
-                .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
-    /// Marks that a byte came.
-    pub(crate) fn mark(&self) {
-        self.asked.store(0, Ordering::Relaxed);
-        self.stalled.store(0, Ordering::Relaxed);
-    }
-
-    /// Marks that the server took the login, and has answered nothing else yet.
-    pub(crate) fn logged_in(&self) {
-        self.stalled.store(UNPROVED, Ordering::Relaxed);
-    }
-
-    /// Whether the server has answered anything since the login.
-    pub(crate) fn is_proved(&self) -> bool {
-        self.stalled.load(Ordering::Relaxed) & UNPROVED == 0
-    }
-
-    /// The first request that was sent after the last byte came, at most a millisecond too early;
-    /// `None` if there is none.
-    pub(crate) fn silent_since(&self) -> Option<Instant> {
-        let millis = self.asked.load(Ordering::Relaxed).checked_sub(1)?;
-        Some(*EPOCH + Duration::from_millis(millis))
-    }
-
-    /// An operation waited in vain. `true` if another one did so at least `after` earlier, and no
-    /// byte came since: the connection is dead.
-    pub(crate) fn stall(&self, after: Duration) -> bool {
-        let now = mark_of(Instant::now());
-        let before = self.stalled.load(Ordering::Relaxed);
-        match before & !UNPROVED {
-            0 => {
-                // Fails where a byte came, or where somebody else was the first at the same time.
-                let _ = self.stalled.compare_exchange(
-                    before,
-                    before | now,
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                );
-                false
-            }
-            first => Duration::from_millis(now.saturating_sub(first)) >= after,
-        }
-    }
-}
-
-/// Milliseconds from [`EPOCH`], and one more, so that it is not 0.
-fn mark_of(now: Instant) -> u64 {
-    // The first request makes the epoch, and may have read the clock before.
-    let millis = now.saturating_duration_since(*EPOCH).as_millis();
-    u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1
-}
 
 /// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;

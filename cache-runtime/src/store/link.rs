@@ -30,11 +30,12 @@ use tokio::{
 
 use super::{
     attempts::Later,
-    connect::{Connected, Connector, Driver, Pulse, WITHOUT_TLS},
+    connect::{Connected, Connector, Driver, WITHOUT_TLS},
+    pulse::Pulse,
+    pushes::Pushes,
     read::Reply,
     reads::Reads,
     redis::RedisStore,
-    watch::Pushes,
 };
 use crate::{
     auth::Credentials,

@@ -18,7 +18,6 @@
 //!
 //! The connection is made at the first wait. Calls can do without it, so the breaker hears nothing of it.
 
-mod pushes;
 #[cfg(test)]
 mod tests;
 
@@ -30,7 +29,6 @@ use std::{
 use redis::{Pipeline, RedisError, Value, aio::ConnectionLike};
 use tokio::time::{sleep_until, timeout, timeout_at};
 
-pub(crate) use self::pushes::{Ear, Pushes};
 use super::{
     link::{Link, Links, Live, Purpose},
     redis::{Failure, RedisStore},

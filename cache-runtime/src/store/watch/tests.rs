@@ -9,7 +9,9 @@ use crate::{
     breaker::BreakerState,
     config::Endpoint,
     store::{
-        connect::{Connector, Pulse},
+        connect::Connector,
+        pulse::Pulse,
+        pushes::Pushes,
         test_server::{Server, endpoint, password},
     },
 };
