@@ -138,10 +138,9 @@ impl Cache {
             StoreChoice::Memory => {
                 Store::Memory(Arc::new(MemoryStore::new(memory_capacity, clock.clone())))
             }
-            StoreChoice::Redis(endpoint) => Store::Redis(Arc::new(RedisStore::new(
-                Connector::new(endpoint)?,
-                timeout,
-            ))),
+            StoreChoice::Redis(endpoint) => {
+                Store::Redis(RedisStore::new(Connector::new(endpoint)?, timeout))
+            }
         };
         let redis = match &store {
             Store::Memory(_) => None,

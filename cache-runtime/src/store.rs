@@ -2,15 +2,19 @@
 
 pub(crate) mod attempts;
 pub(crate) mod connect;
+pub(crate) mod fetch;
+pub(crate) mod fetched;
 pub(crate) mod gate;
 pub(crate) mod link;
 pub(crate) mod memory;
 pub(crate) mod pulse;
 pub(crate) mod pushes;
-pub(crate) mod read;
 pub(crate) mod reads;
 pub(crate) mod redis;
 pub(crate) mod request;
+pub(crate) mod retry;
+pub(crate) mod send;
+pub(crate) mod server;
 #[cfg(test)]
 mod test_server;
 pub(crate) mod watch;

@@ -25,7 +25,7 @@ use crate::{
     cache::Inner,
     flight::{Joined, Lead},
     probe::ErrorShare,
-    store::{Store, memory::MemoryStore, read::Fetched, redis::RedisStore},
+    store::{Store, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
     token::{self, Acquired, Keys, Token, Wish},
 };
 

@@ -18,8 +18,8 @@ use crate::{
     policy::{Aged, not_decoded},
     store::{
         Store,
+        fetched::Fetched,
         memory::MemoryStore,
-        read::Fetched,
         redis::{RedisStore, Urgency},
     },
 };

@@ -6,16 +6,17 @@
 //! ran out starts another probe on its own runtime.
 
 use std::{
+    fmt,
     sync::{
-        Arc, Mutex, Weak,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 
-use super::redis::RedisStore;
 use crate::{
     breaker::{Admission, Breaker, BreakerState},
     error::{Error, ErrorKind},
@@ -26,10 +27,29 @@ use crate::{
 /// over.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-#[derive(Debug)]
+/// Asks whether Redis is back; `None`, if nobody has the cache any more.
+///
+/// What the gate knows of its owner: the owner hands it in, and keeps no more than a weak reference to itself there.
+pub(crate) type Probe =
+    Box<dyn Fn() -> Option<BoxFuture<'static, Result<(), Error>>> + Send + Sync>;
+
+/// Whether the breaker has a say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Not sent while the breaker is open.
+    Ordinary,
+    /// Sent in any case: an invalidation is worth a timeout.
+    Urgent,
+}
+
+/// The breaker of one cache.
 pub(crate) struct Gate {
+    /// Whether nothing is amiss, so that neither admission nor replies need the lock.
     calm: AtomicBool,
     state: Mutex<State>,
+    probe: Probe,
+    /// Told of each new token, which ends the pause before the next probe.
+    token_came: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -47,14 +67,18 @@ struct State {
 
 /// Leave to ask Redis once; dropping it says that no reply came.
 #[derive(Debug)]
-pub(crate) struct Pass<'a> {
+pub(crate) struct Permit<'a> {
     gate: &'a Gate,
+    /// Whether the breaker is half-open, and waits to hear how it went.
     counted: bool,
 }
 
 impl Gate {
-    pub(crate) fn new(stall_after: Duration) -> Self {
+    /// `stall_after`: how long an operation waits in vain before that counts. `token_came`: what wakes a probe early.
+    pub(super) fn new(stall_after: Duration, token_came: Arc<Notify>, probe: Probe) -> Self {
         Self {
+            probe,
+            token_came,
             calm: AtomicBool::new(true),
             state: Mutex::new(State {
                 breaker: Breaker::new(stall_after),
@@ -66,41 +90,32 @@ impl Gate {
         }
     }
 
-    /// Leave to ask Redis, or `None` while the breaker is open.
-    pub(crate) fn admit(&self, store: &Arc<RedisStore>) -> Option<Pass<'_>> {
-        if self.calm.load(Ordering::Relaxed) {
-            return Some(Pass {
-                gate: self,
-                counted: false,
-            });
+    /// Leave to ask Redis.
+    ///
+    /// # Errors
+    ///
+    /// While the breaker is open, unless it is urgent: why Redis is not asked.
+    pub(super) fn admit(self: &Arc<Self>, urgency: Urgency) -> Result<Permit<'_>, Error> {
+        let permit = |counted| Permit {
+            gate: self,
+            counted,
+        };
+        if urgency == Urgency::Urgent || self.calm.load(Ordering::Relaxed) {
+            return Ok(permit(false));
         }
         let admission = self.update(|state| state.breaker.admit(Instant::now()));
         match admission {
-            Admission::Granted => Some(Pass {
-                gate: self,
-                counted: false,
-            }),
-            Admission::Counted => Some(Pass {
-                gate: self,
-                counted: true,
-            }),
+            Admission::Granted => Ok(permit(false)),
+            Admission::Counted => Ok(permit(true)),
             Admission::Refused => {
-                self.ensure_probe(store);
-                None
+                self.ensure_probe();
+                Err(self.refusal())
             }
         }
     }
 
-    /// Leave to ask Redis whatever the breaker says.
-    pub(crate) fn force(&self) -> Pass<'_> {
-        Pass {
-            gate: self,
-            counted: false,
-        }
-    }
-
-    /// What a call is told that was not admitted.
-    pub(crate) fn refusal(&self) -> Error {
+    /// Why Redis is not asked.
+    fn refusal(&self) -> Error {
         match &lock(&self.state).why {
             Some(why) => Error::with_source(
                 ErrorKind::Unavailable,
@@ -115,7 +130,7 @@ impl Gate {
     }
 
     /// No connection could be made.
-    pub(crate) fn connection_failed(&self, store: &Arc<RedisStore>, error: &Error) {
+    pub(super) fn connection_failed(self: &Arc<Self>, error: &Error) {
         let opened = self.update(|state| {
             state.why = Some(error.clone());
             state.breaker.connection_failed()
@@ -126,12 +141,12 @@ impl Gate {
                 cause = error.cause(),
                 "calls run without the cache until redis is back"
             );
-            self.ensure_probe(store);
+            self.ensure_probe();
         }
     }
 
-    /// An operation waited in vain for as long as the breaker allows.
-    pub(crate) fn stalled(&self, store: &Arc<RedisStore>) {
+    /// An operation waited in vain for as long as the breaker allows. `for_token`: there is none yet to log in with.
+    pub(super) fn stalled(self: &Arc<Self>, for_token: bool) {
         let opened = self.update(|state| {
             let opened = state.breaker.stalled(Instant::now());
             if opened {
@@ -140,19 +155,19 @@ impl Gate {
             opened
         });
         if opened {
-            if store.connector().auth().has_credentials() {
+            if for_token {
+                tracing::warn!(
+                    cause = "no token has come yet; see `no new Entra ID token`",
+                    "calls run without the cache until there is an Entra ID token"
+                );
+            } else {
                 tracing::warn!(
                     cause =
                         "an operation waited in vain after another one had, and no byte came since",
                     "redis does not answer; calls run without the cache until it does"
                 );
-            } else {
-                tracing::warn!(
-                    cause = "no token has come yet; see `no new Entra ID token`",
-                    "calls run without the cache until there is an Entra ID token"
-                );
             }
-            self.ensure_probe(store);
+            self.ensure_probe();
         }
     }
 
@@ -172,7 +187,7 @@ impl Gate {
     }
 
     /// Starts a probe on the caller's runtime, unless the breaker is not open or a probe lives.
-    fn ensure_probe(&self, store: &Arc<RedisStore>) {
+    fn ensure_probe(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -187,9 +202,7 @@ impl Gate {
             Some(state.probe)
         });
         if let Some(number) = number {
-            // A weak reference: a cache that nobody has any more needs no probe.
-            let token_renewed = Arc::clone(store.connector().token_renewed());
-            drop(runtime.spawn(probe(Arc::downgrade(store), token_renewed, number)));
+            drop(runtime.spawn(probe(Arc::clone(self), number)));
         }
     }
 
@@ -216,23 +229,20 @@ impl Gate {
     }
 }
 
-async fn probe(store: Weak<RedisStore>, token_renewed: Arc<Notify>, number: u64) {
-    let mut news = token_renewed.notified();
-    loop {
-        let Some(pause) = store
-            .upgrade()
-            .and_then(|store| store.gate().next_pause(number))
-        else {
+/// Probe `number`: asks until Redis is back, or nobody needs to know.
+async fn probe(gate: Arc<Gate>, number: u64) {
+    let mut token = gate.token_came.notified();
+    while let Some(pause) = gate.next_pause(number) {
+        // Either way Redis is asked.
+        let _token = tokio::time::timeout(pause, token).await;
+        // From here on, so that none is missed that comes while Redis is asked.
+        token = gate.token_came.notified();
+        let Some(asking) = (gate.probe)() else {
             return;
         };
-        // Either way Redis is asked.
-        let _news = tokio::time::timeout(pause, news).await;
-        // From here on, so that none is missed that comes while Redis is asked.
-        news = token_renewed.notified();
-        let Some(store) = store.upgrade() else { return };
-        match store.probe().await {
+        match asking.await {
             Ok(()) => {
-                store.gate().probe_succeeded(number);
+                gate.probe_succeeded(number);
                 tracing::info!("redis is back");
                 return;
             }
@@ -243,7 +253,7 @@ async fn probe(store: Weak<RedisStore>, token_renewed: Arc<Notify>, number: u64)
     }
 }
 
-impl Pass<'_> {
+impl Permit<'_> {
     /// A reply came, be it an error reply.
     pub(crate) fn replied(mut self) {
         if std::mem::take(&mut self.counted) {
@@ -254,10 +264,25 @@ impl Pass<'_> {
     }
 }
 
-impl Drop for Pass<'_> {
+impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.counted {
             self.gate.update(|state| state.breaker.release(false));
         }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            calm,
+            state,
+            probe: _,
+            token_came: _,
+        } = self;
+        f.debug_struct("Gate")
+            .field("calm", calm)
+            .field("state", state)
+            .finish()
     }
 }

@@ -31,11 +31,11 @@ use tokio::{
 use super::{
     attempts::Later,
     connect::{Connected, Connector, Driver, WITHOUT_TLS},
+    fetched::FetchResult,
     pulse::Pulse,
     pushes::Pushes,
-    read::Reply,
     reads::Reads,
-    redis::RedisStore,
+    server::Server,
 };
 use crate::{
     auth::Credentials,
@@ -61,6 +61,7 @@ pub(crate) enum Purpose {
 /// The connection of one runtime.
 #[derive(Debug)]
 pub(crate) struct Link {
+    server: Arc<Server>,
     runtime: Handle,
     purpose: Purpose,
     /// Why there can be no connection on this runtime.
@@ -69,7 +70,7 @@ pub(crate) struct Link {
     task: Mutex<Option<AbortHandle>>,
     /// The reads that calls on this runtime share: those of a runtime that nobody drives hold up
     /// nobody else.
-    reads: Reads<Reply>,
+    reads: Reads<FetchResult>,
     /// The connection that was last replaced because its server refused a command, and when.
     replaced: Mutex<Option<(u64, Instant)>>,
 }
@@ -229,23 +230,28 @@ impl Made {
 
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    pub(crate) fn new(runtime: Handle, purpose: Purpose, patience: Duration) -> Self {
+    fn new(server: &Arc<Server>, runtime: Handle, purpose: Purpose) -> Self {
         Self {
+            server: Arc::clone(server),
             runtime,
             purpose,
             unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
-            reads: Reads::new(patience),
+            reads: Reads::new(server.timeout()),
             replaced: Mutex::new(None),
         }
     }
 
-    pub(crate) fn runtime(&self) -> &Handle {
+    pub(super) fn server(&self) -> &Arc<Server> {
+        &self.server
+    }
+
+    pub(super) fn runtime(&self) -> &Handle {
         &self.runtime
     }
 
-    pub(crate) fn reads(&self) -> &Reads<Reply> {
+    pub(super) fn reads(&self) -> &Reads<FetchResult> {
         &self.reads
     }
 
@@ -274,7 +280,6 @@ impl Link {
     /// Why there is none: at once, if none may be tried until `deadline`. A timeout at `deadline`.
     pub(crate) async fn live(
         &self,
-        store: &Arc<RedisStore>,
         broken: Option<u64>,
         deadline: Instant,
     ) -> Result<Arc<Live>, Error> {
@@ -283,21 +288,22 @@ impl Link {
         {
             return Ok(live);
         }
+        let connector = self.server.connector();
         if let Some(live) = self.up()
             && Some(live.number) == broken
             && !live.pulse.is_proved()
         {
             // Said here, because whoever drives it may not have been told yet.
-            store.connector().attempts().lost(&live.pulse);
+            connector.attempts().lost(&live.pulse);
         }
         let mut states = self.state.subscribe();
         let mut now = Instant::now();
         loop {
             // Before the back-off is asked, so that no change is missed.
-            let opened = store.connector().attempts().opened();
-            let news = store.connector().token_renewed().notified();
+            let opened = connector.attempts().opened();
+            let news = connector.token_renewed().notified();
             states.mark_unchanged();
-            let Err(Later { until, why }) = self.start(store, broken, now) else {
+            let Err(Later { until, why }) = self.start(broken, now) else {
                 break;
             };
             if until >= deadline {
@@ -323,7 +329,7 @@ impl Link {
             },
             // The sender is this link's own.
             Ok(Err(_)) => Err(lost()),
-            Err(_) => Err(no_time(store.connector().attempts().why())),
+            Err(_) => Err(no_time(connector.attempts().why())),
         }
     }
 
@@ -332,13 +338,8 @@ impl Link {
     /// # Errors
     ///
     /// That the back-off does not allow it yet.
-    fn start(
-        &self,
-        store: &Arc<RedisStore>,
-        broken: Option<u64>,
-        now: Instant,
-    ) -> Result<(), Later> {
-        let connector = store.connector();
+    fn start(&self, broken: Option<u64>, now: Instant) -> Result<(), Later> {
+        let connector = self.server.connector();
         let mut begun = Ok(None);
         self.state.send_if_modified(|state| {
             match state {
@@ -349,7 +350,7 @@ impl Link {
             begun = connector
                 .attempts()
                 .begin(now, connector.auth().tokens())
-                .map(|()| Some(store.next_connection()));
+                .map(|()| Some(self.server.next_connection()));
             match begun {
                 Ok(Some(number)) => {
                     *state = State::Connecting(number);
@@ -359,7 +360,7 @@ impl Link {
             }
         });
         if let Some(number) = begun? {
-            self.connect(store, number);
+            self.connect(number);
         }
         Ok(())
     }
@@ -381,15 +382,15 @@ impl Link {
     }
 
     /// The server answered `NOAUTH` on connection `number`.
-    pub(crate) fn not_logged_in(&self, store: &RedisStore, number: u64) {
+    pub(crate) fn not_logged_in(&self, number: u64) {
         if let State::Up(live) = &*self.state.borrow()
             && live.number == number
         {
-            store.connector().auth().refused(&live.credentials);
+            self.server.connector().auth().refused(&live.credentials);
         }
     }
 
-    fn connect(&self, store: &Arc<RedisStore>, number: u64) {
+    fn connect(&self, number: u64) {
         // Made here: a task that ends before its first poll drops its arguments, and nothing else.
         let gone = GoneOnDrop {
             state: Arc::clone(&self.state),
@@ -398,8 +399,8 @@ impl Link {
         // Locked before the task can fail, so that the task which replaces it comes later here too.
         let mut task = lock(&self.task);
         let driving = tokio::spawn(drive(
-            Arc::downgrade(store),
-            Arc::clone(store.connector()),
+            Arc::downgrade(&self.server),
+            Arc::clone(self.server.connector()),
             self.purpose,
             gone,
         ));
@@ -412,6 +413,17 @@ impl Link {
             && let Some(task) = task.take()
         {
             task.abort();
+        }
+    }
+
+    /// Notes that somebody waited on `live` in vain.
+    pub(super) fn unanswered(&self, live: &Live) {
+        if self.server.is_stall(live.pulse.silent_since()) {
+            // The other runtimes' connections may be well, and keep the breaker closed.
+            if live.pulse.stall(self.server.timeout()) {
+                self.give_up(live.number);
+            }
+            self.server.stalled();
         }
     }
 
@@ -448,7 +460,7 @@ impl Drop for Link {
 }
 
 async fn drive(
-    store: Weak<RedisStore>,
+    server: Weak<Server>,
     connector: Arc<Connector>,
     purpose: Purpose,
     // Dropped with the task, also where the runtime ends under it.
@@ -460,13 +472,13 @@ async fn drive(
             tracing::debug!(number, "connected to redis");
             let (live, driver) = Live::new(made, number);
             if purpose == Purpose::Commands
-                && let Some(store) = store.upgrade()
+                && let Some(server) = server.upgrade()
             {
-                store.forget_time();
+                server.time().forget();
             }
             connector.attempts().made(&live.pulse);
             settle(&gone.state, number, State::Up(Arc::clone(&live)));
-            let last = renewal::drive(&store, &connector, purpose, live, driver, &mut gone).await;
+            let last = renewal::drive(&server, &connector, purpose, live, driver, &mut gone).await;
             tracing::debug!(number = gone.number, "lost the connection to redis");
             connector.attempts().lost(&last.pulse);
         }
@@ -475,9 +487,9 @@ async fn drive(
             connector.attempts().failed(&error);
             settle(&gone.state, number, State::Failed(error.clone()));
             if purpose == Purpose::Commands
-                && let Some(store) = store.upgrade()
+                && let Some(server) = server.upgrade()
             {
-                store.gate().connection_failed(&store, &error);
+                server.gate().connection_failed(&error);
             }
         }
     }
@@ -572,20 +584,19 @@ fn closed() -> Error {
 /// The links of one cache, one for each runtime.
 #[derive(Debug)]
 pub(crate) struct Links {
+    server: Arc<Server>,
     links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
     closed: AtomicBool,
     purpose: Purpose,
-    /// How long a read may take; see [`Reads::new`].
-    patience: Duration,
 }
 
 impl Links {
-    pub(crate) fn new(purpose: Purpose, patience: Duration) -> Self {
+    pub(super) fn new(server: &Arc<Server>, purpose: Purpose) -> Self {
         Self {
+            server: Arc::clone(server),
             links: arc_swap::ArcSwap::default(),
             closed: AtomicBool::new(false),
             purpose,
-            patience,
         }
     }
 
@@ -599,7 +610,7 @@ impl Links {
             .map_err(|_| Error::new(ErrorKind::NoRuntime, "not inside a tokio runtime"))?;
         let link = match find(&self.links.load(), runtime.id()) {
             Some(link) => link,
-            None => self.add(Arc::new(Link::new(runtime, self.purpose, self.patience))),
+            None => self.add(Arc::new(Link::new(&self.server, runtime, self.purpose))),
         };
         match &link.unusable {
             None => Ok(link),
@@ -669,7 +680,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::Auth,
-        store::test_server::{Server, endpoint},
+        store::test_server::{TestServer, endpoint, server},
     };
 
     #[test]
@@ -680,7 +691,9 @@ mod tests {
                 .build()
                 .unwrap()
         };
-        let links = Links::new(Purpose::Commands, Duration::from_secs(1));
+        let connector = Connector::new(endpoint(1, Auth::None)).unwrap();
+        let server = server(connector, Duration::from_secs(1));
+        let links = Links::new(&server, Purpose::Commands);
         let (one, other) = (runtime(), runtime());
         let present = |runtime: &tokio::runtime::Runtime| {
             runtime.block_on(async { links.present().unwrap() })
@@ -696,10 +709,10 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_ends_before_its_first_poll_leaves_no_link_that_waits_for_it() {
         let connector = Connector::new(endpoint(1, Auth::None)).unwrap();
-        let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
-        let link = Link::new(Handle::current(), Purpose::Commands, Duration::from_secs(1));
+        let server = server(connector, Duration::from_secs(1));
+        let link = Link::new(&server, Handle::current(), Purpose::Commands);
         link.state.send_replace(State::Connecting(7));
-        link.connect(&store, 7);
+        link.connect(7);
         // Nothing was awaited, so this runtime's only thread has not polled the task.
         lock(&link.task).take().unwrap().abort();
         let mut states = link.state.subscribe();
@@ -712,7 +725,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reply_that_nobody_can_give_any_more_is_not_waited_for() {
-        let server = Server::start(&[]);
+        let server = TestServer::start(&[]);
         let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
         let made = Made::new(&connector, Purpose::Commands).await.unwrap();
         let (live, driver) = Live::new(made, 1);

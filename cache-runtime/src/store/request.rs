@@ -12,6 +12,7 @@ use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 
 use super::link::Live;
+use crate::error::{Error, ErrorKind};
 
 /// A Lua script of this crate.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub(super) enum Request<'a> {
 }
 
 impl Request<'_> {
-    pub(super) async fn send(&self, live: &Live) -> Result<Reply, RedisError> {
+    pub(super) async fn send_on(&self, live: &Live) -> Result<Reply, RedisError> {
         let connection = &mut live.connection.clone();
         match self {
             Self::Command(command) => Ok(reply(command.query_async::<Value>(connection).await?)),
@@ -153,4 +154,12 @@ fn reply(value: Value) -> Reply {
         Value::Array(values) => Reply::List(values.into_iter().map(reply).collect()),
         _ => Reply::Other,
     }
+}
+
+/// What a caller is told whose command had a reply that it never has.
+pub(super) fn unexpected(command: &str) -> Error {
+    Error::new(
+        ErrorKind::Server,
+        format!("redis answered {command} with a reply of another kind"),
+    )
 }

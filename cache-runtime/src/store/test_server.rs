@@ -3,22 +3,25 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, Stdio},
+    sync::Arc,
+    time::Duration,
 };
 
+use super::{connect::Connector, server::Server};
 use crate::{
     auth::{Auth, Login, Secret},
     config::Endpoint,
 };
 
 /// A real server on a port of its own, killed when dropped.
-pub(super) struct Server {
+pub(super) struct TestServer {
     child: Child,
     pub(super) port: u16,
     /// Open as long as the server writes to it.
     stdout: BufReader<ChildStdout>,
 }
 
-impl Server {
+impl TestServer {
     pub(super) fn start(options: &[&str]) -> Self {
         // Below the ports that systems give to clients; a server whose port is taken ends, and the
         // next is tried.
@@ -53,12 +56,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for TestServer {
     fn drop(&mut self) {
         // It may have ended already, which is as good.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the links of one cache share; its breaker has no probe.
+pub(super) fn server(connector: Connector, timeout: Duration) -> Arc<Server> {
+    Arc::new(Server::new(connector, timeout, Box::new(|| None)))
 }
 
 pub(super) fn endpoint(port: u16, auth: Auth) -> Endpoint {

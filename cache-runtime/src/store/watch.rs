@@ -31,7 +31,8 @@ use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::{
     link::{Link, Links, Live, Purpose},
-    redis::{Failure, RedisStore},
+    retry::Failure,
+    server::Server,
 };
 use crate::sharded::lock;
 
@@ -76,9 +77,9 @@ enum Look {
 }
 
 impl Watches {
-    pub(super) fn new(timeout: Duration) -> Self {
+    pub(super) fn new(server: &Arc<Server>) -> Self {
         Self {
-            links: Links::new(Purpose::Pushes, timeout),
+            links: Links::new(server, Purpose::Pushes),
             rest: Mutex::new(None),
         }
     }
@@ -94,9 +95,7 @@ impl Watches {
     fn is_resting(&self) -> bool {
         lock(&self.rest).is_some_and(|until| Instant::now() < until)
     }
-}
 
-impl RedisStore {
     /// Waits until the key `lock` no longer holds `seen`, or may not, and at the latest until `until`, which
     /// is when the lock ends unless it is renewed.
     ///
@@ -106,16 +105,10 @@ impl RedisStore {
     /// # Cancel safety
     ///
     /// Dropping the future leaves nothing behind but the connection.
-    pub(crate) async fn changed(
-        self: &Arc<Self>,
-        lock: &str,
-        seen: &[u8],
-        attempt: u32,
-        until: Instant,
-    ) {
+    pub(super) async fn changed(&self, lock: &str, seen: &[u8], attempt: u32, until: Instant) {
         let poll = Instant::now() + pause(attempt);
         // Whoever got a lock's content on this runtime can use it; else its next question says why not.
-        let Ok(link) = self.watches().links.present() else {
+        let Ok(link) = self.links.present() else {
             return;
         };
         let told = timeout_at(until.into(), self.watch(&link, lock, seen, poll)).await;
@@ -127,13 +120,7 @@ impl RedisStore {
     }
 
     /// Waits for a push; a connection for that must be there until `connected_by`.
-    async fn watch(
-        self: &Arc<Self>,
-        link: &Link,
-        lock: &str,
-        seen: &[u8],
-        connected_by: Instant,
-    ) -> Told {
+    async fn watch(&self, link: &Link, lock: &str, seen: &[u8], connected_by: Instant) -> Told {
         let since = Instant::now();
         let mut looks = 0_u32;
         loop {
@@ -145,7 +132,7 @@ impl RedisStore {
             else {
                 return Told::Nothing;
             };
-            match self.look(link, live, lock, seen).await {
+            match look(link, live, lock, seen).await {
                 Look::Changed if looks == 0 => return Told::AtFirst,
                 Look::Changed => return Told::Later,
                 Look::Blind => return Told::Nothing,
@@ -161,88 +148,92 @@ impl RedisStore {
     }
 
     /// The connection that hears of locks, unless there is none in time.
-    async fn listening(self: &Arc<Self>, link: &Link, by: Instant) -> Option<Arc<Live>> {
-        if self.watches().is_resting() {
+    async fn listening(&self, link: &Link, by: Instant) -> Option<Arc<Live>> {
+        if self.is_resting() {
             return None;
         }
-        self.connector().auth().ensure_refresher(Instant::now());
-        match link.live(self, None, by).await {
+        link.server()
+            .connector()
+            .auth()
+            .ensure_refresher(Instant::now());
+        match link.live(None, by).await {
             Ok(live) => Some(live),
             // It is still being made.
             Err(error) if error.is_timeout() => None,
             Err(_) => {
-                *lock(&self.watches().rest) = Some(Instant::now() + REST);
+                *lock(&self.rest) = Some(Instant::now() + REST);
                 None
             }
         }
     }
+}
 
-    /// Reads a lock, and asks the server to push its next change.
-    ///
-    /// Takes the connection, because one that has been replaced stands as long as somebody has it.
-    async fn look(&self, link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
-        let Some(pushes) = &live.pushes else {
-            return Look::Blind;
-        };
-        let mut commands = Pipeline::with_capacity(3);
-        if !pushes.is_tracking() {
-            // Several may ask before the first answer, which is as good.
-            commands
-                .cmd("CLIENT")
-                .arg("TRACKING")
-                .arg("ON")
-                .arg("OPTIN");
+/// Reads a lock, and asks the server to push its next change.
+///
+/// Takes the connection, because one that has been replaced stands as long as somebody has it.
+async fn look(link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
+    let Some(pushes) = &live.pushes else {
+        return Look::Blind;
+    };
+    let server = link.server();
+    let mut commands = Pipeline::with_capacity(3);
+    if !pushes.is_tracking() {
+        // Several may ask before the first answer, which is as good.
+        commands
+            .cmd("CLIENT")
+            .arg("TRACKING")
+            .arg("ON")
+            .arg("OPTIN");
+    }
+    // For the next command only, which must be the read.
+    commands.cmd("CLIENT").arg("CACHING").arg("YES");
+    commands.cmd("GET").arg(lock);
+    live.pulse.asked();
+    let mut connection = live.connection.clone();
+    let sent = connection.req_packed_commands(&commands, 0, commands.len());
+    let Ok(answers) = timeout(server.timeout(), sent).await else {
+        if server.is_stall(live.pulse.silent_since()) && live.pulse.stall(server.timeout()) {
+            link.give_up(live.number);
         }
-        // For the next command only, which must be the read.
-        commands.cmd("CLIENT").arg("CACHING").arg("YES");
-        commands.cmd("GET").arg(lock);
-        live.pulse.asked();
-        let mut connection = live.connection.clone();
-        let sent = connection.req_packed_commands(&commands, 0, commands.len());
-        let Ok(answers) = timeout(self.timeout(), sent).await else {
-            if self.is_stall(live.pulse.silent_since()) && live.pulse.stall(self.timeout()) {
+        return Look::Blind;
+    };
+    let Ok(answers) = answers else {
+        return Look::Blind;
+    };
+    let [set_up @ .., content] = &*answers else {
+        return Look::Blind;
+    };
+    if let Some(error) = set_up.iter().find_map(refusal) {
+        not_tracked(link, &live, &error);
+        return Look::Blind;
+    }
+    pushes.track();
+    match content {
+        Value::BulkString(content) if content == seen => Look::Same,
+        Value::BulkString(_) | Value::Nil => Look::Changed,
+        _ => Look::Blind,
+    }
+}
+
+/// The server will not push what changes, at least not now.
+fn not_tracked(link: &Link, live: &Live, error: &RedisError) {
+    match Failure::of(error) {
+        Failure::Refused | Failure::Broken => {
+            tracing::debug!(%error, "redis pushes no changes, locks are polled");
+            if let Some(pushes) = &live.pushes {
+                // Not asked again on this connection.
+                pushes.end();
+            }
+        }
+        Failure::NotExecutedHere => {
+            if error.code() == Some("NOAUTH") {
+                link.not_logged_in(live.number);
+            }
+            if link.replaces(live.number) {
                 link.give_up(live.number);
             }
-            return Look::Blind;
-        };
-        let Ok(answers) = answers else {
-            return Look::Blind;
-        };
-        let [set_up @ .., content] = &*answers else {
-            return Look::Blind;
-        };
-        if let Some(error) = set_up.iter().find_map(refusal) {
-            self.not_tracked(link, &live, &error);
-            return Look::Blind;
         }
-        pushes.track();
-        match content {
-            Value::BulkString(content) if content == seen => Look::Same,
-            Value::BulkString(_) | Value::Nil => Look::Changed,
-            _ => Look::Blind,
-        }
-    }
-
-    /// The server will not push what changes, at least not now.
-    fn not_tracked(&self, link: &Link, live: &Live, error: &RedisError) {
-        match Failure::of(error) {
-            Failure::Refused | Failure::Broken => {
-                tracing::debug!(%error, "redis pushes no changes, locks are polled");
-                if let Some(pushes) = &live.pushes {
-                    // Not asked again on this connection.
-                    pushes.end();
-                }
-            }
-            Failure::NotExecutedHere => {
-                if error.code() == Some("NOAUTH") {
-                    link.not_logged_in(self, live.number);
-                }
-                if link.replaces(live.number) {
-                    link.give_up(live.number);
-                }
-            }
-            Failure::NotExecutedYet => {}
-        }
+        Failure::NotExecutedYet => {}
     }
 }
 

@@ -9,7 +9,7 @@ use redis::aio::ConnectionLike;
 use super::*;
 use crate::{
     auth::Auth,
-    store::test_server::{Server, endpoint, password},
+    store::test_server::{TestServer, endpoint, password},
 };
 
 const SECRET: &str = "hunter2-Zq/9";
@@ -50,7 +50,7 @@ async fn ask(connection: &mut MultiplexedConnection, command: &[&str]) -> String
 
 #[tokio::test]
 async fn the_newest_protocol_is_used() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let mut connection = connect(endpoint(server.port, Auth::None)).await.unwrap();
     let info = ask(&mut connection, &["CLIENT", "INFO"]).await;
     assert!(info.contains(" resp=3"), "{info}");
@@ -59,7 +59,7 @@ async fn the_newest_protocol_is_used() {
 
 #[tokio::test]
 async fn the_database_is_selected() {
-    let server = Server::start(&["--databases", "8"]);
+    let server = TestServer::start(&["--databases", "8"]);
     let mut connection = connect(Endpoint {
         db: 7,
         ..endpoint(server.port, Auth::None)
@@ -86,7 +86,7 @@ async fn the_database_is_selected() {
 async fn an_acl_user_logs_in_with_the_right_password_only() {
     // No right but one: neither the login nor what redis-rs tells of itself needs any.
     let user = format!("--user app on >{SECRET} ~* +get");
-    let server = Server::start(&[&user, "--user default off"]);
+    let server = TestServer::start(&[&user, "--user default off"]);
     let mut connection = connect(endpoint(server.port, password(Some("app"), SECRET)))
         .await
         .unwrap();
@@ -118,7 +118,7 @@ async fn an_acl_user_logs_in_with_the_right_password_only() {
 /// The server does not know `HELLO`, and says so by quoting it, password and all.
 #[tokio::test]
 async fn p8_a_server_without_resp3_is_asked_for_resp2() {
-    let server = Server::start(&["--requirepass", SECRET, "--rename-command", "HELLO", ""]);
+    let server = TestServer::start(&["--requirepass", SECRET, "--rename-command", "HELLO", ""]);
     let mut connection = connect(endpoint(server.port, password(None, SECRET)))
         .await
         .unwrap();
@@ -218,7 +218,7 @@ async fn a_server_without_tls_is_told_from_one_with_it() {
 
 #[tokio::test]
 async fn every_byte_ends_the_silence() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let pulse = Arc::new(Pulse::new());
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     pulse.asked();
@@ -240,7 +240,7 @@ async fn every_byte_ends_the_silence() {
 
 #[tokio::test]
 async fn a_connection_is_proved_by_the_first_answer_after_its_login() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
     let pulse = Arc::new(Pulse::new());
     let connecting = connector.connect(&Credentials::None, Arc::clone(&pulse), false);

@@ -27,7 +27,7 @@ use crate::{
     backoff::Pauses,
     store::{
         connect::{Connector, Driver},
-        redis::RedisStore,
+        server::Server,
     },
 };
 
@@ -37,7 +37,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Drives a connection, and those that take its place, until the last one is lost: that one.
 pub(super) async fn drive(
-    store: &Weak<RedisStore>,
+    server: &Weak<Server>,
     connector: &Connector,
     purpose: Purpose,
     mut live: Arc<Live>,
@@ -51,10 +51,10 @@ pub(super) async fn drive(
             () = &mut driver => return live,
             proved = prove(connector, purpose, &live.credentials) => proved,
         };
-        let number = store.upgrade().map(|store| {
+        let number = server.upgrade().map(|server| {
             // Behind a name there may be another server by now.
-            store.forget_time();
-            store.next_connection()
+            server.time().forget();
+            server.next_connection()
         });
         let Some(number) = number else {
             return live;

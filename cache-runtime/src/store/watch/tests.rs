@@ -12,7 +12,8 @@ use crate::{
         connect::Connector,
         pulse::Pulse,
         pushes::Pushes,
-        test_server::{Server, endpoint, password},
+        redis::RedisStore,
+        test_server::{TestServer, endpoint, password},
     },
 };
 
@@ -27,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// A server, a connection past the store, and a store that is connected already: where the connection
 /// takes long, the first wait is a poll.
 struct Scene {
-    server: Server,
+    server: TestServer,
     admin: MultiplexedConnection,
     store: Arc<RedisStore>,
 }
@@ -42,7 +43,7 @@ impl Scene {
     }
 
     async fn with_timeout(options: &[&str], auth: Auth, timeout: Duration) -> Self {
-        let server = Server::start(options);
+        let server = TestServer::start(options);
         let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
         let pulse = Arc::new(Pulse::new());
         let connected = connector
@@ -124,9 +125,9 @@ impl Scene {
 
     /// The list of waiters of the present connection.
     async fn pushes(&self) -> Arc<Pushes> {
-        let link = self.store.watches().links.present().unwrap();
+        let link = self.store.watches.links.present().unwrap();
         let deadline = Instant::now() + PATIENCE;
-        let live = link.live(&self.store, None, deadline).await.unwrap();
+        let live = link.live(None, deadline).await.unwrap();
         live.pushes.clone().unwrap()
     }
 
@@ -141,7 +142,7 @@ impl Scene {
 
 fn store(endpoint: Endpoint, timeout: Duration) -> Arc<RedisStore> {
     let connector = Connector::new(endpoint).unwrap();
-    Arc::new(RedisStore::new(connector, timeout))
+    RedisStore::new(connector, timeout)
 }
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

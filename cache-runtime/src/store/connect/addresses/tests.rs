@@ -14,7 +14,7 @@ use crate::{
     store::{
         connect::{Connected, Connector, Pulse},
         redis::{RedisStore, Urgency},
-        test_server::{Server, endpoint, password},
+        test_server::{TestServer, endpoint, password},
     },
 };
 
@@ -127,7 +127,7 @@ fn no_more_is_kept_than_the_name_has_addresses() {
 
 #[tokio::test]
 async fn an_address_that_swallows_packets_does_not_hide_the_next_one() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let [dead, well] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, server.port));
     let _dead = swallowing(dead).await;
     let connector = connector(endpoint(server.port, Auth::None), vec![dead, well]);
@@ -142,7 +142,7 @@ async fn an_address_that_swallows_packets_does_not_hide_the_next_one() {
 
 #[tokio::test]
 async fn an_address_that_takes_connections_and_says_nothing_does_not_hide_the_next_one() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let [dead, well] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, server.port));
     let _dead = silent(dead);
     let connector = connector(endpoint(server.port, Auth::None), vec![dead, well]);
@@ -156,7 +156,7 @@ async fn an_address_that_takes_connections_and_says_nothing_does_not_hide_the_ne
 
 #[tokio::test]
 async fn an_address_that_refuses_or_hangs_up_does_not_hide_the_next_one() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let [dead, well] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, server.port));
     let connector = connector(endpoint(server.port, Auth::None), vec![dead, well]);
     connect(&connector).await.unwrap();
@@ -172,7 +172,7 @@ async fn an_address_that_refuses_or_hangs_up_does_not_hide_the_next_one() {
 
 #[tokio::test]
 async fn either_family_may_be_the_dead_one() {
-    let server = Server::start(&["--bind", "127.0.0.1", "::1"]);
+    let server = TestServer::start(&["--bind", "127.0.0.1", "::1"]);
     let six = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port));
     let four = SocketAddr::new(HERE, server.port);
     let dead_four = SocketAddr::new(ELSEWHERE, server.port);
@@ -182,7 +182,7 @@ async fn either_family_may_be_the_dead_one() {
         connect(&connector).await.unwrap();
     }
     drop(server);
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let six = SocketAddr::from((Ipv6Addr::LOCALHOST, server.port));
     let four = SocketAddr::new(HERE, server.port);
     let _dead = swallowing(six).await;
@@ -194,7 +194,7 @@ async fn either_family_may_be_the_dead_one() {
 #[tokio::test]
 async fn a_login_that_is_refused_is_not_tried_elsewhere() {
     let secret = "right";
-    let server = Server::start(&["--bind", "127.0.0.1", "127.0.0.2", "--requirepass", secret]);
+    let server = TestServer::start(&["--bind", "127.0.0.1", "127.0.0.2", "--requirepass", secret]);
     let both = [HERE, ELSEWHERE].map(|ip| SocketAddr::new(ip, server.port));
     let refused = connector(endpoint(server.port, password(None, "wrong")), both.into());
     let error = connect(&refused).await.err().expect("a wrong password");
@@ -208,7 +208,7 @@ async fn a_login_that_is_refused_is_not_tried_elsewhere() {
 
 #[tokio::test]
 async fn where_all_fail_the_error_is_a_servers_answer_if_there_was_one() {
-    let server = Server::start(&["--databases", "1"]);
+    let server = TestServer::start(&["--databases", "1"]);
     let [nobody, well] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, server.port));
     for addresses in [vec![nobody, well], vec![well, nobody]] {
         let endpoint = Endpoint {
@@ -241,11 +241,11 @@ async fn that_one_hung_up_on_the_login_tells_more_than_that_nobody_is_elsewhere(
 /// What calls see of it: they wait for nothing but their own timeout, and soon Redis answers.
 #[tokio::test]
 async fn a_store_behind_a_name_with_a_dead_address_is_used() {
-    let server = Server::start(&[]);
+    let server = TestServer::start(&[]);
     let [dead, well] = [ELSEWHERE, HERE].map(|ip| SocketAddr::new(ip, server.port));
     let _dead = swallowing(dead).await;
     let connector = connector(endpoint(server.port, Auth::None), vec![dead, well]);
-    let store = Arc::new(RedisStore::new(connector, Duration::from_millis(250)));
+    let store = RedisStore::new(connector, Duration::from_millis(250));
     let set = async {
         let (key, ttl) = ("key", Duration::from_secs(60));
         loop {
@@ -305,7 +305,7 @@ mod tls {
 
     #[tokio::test]
     async fn with_tls_each_address_is_asked_by_the_name() {
-        let server = Server::start(&[]);
+        let server = TestServer::start(&[]);
         let name = "cache.example";
         let (well, authorities) = front(name, (HERE, server.port).into()).await;
         let [swallows, says_nothing] =

@@ -11,20 +11,22 @@ use std::{
 };
 
 use bytes::Bytes;
+use redis::Cmd;
 use tokio::{
     task::yield_now,
     time::{sleep_until, timeout_at},
 };
 
 use super::{
+    fetched::{FetchResult, Fetched},
+    gate::Urgency,
     link::Link,
     reads::{Arrival, Batch, LINGER, Next, Read, Way},
-    redis::{RedisStore, too_late},
+    request::{Reply, Request, unexpected},
+    retry::Repeat,
+    send::too_late,
 };
-use crate::{
-    answer::Decoded,
-    error::{Error, ErrorKind},
-};
+use crate::error::{Error, ErrorKind};
 
 /// How exact a timer is.
 const TICK: Duration = Duration::from_millis(1);
@@ -32,61 +34,31 @@ const TICK: Duration = Duration::from_millis(1);
 /// What a value counts for whose batch did not come in time.
 const LARGE: usize = 64 * 1024;
 
-/// What comes of one read.
-pub(crate) type Reply = Result<Option<Fetched>, Error>;
-
-/// The bytes of a value.
-#[derive(Debug, Clone)]
-pub(crate) struct Fetched {
-    pub(crate) bytes: Bytes,
-    /// Where other callers get the same bytes.
-    pub(crate) decoded: Option<Arc<Decoded>>,
-}
-
-impl Fetched {
-    /// Bytes that no other caller gets.
-    pub(crate) fn alone(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            decoded: None,
-        }
-    }
-
-    fn shared(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            decoded: Some(Arc::default()),
-        }
-    }
-}
-
-impl RedisStore {
-    /// Reads one value on the connection of `link`, alone or with others.
+impl Link {
+    /// Reads one value, alone or with others.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be read.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing for those who read with it.
-    pub(crate) async fn read(
-        self: &Arc<Self>,
-        link: &Arc<Link>,
-        key: &Arc<str>,
-        deadline: Instant,
-    ) -> Reply {
+    pub(crate) async fn read(self: &Arc<Self>, key: &Arc<str>, deadline: Instant) -> FetchResult {
         let now = Instant::now();
-        match link.reads().arrive(key, deadline, now) {
+        match self.reads().arrive(key, deadline, now) {
             Arrival::Go(way) => {
                 let mut passage = Passage {
-                    store: Cow::Borrowed(self),
-                    link: Cow::Borrowed(link),
+                    link: Cow::Borrowed(self),
                     way,
                     reply: None,
                 };
-                let reply = self.get(link, key, deadline).await;
+                let reply = self.get(key, deadline).await;
                 passage.reply = reply.as_ref().ok().map(|value| (1, size(value)));
                 Ok(reply?.map(Fetched::alone))
             }
             Arrival::Wait(turn, next) => {
-                go_on(self, link, next);
+                go_on(self, next);
                 // Whoever drives the batch has a timer, which a read meets within about `LINGER`.
                 let told = if deadline < now + 4 * LINGER {
                     timeout_at(deadline.into(), turn).await
@@ -104,6 +76,48 @@ impl RedisStore {
             }
         }
     }
+
+    /// GET.
+    async fn get(&self, key: &str, deadline: Instant) -> Result<Option<Bytes>, Error> {
+        let mut command = Cmd::with_capacity(2, key.len() + 3);
+        command.arg("GET").arg(key);
+        value(self.send_read(&command, deadline).await?, "GET")
+    }
+
+    /// MGET: the values of `keys`, in their order.
+    async fn get_many(
+        &self,
+        keys: &[Arc<str>],
+        deadline: Instant,
+    ) -> Result<Vec<Option<Bytes>>, Error> {
+        let bytes = keys.iter().map(|key| key.len()).sum::<usize>();
+        let mut command = Cmd::with_capacity(keys.len() + 1, bytes + 4);
+        command.arg("MGET");
+        for key in keys {
+            command.arg(&**key);
+        }
+        match self.send_read(&command, deadline).await? {
+            Reply::List(replies) if replies.len() == keys.len() => {
+                let values = replies.into_iter().map(|reply| value(reply, "MGET"));
+                values.collect()
+            }
+            _ => Err(unexpected("MGET")),
+        }
+    }
+
+    async fn send_read(&self, command: &Cmd, deadline: Instant) -> Result<Reply, Error> {
+        let (request, urgency) = (Request::Command(command), Urgency::Ordinary);
+        self.send(request, Repeat::Safe, urgency, deadline).await
+    }
+}
+
+/// A value, or that there is none.
+fn value(reply: Reply, command: &str) -> Result<Option<Bytes>, Error> {
+    match reply {
+        Reply::Bytes(bytes) => Ok(Some(bytes)),
+        Reply::Nil => Ok(None),
+        _ => Err(unexpected(command)),
+    }
 }
 
 fn size(value: &Option<Bytes>) -> usize {
@@ -112,7 +126,6 @@ fn size(value: &Option<Bytes>) -> usize {
 
 /// Reads that are on their way, until this is dropped: a caller's own, or those of a batch.
 struct Passage<'a> {
-    store: Cow<'a, Arc<RedisStore>>,
     link: Cow<'a, Arc<Link>>,
     way: Way,
     /// How many values came, and of how many bytes.
@@ -122,33 +135,32 @@ struct Passage<'a> {
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
         let next = self.link.reads().end(self.way, self.reply, Instant::now());
-        go_on(&self.store, &self.link, next);
+        go_on(&self.link, next);
     }
 }
 
 /// Does what is next, each in a task of its own on the runtime of the link.
-fn go_on(store: &Arc<RedisStore>, link: &Arc<Link>, next: Next<Reply>) {
-    spawn(store, link, next.batches);
+fn go_on(link: &Arc<Link>, next: Next<FetchResult>) {
+    spawn(link, next.batches);
     if next.depart {
         let departure = Departure {
-            store: Arc::clone(store),
             link: Arc::clone(link),
             is_over: false,
         };
         link.runtime().spawn(departure.depart());
     }
     if next.hurry {
-        // Whoever waits keeps both.
-        let (weak_store, weak_link) = (Arc::downgrade(store), Arc::downgrade(link));
+        // Weak, because whoever waits keeps the link.
+        let link_of_those = Arc::downgrade(link);
         link.runtime().spawn(async move {
             let mut again = Some(Instant::now() + LINGER);
             while let Some(at) = again {
                 sleep_until(at.into()).await;
-                let (Some(store), Some(link)) = (weak_store.upgrade(), weak_link.upgrade()) else {
+                let Some(link) = link_of_those.upgrade() else {
                     return;
                 };
                 let (batches, next) = link.reads().hurry(Instant::now());
-                spawn(&store, &link, batches);
+                spawn(&link, batches);
                 again = next;
             }
         });
@@ -157,7 +169,6 @@ fn go_on(store: &Arc<RedisStore>, link: &Arc<Link>, next: Next<Reply>) {
 
 /// The duty to let those go who wait; dropped before that, it lets them go at once.
 struct Departure {
-    store: Arc<RedisStore>,
     link: Arc<Link>,
     is_over: bool,
 }
@@ -167,13 +178,13 @@ impl Departure {
         yield_now().await;
         let mut batches = self.take();
         let last = batches.pop();
-        spawn(&self.store, &self.link, batches);
+        spawn(&self.link, batches);
         if let Some(batch) = last {
-            send(Passage::of(&self.store, &self.link, batch.way), batch).await;
+            send(Passage::of(&self.link, batch.way), batch).await;
         }
     }
 
-    fn take(&mut self) -> Vec<Batch<Reply>> {
+    fn take(&mut self) -> Vec<Batch<FetchResult>> {
         self.is_over = true;
         self.link.reads().depart(Instant::now())
     }
@@ -184,15 +195,14 @@ impl Drop for Departure {
         if !self.is_over {
             // Where the runtime has ended, their callers are told.
             let batches = self.take();
-            spawn(&self.store, &self.link, batches);
+            spawn(&self.link, batches);
         }
     }
 }
 
 impl Passage<'static> {
-    fn of(store: &Arc<RedisStore>, link: &Arc<Link>, way: Way) -> Self {
+    fn of(link: &Arc<Link>, way: Way) -> Self {
         Self {
-            store: Cow::Owned(Arc::clone(store)),
             link: Cow::Owned(Arc::clone(link)),
             way,
             reply: None,
@@ -200,16 +210,16 @@ impl Passage<'static> {
     }
 }
 
-fn spawn(store: &Arc<RedisStore>, link: &Arc<Link>, batches: Vec<Batch<Reply>>) {
+fn spawn(link: &Arc<Link>, batches: Vec<Batch<FetchResult>>) {
     for batch in batches {
         // Made here: a task that ends before its first poll drops its arguments, and nothing else.
-        let passage = Passage::of(store, link, batch.way);
+        let passage = Passage::of(link, batch.way);
         link.runtime().spawn(send(passage, batch));
     }
 }
 
-async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
-    let (store, link) = (Arc::clone(&passage.store), Arc::clone(&passage.link));
+async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
+    let link = Arc::clone(&passage.link);
     let Batch {
         mut reads,
         deadline,
@@ -218,11 +228,8 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
     let keys: Vec<_> = reads.iter().map(|read| Arc::clone(&read.key)).collect();
     let reading = async {
         match &*keys {
-            [key] => store
-                .get(&link, key, deadline)
-                .await
-                .map(|value| vec![value]),
-            keys => store.get_many(&link, keys, deadline).await,
+            [key] => link.get(key, deadline).await.map(|value| vec![value]),
+            keys => link.get_many(keys, deadline).await,
         }
     };
     let mut reading = pin!(reading);
@@ -245,7 +252,7 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
                 }
                 // The breaker need not wait for the last of them.
                 if let Some(live) = link.up() {
-                    store.unanswered(&link, &live);
+                    link.unanswered(&live);
                 }
             }
         }
@@ -279,7 +286,7 @@ async fn send(mut passage: Passage<'static>, batch: Batch<Reply>) {
     }
 }
 
-fn answer(mut read: Read<Reply>, reply: Reply) {
+fn answer(mut read: Read<FetchResult>, reply: FetchResult) {
     let last = read.seats.pop();
     // A caller that is gone needs no reply.
     for seat in read.seats {

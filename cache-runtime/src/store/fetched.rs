@@ -1,0 +1,39 @@
+//! What comes of reading a value.
+//!
+//! The one rule: **callers who get the same bytes decode them once**: the first one leaves what it made of them for the
+//! others.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{answer::Decoded, error::Error};
+
+/// The bytes of a value, if there is one.
+pub(crate) type FetchResult = Result<Option<Fetched>, Error>;
+
+/// The bytes of a value.
+#[derive(Debug, Clone)]
+pub(crate) struct Fetched {
+    pub(crate) bytes: Bytes,
+    /// Where other callers get the same bytes: what the first of them made of these.
+    pub(crate) decoded: Option<Arc<Decoded>>,
+}
+
+impl Fetched {
+    /// Bytes that no other caller gets.
+    pub(crate) fn alone(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            decoded: None,
+        }
+    }
+
+    /// Bytes that several callers get.
+    pub(super) fn shared(bytes: Bytes) -> Self {
+        Self {
+            bytes,
+            decoded: Some(Arc::default()),
+        }
+    }
+}
