@@ -123,119 +123,51 @@ pub(crate) enum Acquired {
     },
 }
 
-/// Writes the server's time into the bytes that are going to be stored, where their reader looks for it.
-macro_rules! stamped {
-    () => {
-        "local function stamped(value, splice)
-           if splice ~= '1' then return value end
-           local time = redis.call('TIME')
-           local now = time[1] * 1000 + math.floor(time[2] / 1000)
-           return string.sub(value, 1, 5) .. struct.pack('<I8', now) .. string.sub(value, 14)
-         end
-         "
-    };
-}
-
-// The macro's numbers are these.
+// `stamped.lua` says these numbers.
 const _: () = assert!(STORED_AT.start == 5 && STORED_AT.end == 13);
 
-// KEYS: value, token, and the lock if it is wanted. ARGV: nonce, milliseconds, holder, the lock's
-// milliseconds, whether the caller waited, and the beginning of what it saw and has no use for. The lock is taken
-// last, so that a script that stops at a command which the user may not send leaves none.
+// The scripts begin with what their KEYS and ARGV are. All of them may be sent again, because they compare or come to the
+// same; and only a put is worth asking a server that the breaker has given up.
+
 static ACQUIRE: Script = Script::new(
     0,
-    "local value = redis.pcall('GET', KEYS[1])
-     if type(value) == 'string' then
-       local seen = ARGV[6]
-       if not seen or value ~= seen and (#seen == 0 or string.sub(value, 1, #seen) ~= seen) then
-         return {1, value}
-       end
-     end
-     local wanted = false
-     if KEYS[3] then
-       local holder = redis.call('GET', KEYS[3])
-       local failed = holder == '-'
-       if holder and not failed and holder ~= ARGV[3] then
-         return {2, holder, redis.call('PTTL', KEYS[3])}
-       end
-       wanted = not (failed and ARGV[5] == '1')
-     end
-     local token = redis.call('GET', KEYS[2])
-     local own = 0
-     if token then
-       redis.call('PEXPIRE', KEYS[2], ARGV[2])
-     else
-       token = ARGV[1]
-       own = 1
-       redis.call('SET', KEYS[2], token, 'PX', ARGV[2])
-     end
-     if not wanted then return {0, token, own, 0} end
-     redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
-     return {0, token, own, 1}",
+    include_str!("store/lease/acquire.lua"),
+    Repeat::Safe,
+    Urgency::Ordinary,
 );
 
-// KEYS: value, token, and the lock if it ends with this. ARGV: token, value, milliseconds (0: delete the
-// value), whether to stamp it, holder, for how long the lock says that nothing came of it. A SET that is
-// refused (out of memory) still proves that the token stood, and still ends it.
 static STORE: Script = Script::new(
     1,
     concat!(
-        stamped!(),
-        "if redis.call('GET', KEYS[2]) ~= ARGV[1] then
-           if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[5] then redis.call('DEL', KEYS[3]) end
-           return 0
-         end
-         local stored
-         if ARGV[3] == '0' then
-           redis.call('DEL', KEYS[1])
-         else
-           stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])
-         end
-         redis.call('DEL', KEYS[2])
-         if KEYS[3] and ARGV[3] == '0' then
-           redis.call('SET', KEYS[3], '-', 'PX', ARGV[6])
-         elseif KEYS[3] then
-           redis.call('DEL', KEYS[3])
-         end
-         if stored and stored.err then return 2 end
-         return 1"
+        include_str!("store/lease/stamped.lua"),
+        include_str!("store/lease/store.lua")
     ),
+    Repeat::Safe,
+    Urgency::Ordinary,
 );
 
-// KEYS: token, and the lock if it was taken. ARGV: token, whether to delete it, holder, milliseconds.
 static RELEASE: Script = Script::new(
     2,
-    "local stood = redis.call('GET', KEYS[1]) == ARGV[1]
-     if stood and ARGV[2] == '1' then redis.call('DEL', KEYS[1]) end
-     if KEYS[2] and redis.call('GET', KEYS[2]) == ARGV[3] then
-       redis.call('SET', KEYS[2], '-', 'PX', ARGV[4])
-     end
-     return stood and 1 or 0",
+    include_str!("store/lease/release.lua"),
+    Repeat::Safe,
+    Urgency::Ordinary,
 );
 
-// KEYS: value, token, lock. ARGV: token, value, milliseconds, whether to stamp it. Whoever invalidated or
-// put meanwhile knows better, so then neither value stays.
 static PUT: Script = Script::new(
     3,
     concat!(
-        stamped!(),
-        "local stored
-         if redis.call('GET', KEYS[2]) == ARGV[1] then
-           stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])
-         end
-         if not stored or stored.err then redis.call('DEL', KEYS[1]) end
-         redis.call('DEL', KEYS[2])
-         redis.call('DEL', KEYS[3])
-         return stored or 0"
+        include_str!("store/lease/stamped.lua"),
+        include_str!("store/lease/put.lua")
     ),
+    Repeat::Safe,
+    Urgency::Urgent,
 );
 
-// KEYS: lock. ARGV: holder, milliseconds (0: delete it). A lock that was lost stays with whoever has it.
 static RENEW: Script = Script::new(
     4,
-    "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-     if ARGV[2] == '0' then return redis.call('DEL', KEYS[1]) end
-     return redis.call('PEXPIRE', KEYS[1], ARGV[2])",
+    include_str!("store/lease/renew.lua"),
+    Repeat::Safe,
+    Urgency::Ordinary,
 );
 
 /// Asks for the right to store, unless a value is there that does not begin with `seen`; with a `wish`,
@@ -267,16 +199,7 @@ pub(crate) async fn acquire(
     let names = [&*keys.value, &*keys.token, &*keys.lock];
     let names = &names[..if wish.is_some() { 3 } else { 2 }];
     let held = Held::new(redis, keys, wish.map(|wish| &wish.holder));
-    let reply = redis
-        .eval(
-            &ACQUIRE,
-            names,
-            arguments,
-            Repeat::Safe,
-            Urgency::Ordinary,
-            deadline,
-        )
-        .await;
+    let reply = redis.eval(&ACQUIRE, names, arguments, deadline).await;
     let acquired = match reply {
         Ok(reply) => acquired(reply, wish)?,
         Err(error) => {
@@ -359,16 +282,7 @@ pub(crate) async fn store(
     let ends_lock = token.has_lock() || locked && content.is_some();
     let names = &names[..if ends_lock { 3 } else { 2 }];
     let held = Held::of(redis, keys, token);
-    let reply = redis
-        .eval(
-            &STORE,
-            names,
-            &arguments,
-            Repeat::Safe,
-            Urgency::Ordinary,
-            deadline,
-        )
-        .await?;
+    let reply = redis.eval(&STORE, names, &arguments, deadline).await?;
     held.keep();
     match reply {
         Reply::Int(0) => Ok(Stored::Refused),
@@ -404,16 +318,7 @@ pub(crate) async fn release(
     let names = [&*keys.token, &*keys.lock];
     let names = &names[..if token.has_lock() { 2 } else { 1 }];
     let held = Held::of(redis, keys, token);
-    let reply = redis
-        .eval(
-            &RELEASE,
-            names,
-            &arguments,
-            Repeat::Safe,
-            Urgency::Ordinary,
-            deadline,
-        )
-        .await?;
+    let reply = redis.eval(&RELEASE, names, &arguments, deadline).await?;
     held.keep();
     match reply {
         Reply::Int(stood) => Ok(stood == 1),
@@ -527,14 +432,7 @@ async fn live_on(
 ) -> Result<(), Error> {
     let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds)];
     redis
-        .eval(
-            &RENEW,
-            &[lock],
-            &arguments,
-            Repeat::Safe,
-            Urgency::Ordinary,
-            deadline,
-        )
+        .eval(&RENEW, &[lock], &arguments, deadline)
         .await
         .map(drop)
 }
@@ -578,8 +476,6 @@ pub(crate) async fn put(
             &PUT,
             &[&keys.value, &keys.token, &keys.lock],
             &arguments,
-            Repeat::Safe,
-            Urgency::Urgent,
             deadline,
         )
         .await

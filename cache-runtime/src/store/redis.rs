@@ -225,8 +225,6 @@ impl RedisStore {
         script: &Script,
         keys: &[&str],
         arguments: &[Argument<'_>],
-        repeat: Repeat,
-        urgency: Urgency,
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let request = Request::Script {
@@ -234,7 +232,8 @@ impl RedisStore {
             keys,
             arguments,
         };
-        self.run(request, repeat, urgency, deadline).await
+        self.run(request, script.repeat, script.urgency, deadline)
+            .await
     }
 
     async fn send(

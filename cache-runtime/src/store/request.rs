@@ -11,7 +11,7 @@ use std::sync::{
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 
-use super::link::Live;
+use super::{gate::Urgency, link::Live, retry::Repeat};
 use crate::error::{Error, ErrorKind};
 
 /// A Lua script of this crate.
@@ -20,16 +20,27 @@ pub(crate) struct Script {
     /// One bit, which no other script has.
     bit: u8,
     text: &'static str,
+    /// What it does if it is executed twice.
+    pub(super) repeat: Repeat,
+    /// Whether the breaker has a say.
+    pub(super) urgency: Urgency,
     /// The SHA-1 of the text, which `EVALSHA` wants.
     hash: OnceLock<String>,
 }
 
 impl Script {
     /// The script with this number, of at most eight.
-    pub(crate) const fn new(number: u8, text: &'static str) -> Self {
+    pub(crate) const fn new(
+        number: u8,
+        text: &'static str,
+        repeat: Repeat,
+        urgency: Urgency,
+    ) -> Self {
         Self {
             bit: 1 << number,
             text,
+            repeat,
+            urgency,
             hash: OnceLock::new(),
         }
     }
