@@ -13,10 +13,7 @@ use redis::{
 
 use crate::{
     error::Error,
-    store::{
-        link::{Link, Live},
-        redis::RedisStore,
-    },
+    store::{link::Link, live::Live, redis::RedisStore},
 };
 
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.

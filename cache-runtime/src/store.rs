@@ -6,6 +6,8 @@ pub(crate) mod fetch;
 pub(crate) mod fetched;
 pub(crate) mod gate;
 pub(crate) mod link;
+pub(crate) mod links;
+pub(crate) mod live;
 pub(crate) mod memory;
 pub(crate) mod pulse;
 pub(crate) mod pushes;

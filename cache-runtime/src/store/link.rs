@@ -12,51 +12,28 @@
 mod renewal;
 
 use std::{
-    future::Future,
-    sync::{
-        Arc, Mutex, Weak,
-        atomic::{AtomicBool, AtomicU8, Ordering},
-    },
+    sync::{Arc, Mutex, Weak},
     time::{Duration, Instant},
 };
 
-use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
-use tokio::{
-    runtime::{Handle, Id},
-    sync::watch,
-    task::AbortHandle,
-    time::{sleep_until, timeout},
-};
+use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::sleep_until};
 
 use super::{
     attempts::Later,
-    connect::{Connected, Connector, Driver, WITHOUT_TLS},
+    connect::Connector,
     fetched::FetchResult,
-    pulse::Pulse,
-    pushes::Pushes,
+    live::{Live, Made, Purpose},
     reads::Reads,
     server::Server,
 };
 use crate::{
-    auth::Credentials,
     error::{Error, ErrorKind},
     runtime::lacks,
     sharded::lock,
 };
 
-/// How long it may take to make a connection; calls give up waiting for it much earlier.
-const LONGEST: Duration = Duration::from_secs(5);
-
 /// Between two attempts to find another server by a new connection.
 const BETWEEN_SERVERS: Duration = Duration::from_secs(1);
-
-/// What connections are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    Commands,
-    /// What the server pushes. Calls do without, so the breaker hears of no failure.
-    Pushes,
-}
 
 /// The connection of one runtime.
 #[derive(Debug)]
@@ -87,150 +64,9 @@ enum State {
     Closed,
 }
 
-/// A connection that works as far as anybody knows.
-#[derive(Debug, Clone)]
-pub(crate) struct Live {
-    pub(crate) connection: MultiplexedConnection,
-    pub(crate) pulse: Arc<Pulse>,
-    /// Tells this connection from the one that replaces it.
-    pub(crate) number: u64,
-    /// The scripts that were sent by their text, a bit each.
-    pub(crate) scripts: Arc<AtomicU8>,
-    /// What it is logged in with.
-    pub(crate) credentials: Credentials,
-    /// Who hears what the server pushes, where that is what the connection is for.
-    pub(crate) pushes: Option<Arc<Pushes>>,
-    /// Whether another connection could not take its place: see [`Live::pin`].
-    pinned: Arc<AtomicBool>,
-    /// Closed with the driver.
-    driven: watch::Receiver<()>,
-}
-
-impl Live {
-    fn new(made: Made, number: u64) -> (Arc<Self>, Driver) {
-        let Made {
-            connection,
-            driver,
-            pulse,
-            credentials,
-            pushes,
-        } = made;
-        let (drives, driven) = watch::channel(());
-        let driver = Box::pin(async move {
-            // Dropped after the driver has told those whom it can tell.
-            let _drives = drives;
-            driver.await;
-        });
-        let live = Self {
-            connection,
-            pulse,
-            number,
-            scripts: Arc::default(),
-            credentials,
-            pushes,
-            pinned: Arc::default(),
-            driven,
-        };
-        (Arc::new(live), driver)
-    }
-
-    /// The reply to what was sent here, or an error once nobody drives the connection any more.
-    ///
-    /// The client alone may wait for ever: what is handed to the driver in the moment of its end lies in a queue that
-    /// nobody reads again, and is not told so.
-    pub(crate) async fn reply<T>(
-        &self,
-        sent: impl Future<Output = RedisResult<T>>,
-    ) -> RedisResult<T> {
-        let mut driven = self.driven.clone();
-        tokio::select! {
-            biased;
-            reply = sent => reply,
-            // Nothing is ever said there.
-            _ = driven.changed() => Err(RedisError::from((
-                redis::ErrorKind::Io,
-                "the connection to redis was lost",
-            ))),
-        }
-    }
-
-    /// Marks that the server keeps something for this very connection: subscriptions, the keys that it
-    /// tracks or watches, the database that was selected.
-    pub(crate) fn pin(&self) {
-        self.pinned.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_pinned(&self) -> bool {
-        self.pinned.load(Ordering::Relaxed)
-    }
-}
-
-/// A connection that was just made, and the credentials that the server took.
-struct Made {
-    connection: MultiplexedConnection,
-    driver: Driver,
-    pulse: Arc<Pulse>,
-    credentials: Credentials,
-    pushes: Option<Arc<Pushes>>,
-}
-
-impl Made {
-    /// Makes a connection that is logged in with `credentials`.
-    async fn with(
-        connector: &Connector,
-        purpose: Purpose,
-        credentials: Credentials,
-    ) -> Result<Self, Error> {
-        let pulse = Arc::new(Pulse::new());
-        let hears = purpose == Purpose::Pushes;
-        let connecting = timeout(
-            LONGEST,
-            connector.connect(&credentials, Arc::clone(&pulse), hears),
-        );
-        let Connected {
-            connection,
-            driver,
-            pushes,
-        } = connecting.await.unwrap_or_else(|_| {
-            let endpoint = connector.endpoint();
-            // One without TLS waits for the end of what it takes for a line.
-            let hint = if endpoint.has_tls() { WITHOUT_TLS } else { "" };
-            Err(Error::new(
-                ErrorKind::Connect,
-                format!("redis at {endpoint} did not answer within {LONGEST:?}{hint}"),
-            ))
-        })?;
-        Ok(Self {
-            connection,
-            driver,
-            pulse,
-            credentials,
-            pushes,
-        })
-    }
-
-    /// Makes a connection that is logged in with the present credentials.
-    ///
-    /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
-    async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {
-        let credentials = connector.auth().credentials().await?;
-        let error = match Self::with(connector, purpose, credentials.clone()).await {
-            Ok(made) => return Ok(made),
-            Err(error) => error,
-        };
-        if error.is_auth() {
-            let next = connector.auth().credentials().await?;
-            if next.is_other_than(&credentials) {
-                return Self::with(connector, purpose, next).await;
-            }
-        }
-        Err(error)
-    }
-}
-
 impl Link {
     /// A link for the present runtime, without a connection yet.
-    fn new(server: &Arc<Server>, runtime: Handle, purpose: Purpose) -> Self {
+    pub(super) fn new(server: &Arc<Server>, runtime: Handle, purpose: Purpose) -> Self {
         Self {
             server: Arc::clone(server),
             runtime,
@@ -241,6 +77,13 @@ impl Link {
             reads: Reads::new(server.timeout()),
             replaced: Mutex::new(None),
         }
+    }
+
+    /// # Errors
+    ///
+    /// If there can be no connection on this runtime: what it lacks.
+    pub(super) fn is_usable(&self) -> Result<(), Error> {
+        self.unusable.clone().map_or(Ok(()), Err)
     }
 
     pub(super) fn server(&self) -> &Arc<Server> {
@@ -256,12 +99,12 @@ impl Link {
     }
 
     /// Whether nothing is lost if this link is forgotten.
-    fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         let state = self.state.borrow();
         !matches!(*state, State::Connecting(_) | State::Up(_)) && self.reads.len() == 0
     }
 
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         matches!(*self.state.borrow(), State::Up(_))
     }
 
@@ -581,130 +424,13 @@ fn closed() -> Error {
     Error::new(ErrorKind::Unavailable, "the cache was shut down")
 }
 
-/// The links of one cache, one for each runtime.
-#[derive(Debug)]
-pub(crate) struct Links {
-    server: Arc<Server>,
-    links: arc_swap::ArcSwap<Vec<Arc<Link>>>,
-    closed: AtomicBool,
-    purpose: Purpose,
-}
-
-impl Links {
-    pub(super) fn new(server: &Arc<Server>, purpose: Purpose) -> Self {
-        Self {
-            server: Arc::clone(server),
-            links: arc_swap::ArcSwap::default(),
-            closed: AtomicBool::new(false),
-            purpose,
-        }
-    }
-
-    /// The link of the present runtime.
-    ///
-    /// # Errors
-    ///
-    /// Outside a runtime, or where it lacks what a connection needs.
-    pub(crate) fn present(&self) -> Result<Arc<Link>, Error> {
-        let runtime = Handle::try_current()
-            .map_err(|_| Error::new(ErrorKind::NoRuntime, "not inside a tokio runtime"))?;
-        let link = match find(&self.links.load(), runtime.id()) {
-            Some(link) => link,
-            None => self.add(Arc::new(Link::new(&self.server, runtime, self.purpose))),
-        };
-        match &link.unusable {
-            None => Ok(link),
-            Some(error) => Err(error.clone()),
-        }
-    }
-
-    fn add(&self, link: Arc<Link>) -> Arc<Link> {
-        let runtime = link.runtime().id();
-        self.links.rcu(|links| {
-            // Two callers may get here at once; the first one's link serves both.
-            let mut next: Vec<_> = links
-                .iter()
-                .filter(|other| {
-                    other.runtime().id() == runtime
-                        || !other.is_idle()
-                        // Somebody is about to connect.
-                        || Arc::strong_count(other) > 1
-                })
-                .cloned()
-                .collect();
-            if find(&next, runtime).is_none() {
-                next.push(Arc::clone(&link));
-            }
-            next
-        });
-        let link = find(&self.links.load(), runtime).unwrap_or(link);
-        // Whoever closed all links meanwhile may have missed this one.
-        if self.closed.load(Ordering::SeqCst) {
-            link.close();
-        }
-        link
-    }
-
-    /// Ends every connection, for good.
-    pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        for link in self.links.load().iter() {
-            link.close();
-        }
-    }
-
-    /// How many connections there are.
-    pub(crate) fn connected(&self) -> usize {
-        self.links.load().iter().filter(|link| link.is_up()).count()
-    }
-
-    /// How many callers' reads wait or are on their way right now.
-    pub(crate) fn reads(&self) -> usize {
-        self.links
-            .load()
-            .iter()
-            .map(|link| link.reads().len())
-            .sum()
-    }
-}
-
-fn find(links: &[Arc<Link>], runtime: Id) -> Option<Arc<Link>> {
-    links
-        .iter()
-        .find(|link| link.runtime().id() == runtime)
-        .map(Arc::clone)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         auth::Auth,
-        store::test_server::{TestServer, endpoint, server},
+        store::test_server::{endpoint, server},
     };
-
-    #[test]
-    fn a_link_is_forgotten_once_nobody_uses_it_and_not_before() {
-        let runtime = || {
-            tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap()
-        };
-        let connector = Connector::new(endpoint(1, Auth::None)).unwrap();
-        let server = server(connector, Duration::from_secs(1));
-        let links = Links::new(&server, Purpose::Commands);
-        let (one, other) = (runtime(), runtime());
-        let present = |runtime: &tokio::runtime::Runtime| {
-            runtime.block_on(async { links.present().unwrap() })
-        };
-        let held = present(&one);
-        present(&other);
-        assert!(Arc::ptr_eq(&held, &present(&one)), "somebody held it");
-        drop(held);
-        present(&runtime());
-        assert_eq!(links.links.load().len(), 1);
-    }
 
     #[tokio::test]
     async fn a_task_that_ends_before_its_first_poll_leaves_no_link_that_waits_for_it() {
@@ -717,26 +443,9 @@ mod tests {
         lock(&link.task).take().unwrap().abort();
         let mut states = link.state.subscribe();
         let gone = states.wait_for(|state| matches!(state, State::Gone));
-        timeout(Duration::from_secs(5), gone)
+        tokio::time::timeout(Duration::from_secs(5), gone)
             .await
             .expect("the link waits for a task that never ran")
             .unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_reply_that_nobody_can_give_any_more_is_not_waited_for() {
-        let server = TestServer::start(&[]);
-        let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
-        let made = Made::new(&connector, Purpose::Commands).await.unwrap();
-        let (live, driver) = Live::new(made, 1);
-        // As of a command that lies in the queue of a driver that has ended.
-        let mut lost = std::pin::pin!(live.reply(std::future::pending::<RedisResult<()>>()));
-        let moment = timeout(Duration::from_millis(20), &mut lost).await;
-        assert!(moment.is_err(), "the connection stands");
-        drop(driver);
-        let error = timeout(Duration::from_secs(5), lost)
-            .await
-            .expect("the driver has ended");
-        assert!(error.unwrap_err().is_io_error());
     }
 }

@@ -11,7 +11,7 @@ use std::sync::{
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 
-use super::{gate::Urgency, link::Live, retry::Repeat};
+use super::{gate::Urgency, live::Live, retry::Repeat};
 use crate::error::{Error, ErrorKind};
 
 /// A Lua script of this crate.

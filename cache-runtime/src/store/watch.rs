@@ -30,7 +30,9 @@ use redis::{Pipeline, RedisError, Value, aio::ConnectionLike};
 use tokio::time::{sleep_until, timeout, timeout_at};
 
 use super::{
-    link::{Link, Links, Live, Purpose},
+    link::Link,
+    links::Links,
+    live::{Live, Purpose},
     retry::Failure,
     server::Server,
 };

@@ -21,12 +21,13 @@ use std::{
 use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
-use super::{GoneOnDrop, Handover, LONGEST, Live, Made, Purpose, State};
+use super::{GoneOnDrop, Handover, State};
 use crate::{
     auth::Credentials,
     backoff::Pauses,
     store::{
         connect::{Connector, Driver},
+        live::{LONGEST, Live, Made, Purpose},
         server::Server,
     },
 };
