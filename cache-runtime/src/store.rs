@@ -1,6 +1,7 @@
 //! Where values are kept: in Redis, or in this process.
 
 pub(crate) mod attempts;
+pub(crate) mod commands;
 pub(crate) mod connect;
 pub(crate) mod fetch;
 pub(crate) mod fetched;

@@ -1,13 +1,25 @@
-//! One multiplexed connection for each runtime that uses the cache.
+//! The multiplexed connection of one runtime: whether there is one, and who makes the next.
 //!
-//! The one rule: **one task makes a connection, then drives it until it is lost**; a call only ever
-//! waits for that task, and never longer than its own deadline. A connection belongs to the runtime
-//! of its task, so a runtime that ends, or that nobody drives, takes no other one's connection with
-//! it. A call that finds the connection gone starts the next task, when the back-off of all [`attempts`](super::attempts)
-//! allows it.
+//! The one rule: **one task makes a connection, then drives it until it is lost**; a call only ever waits for that task,
+//! and never longer than its own deadline. A connection belongs to the runtime of its task, so a runtime that ends, or
+//! that nobody drives, takes no other one's connection with it.
 //!
-//! When there is a newer login, the task makes another connection with it, and hands that out from
-//! then on ([`renewal`]); what was sent on the old one is still answered there.
+//! Each connection has a number, and so has the task that makes it. *n* is the number of the link's present one; an event
+//! of any other number changes nothing, because another connection has taken its place.
+//!
+//! | event | Gone, Failed | Connecting(n) | Up(n) | Closed |
+//! |---|---|---|---|---|
+//! | a call needs a connection | Connecting, once the [back-off](super::attempts) allows it | the call waits | the call has it | the call is told so |
+//! | a call says that n is of no more use | | the call waits | Connecting, once the back-off allows it; the task of n is ended | the call is told so |
+//! | the task has made its connection | | Up(n) | | |
+//! | the task could not make it | | Failed, with the reason for those who wait | | |
+//! | the task has proved a newer login on connection m ([`renewal`]) | | | Up(m), and n is driven until all that was sent on it is answered; where n is pinned, Up(n) with the new login | |
+//! | the connection is lost; or the task ends, for example with its runtime | | Gone | Gone | |
+//! | the server of n hangs ([`give_up`](Link::give_up)) | | | Gone; the task is ended | |
+//! | the cache is shut down, or the link is dropped | Closed | Closed; the task is ended | Closed; the task is ended | Closed |
+//!
+//! An empty field: nothing happens, or it cannot be. Failed and Gone differ in what those who waited are told. Nothing
+//! leads out of Closed.
 
 mod renewal;
 
