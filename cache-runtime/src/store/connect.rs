@@ -35,7 +35,7 @@ use self::addresses::{Addresses, Reached};
 use super::{
     attempts::Attempts,
     pulse::Pulse,
-    pushes::{Ear, Pushes},
+    pushes::{PushSink, Pushes},
 };
 #[cfg(feature = "tls")]
 use crate::tls::{client_trusting, system_authorities};
@@ -49,7 +49,7 @@ use crate::{
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection that is logged in.
-pub(crate) struct Connected {
+pub(crate) struct Channel {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
     /// Who hears what the server pushes, where that was asked for.
@@ -123,7 +123,7 @@ impl Connector {
         credentials: &Credentials,
         pulse: Arc<Pulse>,
         hears: bool,
-    ) -> Result<Connected, Error> {
+    ) -> Result<Channel, Error> {
         let found = self
             .resolve()
             .await
@@ -169,13 +169,13 @@ impl Connector {
         credentials: &Credentials,
         pulse: &Arc<Pulse>,
         hears: bool,
-    ) -> Result<Connected, NotMade> {
+    ) -> Result<Channel, NotMade> {
         // Of its own, because they end with the attempt.
-        let (pushes, ear) = hears.then(Pushes::new).unzip();
+        let (pushes, sink) = hears.then(Pushes::new).unzip();
         let open = || self.open(address, &reached, Arc::clone(pulse));
         let stream = open().await?;
         let info = self.info(credentials.login(), ProtocolVersion::RESP3);
-        let set_up_so = match set_up(&info, stream, ear).await {
+        let set_up_so = match set_up(&info, stream, sink).await {
             Err(error) if lacks_resp3(&error) => {
                 tracing::debug!(endpoint = %self.endpoint, "redis has no RESP3, RESP2 is used");
                 let stream = open().await?;
@@ -185,7 +185,7 @@ impl Connector {
             set_up_so => set_up_so,
         };
         let (connection, driver) = set_up_so.map_err(NotMade::Refused)?;
-        Ok(Connected {
+        Ok(Channel {
             connection,
             driver,
             pushes,
@@ -401,13 +401,13 @@ pub(crate) const WITHOUT_TLS: &str =
 async fn set_up(
     info: &RedisConnectionInfo,
     stream: Stream,
-    ear: Option<Ear>,
+    sink: Option<PushSink>,
 ) -> Result<(MultiplexedConnection, Driver), RedisError> {
     let mut config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
         .set_response_timeout(None);
-    if let Some(ear) = ear {
-        config = config.set_push_sender(ear);
+    if let Some(sink) = sink {
+        config = config.set_push_sender(sink);
     }
     let (connection, driver) = MultiplexedConnection::new_with_config(info, stream, config).await?;
     Ok((connection, Box::pin(driver)))

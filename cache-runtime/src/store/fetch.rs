@@ -1,4 +1,4 @@
-//! Sends the reads that [`Reads`](super::reads::Reads) lets go, and hands out what comes of them.
+//! Sends the reads that [`Batches`](super::batch::Batches) lets go, and hands out what comes of them.
 //!
 //! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
 //! wherever its future is dropped.
@@ -18,10 +18,10 @@ use tokio::{
 };
 
 use super::{
+    batch::{Arrival, Batch, Duties, LINGER, Read, Way},
     fetched::{FetchResult, Fetched},
     gate::Urgency,
     link::Link,
-    reads::{Arrival, Batch, LINGER, Next, Read, Way},
     request::{Reply, Request, unexpected},
     retry::Repeat,
     send::too_late,
@@ -46,7 +46,7 @@ impl Link {
     /// Dropping the future changes nothing for those who read with it.
     pub(crate) async fn read(self: &Arc<Self>, key: &Arc<str>, deadline: Instant) -> FetchResult {
         let now = Instant::now();
-        match self.reads().arrive(key, deadline, now) {
+        match self.batches().arrive(key, deadline, now) {
             Arrival::Go(way) => {
                 let mut passage = Passage {
                     link: Cow::Borrowed(self),
@@ -134,18 +134,21 @@ struct Passage<'a> {
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        let next = self.link.reads().end(self.way, self.reply, Instant::now());
+        let next = self
+            .link
+            .batches()
+            .end(self.way, self.reply, Instant::now());
         go_on(&self.link, next);
     }
 }
 
 /// Does what is next, each in a task of its own on the runtime of the link.
-fn go_on(link: &Arc<Link>, next: Next<FetchResult>) {
+fn go_on(link: &Arc<Link>, next: Duties<FetchResult>) {
     spawn(link, next.batches);
     if next.depart {
         let departure = Departure {
             link: Arc::clone(link),
-            is_over: false,
+            disarmed: false,
         };
         link.runtime().spawn(departure.depart());
     }
@@ -159,7 +162,7 @@ fn go_on(link: &Arc<Link>, next: Next<FetchResult>) {
                 let Some(link) = link_of_those.upgrade() else {
                     return;
                 };
-                let (batches, next) = link.reads().hurry(Instant::now());
+                let (batches, next) = link.batches().hurry(Instant::now());
                 spawn(&link, batches);
                 again = next;
             }
@@ -170,7 +173,7 @@ fn go_on(link: &Arc<Link>, next: Next<FetchResult>) {
 /// The duty to let those go who wait; dropped before that, it lets them go at once.
 struct Departure {
     link: Arc<Link>,
-    is_over: bool,
+    disarmed: bool,
 }
 
 impl Departure {
@@ -185,14 +188,14 @@ impl Departure {
     }
 
     fn take(&mut self) -> Vec<Batch<FetchResult>> {
-        self.is_over = true;
-        self.link.reads().depart(Instant::now())
+        self.disarmed = true;
+        self.link.batches().depart(Instant::now())
     }
 }
 
 impl Drop for Departure {
     fn drop(&mut self) {
-        if !self.is_over {
+        if !self.disarmed {
             // Where the runtime has ended, their callers are told.
             let batches = self.take();
             spawn(&self.link, batches);
@@ -272,7 +275,7 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
         // It may have been one of them, or that they were many; each asks again for itself.
         Err(error) if keys.len() > 1 && was_refused(&error) => {
             tracing::debug!(%error, "values are read one by one for a while");
-            link.reads().go_alone(reads, Instant::now());
+            link.batches().go_alone(reads, Instant::now());
         }
         Err(error) => {
             if error.is_timeout() {

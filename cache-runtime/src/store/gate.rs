@@ -1,9 +1,9 @@
 //! The breaker at work: a lock that calls pass without touching while nothing is amiss, and the one
 //! background probe that looks whether Redis is back.
 //!
-//! The one rule: **there is a probe whenever the breaker is open.** A probe lives on a runtime, and
-//! runtimes end or stop being driven, so each has a lease: a call that is refused after the lease
-//! ran out starts another probe on its own runtime.
+//! The one rule: **there is a probe whenever the breaker is open.** A probe lives on a runtime, and runtimes end or stop
+//! being driven. So a probe that has not acted for a while is taken for dead, and a call that is refused then starts
+//! another one on its own runtime.
 
 use std::{
     fmt,
@@ -23,15 +23,14 @@ use crate::{
     sharded::lock,
 };
 
-/// How much later than planned a probe may act, beside the time that its two pings may take, before another one takes
-/// over.
+/// How much later than planned a probe may act before another one takes over. The time that its two pings may take is
+/// added.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks whether Redis is back; `None`, if nobody has the cache any more.
 ///
 /// What the gate knows of its owner: the owner hands it in, and keeps no more than a weak reference to itself there.
-pub(crate) type Probe =
-    Box<dyn Fn() -> Option<BoxFuture<'static, Result<(), Error>>> + Send + Sync>;
+pub(crate) type Ping = Box<dyn Fn() -> Option<BoxFuture<'static, Result<(), Error>>> + Send + Sync>;
 
 /// Whether the breaker has a say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub(crate) struct Gate {
     /// Whether nothing is amiss, so that neither admission nor replies need the lock.
     calm: AtomicBool,
     state: Mutex<State>,
-    probe: Probe,
+    ping: Ping,
     /// Told of each new token, which ends the pause before the next probe.
     token_came: Arc<Notify>,
 }
@@ -56,7 +55,7 @@ pub(crate) struct Gate {
 struct State {
     breaker: Breaker,
     /// Until when the present probe is believed to live.
-    lease: Option<Instant>,
+    alive_until: Option<Instant>,
     /// [`PATIENCE`], and what the two pings of a probe may take.
     patience: Duration,
     /// Which probe is the present one.
@@ -75,14 +74,14 @@ pub(crate) struct Permit<'a> {
 
 impl Gate {
     /// `stall_after`: how long an operation waits in vain before that counts. `token_came`: what wakes a probe early.
-    pub(super) fn new(stall_after: Duration, token_came: Arc<Notify>, probe: Probe) -> Self {
+    pub(super) fn new(stall_after: Duration, token_came: Arc<Notify>, ping: Ping) -> Self {
         Self {
-            probe,
+            ping,
             token_came,
             calm: AtomicBool::new(true),
             state: Mutex::new(State {
                 breaker: Breaker::new(stall_after),
-                lease: None,
+                alive_until: None,
                 patience: PATIENCE + 2 * stall_after,
                 probe: 0,
                 why: None,
@@ -193,12 +192,12 @@ impl Gate {
         };
         let now = Instant::now();
         let number = self.update(|state| {
-            let alive = state.lease.is_some_and(|lease| now < lease);
+            let alive = state.alive_until.is_some_and(|until| now < until);
             if state.breaker.state() != BreakerState::Open || alive {
                 return None;
             }
             state.probe += 1;
-            state.lease = Some(now + state.patience);
+            state.alive_until = Some(now + state.patience);
             Some(state.probe)
         });
         if let Some(number) = number {
@@ -213,7 +212,7 @@ impl Gate {
                 return None;
             }
             let pause = state.breaker.next_pause(fastrand::f64());
-            state.lease = Some(Instant::now() + pause + state.patience);
+            state.alive_until = Some(Instant::now() + pause + state.patience);
             Some(pause)
         })
     }
@@ -222,7 +221,7 @@ impl Gate {
         self.update(|state| {
             if state.probe == number {
                 state.breaker.probe_succeeded(Instant::now());
-                state.lease = None;
+                state.alive_until = None;
                 state.why = None;
             }
         });
@@ -237,7 +236,7 @@ async fn probe(gate: Arc<Gate>, number: u64) {
         let _token = tokio::time::timeout(pause, token).await;
         // From here on, so that none is missed that comes while Redis is asked.
         token = gate.token_came.notified();
-        let Some(asking) = (gate.probe)() else {
+        let Some(asking) = (gate.ping)() else {
             return;
         };
         match asking.await {
@@ -277,7 +276,7 @@ impl fmt::Debug for Gate {
         let Self {
             calm,
             state,
-            probe: _,
+            ping: _,
             token_came: _,
         } = self;
         f.debug_struct("Gate")

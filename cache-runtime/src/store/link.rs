@@ -32,10 +32,10 @@ use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::sleep_until};
 
 use super::{
     attempts::Later,
+    batch::Batches,
     connect::Connector,
     fetched::FetchResult,
-    live::{Live, Made, Purpose},
-    reads::Reads,
+    live::{Live, Purpose, Session},
     server::Server,
 };
 use crate::{
@@ -59,7 +59,7 @@ pub(crate) struct Link {
     task: Mutex<Option<AbortHandle>>,
     /// The reads that calls on this runtime share: those of a runtime that nobody drives hold up
     /// nobody else.
-    reads: Reads<FetchResult>,
+    batches: Batches<FetchResult>,
     /// The connection that was last replaced because its server refused a command, and when.
     replaced: Mutex<Option<(u64, Instant)>>,
 }
@@ -86,7 +86,7 @@ impl Link {
             unusable: lacks().map(|what| Error::new(ErrorKind::NoRuntime, what)),
             state: Arc::new(watch::Sender::new(State::Gone)),
             task: Mutex::new(None),
-            reads: Reads::new(server.timeout()),
+            batches: Batches::new(server.timeout()),
             replaced: Mutex::new(None),
         }
     }
@@ -106,14 +106,14 @@ impl Link {
         &self.runtime
     }
 
-    pub(super) fn reads(&self) -> &Reads<FetchResult> {
-        &self.reads
+    pub(super) fn batches(&self) -> &Batches<FetchResult> {
+        &self.batches
     }
 
     /// Whether nothing is lost if this link is forgotten.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state.borrow();
-        !matches!(*state, State::Connecting(_) | State::Up(_)) && self.reads.len() == 0
+        !matches!(*state, State::Connecting(_) | State::Up(_)) && self.batches.len() == 0
     }
 
     pub(super) fn is_up(&self) -> bool {
@@ -246,7 +246,7 @@ impl Link {
     }
 
     fn connect(&self, number: u64) {
-        // Made here: a task that ends before its first poll drops its arguments, and nothing else.
+        // Made here, because a task that ends before its first poll drops its arguments and nothing else.
         let gone = GoneOnDrop {
             state: Arc::clone(&self.state),
             number,
@@ -322,10 +322,10 @@ async fn drive(
     mut gone: GoneOnDrop,
 ) {
     let number = gone.number;
-    match Made::new(&connector, purpose).await {
-        Ok(made) => {
+    match Session::new(&connector, purpose).await {
+        Ok(session) => {
             tracing::debug!(number, "connected to redis");
-            let (live, driver) = Live::new(made, number);
+            let (live, driver) = Live::new(session, number);
             if purpose == Purpose::Commands
                 && let Some(server) = server.upgrade()
             {

@@ -93,7 +93,7 @@ impl Links {
         self.links
             .load()
             .iter()
-            .map(|link| link.reads().len())
+            .map(|link| link.batches().len())
             .sum()
     }
 }

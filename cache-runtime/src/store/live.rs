@@ -16,7 +16,7 @@ use redis::{RedisError, RedisResult, aio::MultiplexedConnection};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    connect::{Connected, Connector, Driver, WITHOUT_TLS},
+    connect::{Channel, Connector, Driver, WITHOUT_TLS},
     pulse::Pulse,
     pushes::Pushes,
 };
@@ -56,14 +56,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(made: Made, number: u64) -> (Arc<Self>, Driver) {
-        let Made {
+    pub(super) fn new(session: Session, number: u64) -> (Arc<Self>, Driver) {
+        let Session {
             connection,
             driver,
             pulse,
             credentials,
             pushes,
-        } = made;
+        } = session;
         let (drives, driven) = watch::channel(());
         let driver = Box::pin(async move {
             // Dropped after the driver has told those whom it can tell.
@@ -115,7 +115,7 @@ impl Live {
 }
 
 /// A connection that was just made, and the pass that the server took.
-pub(super) struct Made {
+pub(super) struct Session {
     connection: MultiplexedConnection,
     driver: Driver,
     pulse: Arc<Pulse>,
@@ -123,7 +123,7 @@ pub(super) struct Made {
     pushes: Option<Arc<Pushes>>,
 }
 
-impl Made {
+impl Session {
     /// Makes a connection that is logged in with `pass`.
     pub(super) async fn with(
         connector: &Connector,
@@ -136,7 +136,7 @@ impl Made {
             LONGEST,
             connector.connect(&credentials, Arc::clone(&pulse), hears),
         );
-        let Connected {
+        let Channel {
             connection,
             driver,
             pushes,
@@ -164,7 +164,7 @@ impl Made {
     pub(super) async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {
         let credentials = connector.auth().credentials().await?;
         let error = match Self::with(connector, purpose, credentials.clone()).await {
-            Ok(made) => return Ok(made),
+            Ok(session) => return Ok(session),
             Err(error) => error,
         };
         if error.is_auth() {
@@ -189,8 +189,8 @@ mod tests {
     async fn a_reply_that_nobody_can_give_any_more_is_not_waited_for() {
         let server = TestServer::start(&[]);
         let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
-        let made = Made::new(&connector, Purpose::Commands).await.unwrap();
-        let (live, driver) = Live::new(made, 1);
+        let session = Session::new(&connector, Purpose::Commands).await.unwrap();
+        let (live, driver) = Live::new(session, 1);
         // As of a command that lies in the queue of a driver that has ended.
         let mut lost = std::pin::pin!(live.reply(std::future::pending::<RedisResult<()>>()));
         let moment = timeout(Duration::from_millis(20), &mut lost).await;

@@ -33,7 +33,7 @@ const SELDOM: u64 = 1024;
 /// Values of this process, by key.
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
-    entries: sync::Cache<Arc<str>, Entry>,
+    entries: sync::Cache<Arc<str>, MemoryEntry>,
     /// How many entries were ever stored, which numbers them.
     stored: AtomicU64,
     /// The number at which expired entries are looked for: in between, as many are stored as there were
@@ -53,7 +53,7 @@ struct Writes {
 
 /// A stored outcome; `None` stands for a body's `None`.
 #[derive(Debug, Clone)]
-struct Entry {
+struct MemoryEntry {
     value: Option<SharedValue>,
     number: u64,
     /// By the coarse clock.
@@ -68,7 +68,7 @@ thread_local! {
     static ENDED: RefCell<Option<Vec<SharedValue>>> = const { RefCell::new(None) };
 }
 
-impl Entry {
+impl MemoryEntry {
     fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(self.stored_at)
     }
@@ -79,7 +79,7 @@ impl Entry {
 }
 
 // A value's own `Drop` may do anything, also call what waits for the lock.
-impl Drop for Entry {
+impl Drop for MemoryEntry {
     fn drop(&mut self) {
         let Some(value) = self.value.take() else {
             return;
@@ -184,7 +184,7 @@ impl MemoryStore {
             Answer::Failed(_) => return,
         };
         let number = self.stored.fetch_add(1, Relaxed);
-        let entry = Entry {
+        let entry = MemoryEntry {
             value,
             number,
             stored_at: self.clock.coarse(),

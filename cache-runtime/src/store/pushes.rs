@@ -23,53 +23,53 @@ use crate::sharded::lock;
 #[derive(Debug)]
 pub(crate) struct Pushes {
     /// `None` once no push will come any more.
-    keys: Mutex<Option<HashMap<Box<[u8]>, Waiters>>>,
+    keys: Mutex<Option<HashMap<Box<[u8]>, KeyWaiters>>>,
     /// Whether the server said that it tracks what this connection asks it to.
     tracking: AtomicBool,
 }
 
 /// Those who wait for one key.
 #[derive(Debug)]
-struct Waiters {
+struct KeyWaiters {
     count: usize,
     wake: watch::Sender<()>,
 }
 
 /// Where a connection puts what the server pushes; it goes with the connection.
 #[derive(Debug)]
-pub(crate) struct Ear(Arc<Pushes>);
+pub(crate) struct PushSink(Arc<Pushes>);
 
 /// One who waits for a key to change; dropping it leaves nothing behind.
 #[derive(Debug)]
-pub(super) struct Waiter {
+pub(super) struct KeyWaiter {
     pushes: Arc<Pushes>,
     key: Box<[u8]>,
     woken: watch::Receiver<()>,
 }
 
 impl Pushes {
-    /// Nobody waits yet, and pushes come as long as the ear lives.
-    pub(crate) fn new() -> (Arc<Self>, Ear) {
+    /// Nobody waits yet, and pushes come as long as the sink lives.
+    pub(crate) fn new() -> (Arc<Self>, PushSink) {
         let pushes = Arc::new(Self {
             keys: Mutex::new(Some(HashMap::new())),
             tracking: AtomicBool::new(false),
         });
-        (Arc::clone(&pushes), Ear(pushes))
+        (Arc::clone(&pushes), PushSink(pushes))
     }
 
     /// Waits for `key` from now on, unless no push will come any more.
-    pub(super) fn wait_for(self: &Arc<Self>, key: &[u8]) -> Option<Waiter> {
+    pub(super) fn wait_for(self: &Arc<Self>, key: &[u8]) -> Option<KeyWaiter> {
         let key: Box<[u8]> = key.into();
         let mut keys = lock(&self.keys);
         let waiters = keys
             .as_mut()?
             .entry(key.clone())
-            .or_insert_with(|| Waiters {
+            .or_insert_with(|| KeyWaiters {
                 count: 0,
                 wake: watch::Sender::new(()),
             });
         waiters.count += 1;
-        Some(Waiter {
+        Some(KeyWaiter {
             pushes: Arc::clone(self),
             key,
             woken: waiters.wake.subscribe(),
@@ -91,7 +91,7 @@ impl Pushes {
         drop(ended);
     }
 
-    fn hear(&self, push: &PushInfo) {
+    fn take(&self, push: &PushInfo) {
         match push.kind {
             PushKind::Invalidate => self.wake(&push.data),
             PushKind::Disconnection => self.end(),
@@ -126,27 +126,27 @@ impl Pushes {
     }
 }
 
-impl AsyncPushSender for Ear {
+impl AsyncPushSender for PushSink {
     fn send(&self, push: PushInfo) -> Result<(), SendError> {
-        self.0.hear(&push);
+        self.0.take(&push);
         Ok(())
     }
 }
 
-impl Drop for Ear {
+impl Drop for PushSink {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-impl Waiter {
+impl KeyWaiter {
     /// Waits until the key may have changed. `false` if no push will come any more.
     pub(super) async fn woken(&mut self) -> bool {
         self.woken.changed().await.is_ok()
     }
 }
 
-impl Drop for Waiter {
+impl Drop for KeyWaiter {
     fn drop(&mut self) {
         if let Some(keys) = &mut *lock(&self.pushes.keys)
             && let Some(waiters) = keys.get_mut(&self.key)
@@ -179,17 +179,17 @@ mod tests {
 
     #[test]
     fn a_push_wakes_those_who_wait_for_its_keys_and_nobody_else() {
-        let (pushes, ear) = Pushes::new();
+        let (pushes, sink) = Pushes::new();
         let wait_for = |key: &str| pushes.wait_for(key.as_bytes()).unwrap();
         let (mut one, mut same, mut other) = (wait_for("a"), wait_for("a"), wait_for("b"));
         assert_eq!(pushes.waited_for(), Some(2));
-        ear.send(invalidate(named(&["c", "a"]))).unwrap();
+        sink.send(invalidate(named(&["c", "a"]))).unwrap();
         assert_eq!(one.woken().now_or_never(), Some(true));
         assert_eq!(same.woken().now_or_never(), Some(true));
         assert_eq!(other.woken().now_or_never(), None);
         assert_eq!(one.woken().now_or_never(), None, "one push wakes once");
 
-        ear.send(invalidate(Value::Nil)).unwrap();
+        sink.send(invalidate(Value::Nil)).unwrap();
         for waiter in [&mut one, &mut same, &mut other] {
             assert_eq!(waiter.woken().now_or_never(), Some(true));
         }
@@ -197,11 +197,11 @@ mod tests {
 
     #[test]
     fn a_waiter_takes_with_it_what_nobody_else_needs() {
-        let (pushes, ear) = Pushes::new();
+        let (pushes, sink) = Pushes::new();
         let one = pushes.wait_for(b"a").unwrap();
         let mut same = pushes.wait_for(b"a").unwrap();
         drop(one);
-        ear.send(invalidate(named(&["a"]))).unwrap();
+        sink.send(invalidate(named(&["a"]))).unwrap();
         assert_eq!(same.woken().now_or_never(), Some(true));
         drop(same);
         assert_eq!(pushes.waited_for(), Some(0));
@@ -210,13 +210,13 @@ mod tests {
     #[test]
     fn a_connection_that_ends_wakes_everybody_and_takes_no_more_waiters() {
         for disconnect in [true, false] {
-            let (pushes, ear) = Pushes::new();
+            let (pushes, sink) = Pushes::new();
             let mut waiter = pushes.wait_for(b"a").unwrap();
             if disconnect {
                 let kind = PushKind::Disconnection;
-                ear.send(PushInfo { kind, data: vec![] }).unwrap();
+                sink.send(PushInfo { kind, data: vec![] }).unwrap();
             } else {
-                drop(ear);
+                drop(sink);
             }
             assert_eq!(waiter.woken().now_or_never(), Some(false));
             assert!(pushes.wait_for(b"a").is_none());

@@ -14,11 +14,11 @@ use tokio::sync::watch;
 use super::{
     connect::Connector,
     fetched::FetchResult,
-    gate::{Gate, Probe},
+    gate::{Gate, Ping},
     link::Link,
     links::Links,
     live::{Live, Purpose},
-    retry::Failure,
+    retry::FailureKind,
     server::Server,
     watch::Watches,
 };
@@ -46,11 +46,11 @@ impl RedisStore {
         Arc::new_cyclic(|store: &Weak<Self>| {
             let store = store.clone();
             // Weak, because a cache that nobody has any more needs no probe.
-            let probe: Probe = Box::new(move || {
+            let ping: Ping = Box::new(move || {
                 let store = store.upgrade()?;
                 Some(async move { store.probe().await }.boxed())
             });
-            let server = Arc::new(Server::new(connector, timeout, probe));
+            let server = Arc::new(Server::new(connector, timeout, ping));
             Self {
                 links: Links::new(&server, Purpose::Commands),
                 own_links: Links::new(&server, Purpose::Commands),
@@ -115,7 +115,7 @@ impl RedisStore {
             match tokio::time::timeout(self.server.timeout(), ping).await {
                 Ok(Ok(())) => return Ok(()),
                 // A user without the right to PING; whoever refuses is there.
-                Ok(Err(error)) if Failure::of(&error) == Failure::Refused => return Ok(()),
+                Ok(Err(error)) if FailureKind::of(&error) == FailureKind::Refused => return Ok(()),
                 Ok(Err(error)) if broken.is_some() => return Err(Error::from_redis(&error)),
                 Err(_) if broken.is_some() => {
                     return Err(Error::new(

@@ -32,7 +32,7 @@ pub(crate) enum Repeat {
 
 /// What an error of redis-rs says about the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(super) enum FailureKind {
     /// The connection broke: it may have been executed or not.
     Broken,
     /// This server will not execute it; another connection may lead to one that does.
@@ -54,7 +54,7 @@ pub(super) enum Again {
     OtherServer,
 }
 
-impl Failure {
+impl FailureKind {
     pub(super) fn of(error: &RedisError) -> Self {
         // Whatever the socket says (a TCP timeout too), the connection is of no more use.
         if error.kind() == redis::ErrorKind::Io || error.is_unrecoverable_error() {
@@ -91,11 +91,11 @@ mod tests {
 
     const REPEATS: [Repeat; 2] = [Repeat::Safe, Repeat::Unsafe];
 
-    const FAILURES: [Failure; 4] = [
-        Failure::Broken,
-        Failure::NotExecutedHere,
-        Failure::NotExecutedYet,
-        Failure::Refused,
+    const FAILURES: [FailureKind; 4] = [
+        FailureKind::Broken,
+        FailureKind::NotExecutedHere,
+        FailureKind::NotExecutedYet,
+        FailureKind::Refused,
     ];
 
     #[test]
@@ -128,20 +128,20 @@ mod tests {
         let answered = |code: &str| {
             let answer = format!("-{code} for a reason\r\n");
             let value = redis::parse_redis_value(answer.as_bytes()).unwrap();
-            Failure::of(&value.extract_error().unwrap_err())
+            FailureKind::of(&value.extract_error().unwrap_err())
         };
         for (codes, failure) in [
             (
                 &["NOAUTH", "READONLY", "MOVED", "MASTERDOWN"][..],
-                Failure::NotExecutedHere,
+                FailureKind::NotExecutedHere,
             ),
             (
                 &["LOADING", "TRYAGAIN", "BUSY", "CLUSTERDOWN"],
-                Failure::NotExecutedYet,
+                FailureKind::NotExecutedYet,
             ),
             (
                 &["ERR", "OOM", "NOPERM", "WRONGTYPE", "NOSCRIPT", "CROSSSLOT"],
-                Failure::Refused,
+                FailureKind::Refused,
             ),
         ] {
             for code in codes {
@@ -150,7 +150,7 @@ mod tests {
             }
         }
         let reset = RedisError::from(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
-        assert_eq!(Failure::of(&reset), Failure::Broken);
-        assert!(!Failure::of(&reset).is_reply());
+        assert_eq!(FailureKind::of(&reset), FailureKind::Broken);
+        assert!(!FailureKind::of(&reset).is_reply());
     }
 }

@@ -12,7 +12,7 @@ use super::{
     gate::Urgency,
     link::Link,
     request::{Reply, Request},
-    retry::{Again, BUSY_PAUSE, Failure, Repeat},
+    retry::{Again, BUSY_PAUSE, FailureKind, Repeat},
 };
 use crate::error::{Error, ErrorKind};
 
@@ -69,7 +69,7 @@ impl Link {
             if error.code() == Some("NOAUTH") {
                 self.not_logged_in(live.number);
             }
-            let failure = Failure::of(&error);
+            let failure = FailureKind::of(&error);
             again = failure.again(repeat, again).filter(|again| {
                 // Asked last, because it is noted that the connection was replaced.
                 *again != Again::OtherServer || self.replaces(live.number)

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     connect::Connector,
-    gate::{Gate, Probe},
+    gate::{Gate, Ping},
 };
 use crate::clock::ServerTime;
 
@@ -30,13 +30,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// `probe` asks whether the server is back, whenever the breaker is open.
-    pub(super) fn new(connector: Connector, timeout: Duration, probe: Probe) -> Self {
+    /// `ping` asks whether the server is back; it is called while the breaker is open.
+    pub(super) fn new(connector: Connector, timeout: Duration, ping: Ping) -> Self {
         let token_came = Arc::clone(connector.token_renewed());
         Self {
             connector: Arc::new(connector),
             timeout,
-            gate: Arc::new(Gate::new(timeout, token_came, probe)),
+            gate: Arc::new(Gate::new(timeout, token_came, ping)),
             connections: AtomicU64::new(0),
             time: ServerTime::default(),
         }

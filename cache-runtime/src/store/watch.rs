@@ -33,7 +33,7 @@ use super::{
     link::Link,
     links::Links,
     live::{Live, Purpose},
-    retry::Failure,
+    retry::FailureKind,
     server::Server,
 };
 use crate::sharded::lock;
@@ -61,7 +61,7 @@ pub(super) struct Watches {
 
 /// What a waiter comes back with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum WaitEnd {
     /// The lock had changed before it was first read.
     AtFirst,
     /// It changed while this one waited, or the connection was lost.
@@ -115,33 +115,33 @@ impl Watches {
         };
         let told = timeout_at(until.into(), self.watch(&link, lock, seen, poll)).await;
         match told {
-            Err(_) | Ok(Told::Later) => {}
-            Ok(Told::AtFirst) if attempt < HASTE => {}
-            Ok(Told::AtFirst | Told::Nothing) => sleep_until(poll.min(until).into()).await,
+            Err(_) | Ok(WaitEnd::Later) => {}
+            Ok(WaitEnd::AtFirst) if attempt < HASTE => {}
+            Ok(WaitEnd::AtFirst | WaitEnd::Nothing) => sleep_until(poll.min(until).into()).await,
         }
     }
 
     /// Waits for a push; a connection for that must be there until `connected_by`.
-    async fn watch(&self, link: &Link, lock: &str, seen: &[u8], connected_by: Instant) -> Told {
+    async fn watch(&self, link: &Link, lock: &str, seen: &[u8], connected_by: Instant) -> WaitEnd {
         let since = Instant::now();
         let mut looks = 0_u32;
         loop {
             let Some(live) = self.listening(link, connected_by).await else {
-                return Told::Nothing;
+                return WaitEnd::Nothing;
             };
             let pushes = live.pushes.clone();
             let Some(mut waiter) = pushes.and_then(|pushes| pushes.wait_for(lock.as_bytes()))
             else {
-                return Told::Nothing;
+                return WaitEnd::Nothing;
             };
             match look(link, live, lock, seen).await {
-                Look::Changed if looks == 0 => return Told::AtFirst,
-                Look::Changed => return Told::Later,
-                Look::Blind => return Told::Nothing,
+                Look::Changed if looks == 0 => return WaitEnd::AtFirst,
+                Look::Changed => return WaitEnd::Later,
+                Look::Blind => return WaitEnd::Nothing,
                 Look::Same => {}
             }
             if !waiter.woken().await {
-                return Told::Later;
+                return WaitEnd::Later;
             }
             looks = looks.saturating_add(1);
             let next = since + PACE * looks.saturating_sub(BURST);
@@ -219,15 +219,15 @@ async fn look(link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
 
 /// The server will not push what changes, at least not now.
 fn not_tracked(link: &Link, live: &Live, error: &RedisError) {
-    match Failure::of(error) {
-        Failure::Refused | Failure::Broken => {
+    match FailureKind::of(error) {
+        FailureKind::Refused | FailureKind::Broken => {
             tracing::debug!(%error, "redis pushes no changes, locks are polled");
             if let Some(pushes) = &live.pushes {
                 // Not asked again on this connection.
                 pushes.end();
             }
         }
-        Failure::NotExecutedHere => {
+        FailureKind::NotExecutedHere => {
             if error.code() == Some("NOAUTH") {
                 link.not_logged_in(live.number);
             }
@@ -235,7 +235,7 @@ fn not_tracked(link: &Link, live: &Live, error: &RedisError) {
                 link.give_up(live.number);
             }
         }
-        Failure::NotExecutedYet => {}
+        FailureKind::NotExecutedYet => {}
     }
 }
 

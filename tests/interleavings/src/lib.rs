@@ -13,8 +13,8 @@
 mod flight;
 #[allow(dead_code)]
 #[rustfmt::skip]
-#[path = "../../../cache-runtime/src/store/reads.rs"]
-mod reads;
+#[path = "../../../cache-runtime/src/store/batch.rs"]
+mod batch;
 #[rustfmt::skip]
 #[path = "../../../cache-runtime/src/sharded.rs"]
 mod sharded;

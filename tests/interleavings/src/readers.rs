@@ -11,7 +11,7 @@ use std::{
 use shuttle::thread::{self, JoinHandle};
 
 use crate::{
-    reads::{Arrival, Batch, ENOUGH, Next, Reads, Way},
+    batch::{Arrival, Batch, Batches, Duties, ENOUGH, Way},
     sync::{oneshot, point, whole},
 };
 
@@ -96,7 +96,7 @@ pub fn read(place: Place, threads: &[&[Read]]) -> u64 {
 /// The reads of one connection.
 #[derive(Debug)]
 struct Readers {
-    reads: Reads<u64>,
+    batches: Batches<u64>,
     keys: Vec<Arc<str>>,
     place: Place,
     /// Stands still, except for those who hurry.
@@ -123,7 +123,7 @@ impl Readers {
         };
         let key = |number| format!("users:{number}").into();
         Self {
-            reads: Reads::new(patience),
+            batches: Batches::new(patience),
             keys: (0..place.keys).map(key).collect(),
             place,
             now: Instant::now(),
@@ -141,7 +141,7 @@ impl Readers {
         };
         for number in 0..others {
             let key = format!("others:{number}").into();
-            match self.reads.arrive(&key, self.deadline(), self.now) {
+            match self.batches.arrive(&key, self.deadline(), self.now) {
                 Arrival::Go(way) => ways.push(way),
                 Arrival::Wait(turn, next) => {
                     turns.push(turn);
@@ -173,7 +173,7 @@ impl Readers {
     /// What must be so when everybody is gone; how many reads were sent.
     fn over(&self) -> u64 {
         self.duties_are_done();
-        assert_eq!(self.reads.len(), 0, "a read without callers");
+        assert_eq!(self.batches.len(), 0, "a read without callers");
         self.ledger(|ledger| ledger.sent)
     }
 
@@ -186,7 +186,7 @@ impl Readers {
     fn read(self: &Arc<Self>, key: &Arc<str>, read: Read) {
         point();
         let came = self.ledger(Ledger::tick);
-        match self.reads.arrive(key, self.deadline(), self.now) {
+        match self.batches.arrive(key, self.deadline(), self.now) {
             Arrival::Go(way) => {
                 let _passage = Passage::new(self, way, 1);
                 point();
@@ -207,17 +207,17 @@ impl Readers {
     }
 
     /// Does what is next, each in a thread of its own.
-    fn go_on(self: &Arc<Self>, next: Next<u64>) {
+    fn go_on(self: &Arc<Self>, next: Duties<u64>) {
         self.spawn(next.batches);
         if next.depart {
-            self.duty(|readers| readers.spawn(readers.reads.depart(readers.now)));
+            self.duty(|readers| readers.spawn(readers.batches.depart(readers.now)));
         }
         if next.hurry && self.place.hurries {
             self.duty(|readers| {
                 let mut again = Some(readers.now);
                 while let Some(at) = again {
                     // The first time is too early for those who have just come.
-                    let (batches, next) = readers.reads.hurry(at);
+                    let (batches, next) = readers.batches.hurry(at);
                     readers.spawn(batches);
                     again = next;
                 }
@@ -241,7 +241,7 @@ impl Readers {
         let passage = Passage::new(self, batch.way, batch.reads.len());
         point();
         if self.place.refuses && batch.reads.len() > 1 {
-            self.reads.go_alone(batch.reads, self.now);
+            self.batches.go_alone(batch.reads, self.now);
             return;
         }
         for seat in batch.reads.into_iter().flat_map(|read| read.seats) {
@@ -251,7 +251,7 @@ impl Readers {
     }
 
     fn end(self: &Arc<Self>, way: Way, values: usize) {
-        self.go_on(self.reads.end(way, Some((values, 8)), self.now));
+        self.go_on(self.batches.end(way, Some((values, 8)), self.now));
     }
 
     /// Later than the end of any schedule.

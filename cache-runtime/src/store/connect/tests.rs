@@ -226,7 +226,7 @@ async fn every_byte_ends_the_silence() {
     let connected = connector
         .connect(&Credentials::None, Arc::clone(&pulse), false)
         .await;
-    let Connected {
+    let Channel {
         mut connection,
         driver,
         ..
@@ -249,7 +249,7 @@ async fn a_connection_is_proved_by_the_first_answer_after_its_login() {
     assert!(!pulse.stall(Duration::ZERO), "the first one");
     assert!(pulse.stall(Duration::ZERO), "the second one");
     assert!(!pulse.is_proved());
-    let Connected {
+    let Channel {
         mut connection,
         driver,
         ..

@@ -27,7 +27,7 @@ use crate::{
     backoff::Pauses,
     store::{
         connect::{Connector, Driver},
-        live::{LONGEST, Live, Made, Purpose},
+        live::{LONGEST, Live, Purpose, Session},
         server::Server,
     },
 };
@@ -99,14 +99,14 @@ pub(super) async fn drive(
     }
 }
 
-/// Waits for newer credentials, and proves them: a new connection, logged in with them.
-async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -> Made {
+/// Waits for a newer pass, and proves it: a new connection, logged in with it.
+async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -> Session {
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let credentials = connector.auth().newer(present).await;
         let turn = connector.auth().turn(present).await;
-        match Made::with(connector, purpose, credentials.clone()).await {
-            Ok(made) => return made,
+        match Session::with(connector, purpose, credentials.clone()).await {
+            Ok(session) => return session,
             Err(error) => {
                 tracing::debug!(%error, cause = error.cause(), "no connection with the new login yet");
             }

@@ -12,7 +12,7 @@ use crate::{
     config::Endpoint,
     error::{Error, ErrorKind},
     store::{
-        connect::{Connected, Connector, Pulse},
+        connect::{Channel, Connector, Pulse},
         redis::{RedisStore, Urgency},
         test_server::{TestServer, endpoint, password},
     },
@@ -36,7 +36,7 @@ fn connector(endpoint: Endpoint, addresses: Vec<SocketAddr>) -> Connector {
     connector
 }
 
-async fn connect(connector: &Connector) -> Result<Connected, Error> {
+async fn connect(connector: &Connector) -> Result<Channel, Error> {
     let credentials = connector.auth().credentials().await?;
     let connecting = connector.connect(&credentials, Arc::new(Pulse::new()), false);
     timeout(SOON, connecting)
@@ -44,8 +44,8 @@ async fn connect(connector: &Connector) -> Result<Connected, Error> {
         .expect("an address that says nothing keeps the others from being tried")
 }
 
-async fn ask<T: FromRedisValue>(connected: Connected, command: &[&str]) -> T {
-    let Connected {
+async fn ask<T: FromRedisValue>(connected: Channel, command: &[&str]) -> T {
+    let Channel {
         mut connection,
         driver,
         ..

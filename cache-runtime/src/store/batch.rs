@@ -16,6 +16,10 @@
 //! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A crowd
 //! is [`ENOUGH`] callers at once: a reply wakes many of them, and they are likely to come back together.
 //!
+//! Words: a *seat* is a caller that waits for the reply to a read. Reads are *on their way* from the moment at which they
+//! are sent until they are answered or given up. Those that wait *depart* together once all tasks that can run have run,
+//! and somebody *hurries* those that wait for too long. A *round* ends when the reads on their way are taken for abandoned.
+//!
 //! A batch is full with the keys of half a crowd, so that one half is read while the other half uses what it got; and
 //! it holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes. Whoever came first
 //! goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
@@ -48,7 +52,7 @@ const ALONE: Duration = Duration::from_secs(60);
 
 /// The reads of one connection, on their way or about to go; `T` is what comes of one.
 #[derive(Debug)]
-pub(crate) struct Reads<T> {
+pub(crate) struct Batches<T> {
     state: Mutex<State<T>>,
     patience: Duration,
 }
@@ -101,22 +105,22 @@ pub(crate) enum Arrival<T> {
     /// Send a read, for itself.
     Go(Way),
     /// Do what is next, and wait for a reply; a channel that closes without one means that nobody asked.
-    Wait(oneshot::Receiver<T>, Next<T>),
+    Wait(oneshot::Receiver<T>, Duties<T>),
 }
 
 /// What is to be done for those who wait.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Next<T> {
+pub(crate) struct Duties<T> {
     /// To be sent.
     pub(crate) batches: Vec<Batch<T>>,
-    /// Whether to call [`Reads::depart`] once all tasks that can run have run.
+    /// Whether to call [`Batches::depart`] once all tasks that can run have run.
     pub(crate) depart: bool,
-    /// Whether to call [`Reads::hurry`] after [`LINGER`].
+    /// Whether to call [`Batches::hurry`] after [`LINGER`].
     pub(crate) hurry: bool,
 }
 
-/// A note that reads are on their way, to be given to [`Reads::end`] whatever becomes of them.
+/// A note that reads are on their way, to be given to [`Batches::end`] whatever becomes of them.
 #[derive(Debug, Clone, Copy)]
 #[must_use]
 pub(crate) struct Way {
@@ -133,7 +137,7 @@ pub(crate) struct Batch<T> {
     pub(crate) way: Way,
 }
 
-impl<T> Reads<T> {
+impl<T> Batches<T> {
     /// `patience`: after it, reads that did not end are taken for abandoned.
     pub(crate) fn new(patience: Duration) -> Self {
         let now = Instant::now();
@@ -198,7 +202,7 @@ impl<T> Reads<T> {
     /// Notes that reads are on their way no more, and says what is next.
     ///
     /// `reply`: how many values came, and how many bytes they were.
-    pub(crate) fn end(&self, way: Way, reply: Option<(usize, usize)>, now: Instant) -> Next<T> {
+    pub(crate) fn end(&self, way: Way, reply: Option<(usize, usize)>, now: Instant) -> Duties<T> {
         let mut state = lock(&self.state);
         if let Some((values, bytes)) = reply {
             state.average += bytes / values.max(1);
@@ -278,7 +282,7 @@ impl<T> State<T> {
         }
     }
 
-    fn next(&mut self, now: Instant) -> Next<T> {
+    fn next(&mut self, now: Instant) -> Duties<T> {
         let batches = if !self.waiting.is_empty() && self.waiting.len() >= self.limit(now) {
             self.take(now)
         } else {
@@ -289,7 +293,7 @@ impl<T> State<T> {
         let hurry = waits && !self.hurrying;
         self.departing |= depart;
         self.hurrying |= hurry;
-        Next {
+        Duties {
             batches,
             depart,
             hurry,

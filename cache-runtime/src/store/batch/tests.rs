@@ -17,7 +17,7 @@ type Turn = oneshot::Receiver<u64>;
 
 /// Reads, and a clock that stands still until a test moves it.
 struct Scene {
-    reads: Reads<u64>,
+    batches: Batches<u64>,
     now: Instant,
 }
 
@@ -55,7 +55,7 @@ fn told(turn: &mut Turn) -> Told {
     }
 }
 
-impl Next<u64> {
+impl Duties<u64> {
     /// Nobody goes, and nobody is to let them go.
     fn is_to_wait(&self) -> bool {
         self.batches.is_empty() && !self.depart
@@ -70,13 +70,13 @@ impl Next<u64> {
 impl Scene {
     fn new() -> Self {
         Self {
-            reads: Reads::new(PATIENCE),
+            batches: Batches::new(PATIENCE),
             now: Instant::now(),
         }
     }
 
     fn arrive(&self, number: usize) -> Arrival<u64> {
-        self.reads
+        self.batches
             .arrive(&key(number), self.now + TIMEOUT, self.now)
     }
 
@@ -87,7 +87,7 @@ impl Scene {
         }
     }
 
-    fn waits(&self, number: usize) -> (Turn, Next<u64>) {
+    fn waits(&self, number: usize) -> (Turn, Duties<u64>) {
         match self.arrive(number) {
             Arrival::Wait(turn, next) => (turn, next),
             Arrival::Go(_) => panic!("users:{number} goes"),
@@ -114,7 +114,7 @@ impl Scene {
         let waits = |number| self.only_waits(number % (ENOUGH - 1));
         let _turns: Vec<_> = (ENOUGH..callers).map(waits).collect();
         self.now += LINGER;
-        let (batches, _) = self.reads.hurry(self.now);
+        let (batches, _) = self.batches.hurry(self.now);
         let ways = batches.iter().map(|batch| batch.way);
         busy.into_iter().chain(ways).collect()
     }
@@ -127,34 +127,34 @@ impl Scene {
         scene
     }
 
-    fn end(&self, way: Way) -> Next<u64> {
-        self.reads.end(way, Some((1, 0)), self.now)
+    fn end(&self, way: Way) -> Duties<u64> {
+        self.batches.end(way, Some((1, 0)), self.now)
     }
 
     /// All tasks that can run have run.
-    fn departs(&self, next: Next<u64>) -> Vec<Batch<u64>> {
+    fn departs(&self, next: Duties<u64>) -> Vec<Batch<u64>> {
         assert!(next.is_to_depart(), "{next:?}");
-        self.reads.depart(self.now)
+        self.batches.depart(self.now)
     }
 
-    fn answer(&self, batch: Batch<u64>, reply: u64) -> Next<u64> {
+    fn answer(&self, batch: Batch<u64>, reply: u64) -> Duties<u64> {
         let values = batch.reads.len();
         for seat in batch.reads.into_iter().flat_map(|read| read.seats) {
             // Some callers are gone.
             let _gone = seat.turn.send(reply);
         }
-        self.reads.end(batch.way, Some((values, 0)), self.now)
+        self.batches.end(batch.way, Some((values, 0)), self.now)
     }
 
-    fn refuse(&self, batch: Batch<u64>) -> Next<u64> {
-        self.reads.go_alone(batch.reads, self.now);
-        self.reads.end(batch.way, None, self.now)
+    fn refuse(&self, batch: Batch<u64>) -> Duties<u64> {
+        self.batches.go_alone(batch.reads, self.now);
+        self.batches.end(batch.way, None, self.now)
     }
 
     /// Does what is next, until nothing is.
-    fn settle(&self, mut next: Next<u64>) {
+    fn settle(&self, mut next: Duties<u64>) {
         loop {
-            let departs = next.depart.then(|| self.reads.depart(self.now));
+            let departs = next.depart.then(|| self.batches.depart(self.now));
             next.batches.extend(departs.into_iter().flatten());
             let Some(batch) = next.batches.pop() else {
                 return;
@@ -173,15 +173,15 @@ impl Scene {
     }
 
     fn nothing_is_left(&self) {
-        assert_eq!(self.reads.len(), 0);
-        let state = lock(&self.reads.state);
+        assert_eq!(self.batches.len(), 0);
+        let state = lock(&self.batches.state);
         assert_eq!((state.under_way, state.places.len()), (0, 0));
     }
 
     /// Lets values of this size come until the average knows.
     fn values_of(&self, bytes: usize) {
         for _ in 0..20 * SMOOTHING {
-            let next = self.reads.end(self.goes(0), Some((1, bytes)), self.now);
+            let next = self.batches.end(self.goes(0), Some((1, bytes)), self.now);
             assert!(next.is_to_wait());
         }
     }
@@ -216,7 +216,7 @@ fn whoever_comes_while_others_wait_does_not_go_before_them() {
     let next = scene.end(busy.remove(0));
     assert!(next.is_to_depart(), "{next:?}");
     let _turn = scene.only_waits(3);
-    let batch = one(scene.reads.depart(scene.now));
+    let batch = one(scene.batches.depart(scene.now));
     assert_eq!(keys_of(&batch), keys([1, 2, 3]));
     // Three went in the place of one, so that another end makes no place.
     let _turn = scene.only_waits(4);
@@ -257,7 +257,7 @@ fn who_is_left_behind_by_a_full_batch_goes_after_it() {
     let _others: Vec<_> = (2..ENOUGH).map(waits).collect();
     let (_last, next) = scene.waits(ENOUGH);
     let mut left_behind = scene.only_waits(0);
-    assert!(scene.reads.depart(scene.now).is_empty());
+    assert!(scene.batches.depart(scene.now).is_empty());
     let next = scene.answer(one(next.batches), 1);
     assert!(next.is_to_depart(), "{next:?}");
     assert_eq!(told(&mut left_behind), Told::Nothing);
@@ -273,7 +273,7 @@ fn after_a_crowd_a_read_waits_for_those_who_come_with_it() {
         let (_first, next) = scene.waits(1);
         assert!(next.is_to_depart(), "{next:?}");
         let _others = [1, 2, 3].map(|number| scene.only_waits(number));
-        let batch = one(scene.reads.depart(scene.now));
+        let batch = one(scene.batches.depart(scene.now));
         assert_eq!(keys_of(&batch), keys([1, 2, 3]));
         scene.settle(scene.answer(batch, 1));
     }
@@ -291,7 +291,7 @@ fn a_crowd_that_comes_together_goes_in_halves() {
         .skip(1)
         .map(|number| scene.only_waits(number))
         .collect();
-    let batches = scene.reads.depart(scene.now);
+    let batches = scene.batches.depart(scene.now);
     let sizes: Vec<_> = batches.iter().map(|batch| batch.reads.len()).collect();
     assert_eq!(sizes, [2 * ENOUGH, 2 * ENOUGH - 1]);
     let in_order: Vec<_> = batches.iter().flat_map(keys_of).collect();
@@ -330,7 +330,7 @@ fn p4_a_reply_does_not_go_to_those_who_came_after_its_read_was_sent() {
     assert!(together.iter_mut().all(|turn| told(turn) == Told::Reply(1)));
     assert_eq!(told(&mut newcomer), Told::Nothing);
     assert!(next.is_to_depart(), "{next:?}");
-    let batch = one(scene.reads.depart(scene.now));
+    let batch = one(scene.batches.depart(scene.now));
     scene.settle(scene.answer(batch, 2));
     assert_eq!(told(&mut newcomer), Told::Reply(2));
     scene.end_all(busy);
@@ -381,7 +381,7 @@ fn the_size_is_that_of_a_value_and_not_of_a_batch() {
         let reply = Some((LARGEST, BYTES));
         assert!(
             scene
-                .reads
+                .batches
                 .end(scene.goes(0), reply, scene.now)
                 .is_to_wait()
         );
@@ -396,7 +396,12 @@ fn a_read_without_a_reply_says_nothing_of_the_size() {
     let scene = Scene::new();
     scene.values_of(2 * BYTES);
     for _ in 0..20 * SMOOTHING {
-        assert!(scene.reads.end(scene.goes(0), None, scene.now).is_to_wait());
+        assert!(
+            scene
+                .batches
+                .end(scene.goes(0), None, scene.now)
+                .is_to_wait()
+        );
     }
     let mut busy = scene.busy();
     busy.push(scene.goes(1));
@@ -488,11 +493,11 @@ fn who_waited_for_too_long_goes_whoever_is_on_their_way() {
     assert!(!next.hurry, "one is enough");
     let at = scene.now + LINGER;
     scene.now += LINGER / 2;
-    let (batches, again) = scene.reads.hurry(scene.now);
+    let (batches, again) = scene.batches.hurry(scene.now);
     assert!(batches.is_empty(), "too early: {batches:?}");
     assert_eq!(again, Some(at));
     scene.now = at;
-    let (batches, again) = scene.reads.hurry(scene.now);
+    let (batches, again) = scene.batches.hurry(scene.now);
     let batch = one(batches);
     assert_eq!(keys_of(&batch), keys([1, 2]));
     assert_eq!(again, None, "nobody waits");
@@ -516,11 +521,11 @@ fn who_came_later_waits_for_as_long_as_others_did() {
     let (_second, next) = scene.waits(2);
     assert!(!next.hurry, "somebody looks");
     scene.now += LINGER / 2;
-    let (batches, again) = scene.reads.hurry(scene.now);
+    let (batches, again) = scene.batches.hurry(scene.now);
     assert!(batches.is_empty(), "{batches:?}");
     assert_eq!(again, Some(scene.now + LINGER / 2));
     scene.settle(scene.answer(batch, 1));
-    assert_eq!(scene.reads.hurry(scene.now).1, None, "nobody waits");
+    assert_eq!(scene.batches.hurry(scene.now).1, None, "nobody waits");
     scene.end_all(busy);
 }
 
@@ -547,7 +552,7 @@ fn p6_callers_of_a_batch_that_was_dropped_are_told() {
     let batch = one(scene.departs(scene.end(busy.remove(0))));
     let way = batch.way;
     drop(batch);
-    assert!(scene.reads.end(way, None, scene.now).is_to_wait());
+    assert!(scene.batches.end(way, None, scene.now).is_to_wait());
     assert_eq!(told(&mut turn), Told::Closed);
     scene.end_all(busy);
 }
@@ -558,7 +563,7 @@ fn a_batch_may_take_as_long_as_its_most_patient_caller_waits_and_no_later_one_ma
     let mut busy = scene.busy();
     let within = |seconds| {
         let deadline = scene.now + Duration::from_secs(seconds);
-        match scene.reads.arrive(&key(1), deadline, scene.now) {
+        match scene.batches.arrive(&key(1), deadline, scene.now) {
             Arrival::Wait(turn, _) => turn,
             Arrival::Go(_) => panic!("it goes"),
         }
@@ -580,7 +585,7 @@ fn p11_callers_that_went_away_leave_no_seats() {
     for _ in 0..100_000 {
         drop(scene.only_waits(1));
     }
-    let seats = lock(&scene.reads.state).waiting[0].seats.capacity();
+    let seats = lock(&scene.batches.state).waiting[0].seats.capacity();
     assert!(seats <= 8, "{seats} seats");
     scene.end_all(busy);
 }

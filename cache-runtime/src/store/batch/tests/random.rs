@@ -67,7 +67,7 @@ impl Chance {
         }
     }
 
-    fn go_on(&mut self, next: Next<u64>) {
+    fn go_on(&mut self, next: Duties<u64>) {
         self.send(next.batches);
         assert!(!(next.depart && self.departs), "two are to depart");
         self.departs |= next.depart;
@@ -88,14 +88,14 @@ impl Chance {
 
     fn depart(&mut self) {
         if std::mem::take(&mut self.departs) {
-            let batches = self.scene.reads.depart(self.scene.now);
+            let batches = self.scene.batches.depart(self.scene.now);
             self.send(batches);
         }
     }
 
     fn hurry(&mut self) {
         if self.hurries.is_some_and(|at| at <= self.scene.now) {
-            let (batches, again) = self.scene.reads.hurry(self.scene.now);
+            let (batches, again) = self.scene.batches.hurry(self.scene.now);
             self.send(batches);
             self.hurries = again;
         }
@@ -112,14 +112,14 @@ impl Chance {
             let way = self.lone.swap_remove(at);
             let bytes = self.random.usize(..BYTES);
             let reply = self.random.bool().then_some((1, bytes));
-            self.scene.reads.end(way, reply, self.scene.now)
+            self.scene.batches.end(way, reply, self.scene.now)
         } else {
             let (sent, batch) = self.batches.swap_remove(at - self.lone.len());
             match self.random.u8(0..8) {
                 0 if batch.reads.len() > 1 => self.scene.refuse(batch),
                 1 => {
                     drop(batch.reads);
-                    self.scene.reads.end(batch.way, None, self.scene.now)
+                    self.scene.batches.end(batch.way, None, self.scene.now)
                 }
                 _ => self.scene.answer(batch, sent),
             }
@@ -137,7 +137,7 @@ impl Chance {
             }
             Told::Closed => false,
         });
-        let state = lock(&self.scene.reads.state);
+        let state = lock(&self.scene.batches.state);
         let batches = self.batches.iter().map(|(_, batch)| &batch.way);
         let ways = self.lone.iter().chain(batches);
         assert_eq!(ways.map(|way| way.callers).sum::<usize>(), state.unended);
