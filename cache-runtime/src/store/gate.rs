@@ -48,7 +48,7 @@ pub(crate) struct Gate {
     state: Mutex<State>,
     ping: Ping,
     /// Told of each new token, which ends the pause before the next probe.
-    token_came: Arc<Notify>,
+    token_renewed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -73,11 +73,11 @@ pub(crate) struct Permit<'a> {
 }
 
 impl Gate {
-    /// `stall_after`: how long an operation waits in vain before that counts. `token_came`: what wakes a probe early.
-    pub(super) fn new(stall_after: Duration, token_came: Arc<Notify>, ping: Ping) -> Self {
+    /// `stall_after`: how long an operation waits in vain before that counts. `token_renewed`: what wakes a probe early.
+    pub(super) fn new(stall_after: Duration, token_renewed: Arc<Notify>, ping: Ping) -> Self {
         Self {
             ping,
-            token_came,
+            token_renewed,
             calm: AtomicBool::new(true),
             state: Mutex::new(State {
                 breaker: Breaker::new(stall_after),
@@ -230,12 +230,12 @@ impl Gate {
 
 /// Probe `number`: asks until Redis is back, or nobody needs to know.
 async fn probe(gate: Arc<Gate>, number: u64) {
-    let mut token = gate.token_came.notified();
+    let mut token = gate.token_renewed.notified();
     while let Some(pause) = gate.next_pause(number) {
         // Either way Redis is asked.
         let _token = tokio::time::timeout(pause, token).await;
         // From here on, so that none is missed that comes while Redis is asked.
-        token = gate.token_came.notified();
+        token = gate.token_renewed.notified();
         let Some(asking) = (gate.ping)() else {
             return;
         };
@@ -277,7 +277,7 @@ impl fmt::Debug for Gate {
             calm,
             state,
             ping: _,
-            token_came: _,
+            token_renewed: _,
         } = self;
         f.debug_struct("Gate")
             .field("calm", calm)

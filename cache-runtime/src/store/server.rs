@@ -32,11 +32,11 @@ pub(crate) struct Server {
 impl Server {
     /// `ping` asks whether the server is back; it is called while the breaker is open.
     pub(super) fn new(connector: Connector, timeout: Duration, ping: Ping) -> Self {
-        let token_came = Arc::clone(connector.token_renewed());
+        let token_renewed = Arc::clone(connector.token_renewed());
         Self {
             connector: Arc::new(connector),
             timeout,
-            gate: Arc::new(Gate::new(timeout, token_came, ping)),
+            gate: Arc::new(Gate::new(timeout, token_renewed, ping)),
             connections: AtomicU64::new(0),
             time: ServerTime::default(),
         }
