@@ -8,30 +8,25 @@
 //! the command that they do not know, and that command holds the password.
 
 mod addresses;
+mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Instant,
-};
+use std::{future::Future, io, net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
 use redis::{
     AsyncConnectionConfig, ProtocolVersion, RedisConnectionInfo, RedisError,
     aio::MultiplexedConnection,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpSocket, TcpStream, lookup_host},
     sync::Notify,
 };
 
-use self::addresses::{Addresses, Reached};
+use self::{
+    addresses::{Addresses, Reached},
+    stream::{Stream, Transport},
+};
 use super::{
     attempts::Attempts,
     pulse::Pulse,
@@ -447,66 +442,5 @@ fn harmless(error: &RedisError, login: Option<&Login>) -> String {
     match password.get(..BEGINNING).and_then(|start| text.find(start)) {
         Some(at) => format!("{}<redacted>", &text[..at]),
         None => text,
-    }
-}
-
-/// The stream under a connection, which marks the pulse as it reads.
-struct Stream {
-    transport: Transport,
-    pulse: Arc<Pulse>,
-}
-
-enum Transport {
-    Plain(TcpStream),
-    #[cfg(feature = "tls")]
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        })?;
-        if buf.filled().len() > before {
-            self.pulse.mark();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.transport {
-            Transport::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
     }
 }

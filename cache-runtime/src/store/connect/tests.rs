@@ -308,8 +308,8 @@ fn a_runtime_that_nobody_drives_keeps_no_other_one_from_tls() {
     stopped.block_on(std::future::poll_fn(|context| {
         let ended = reading.as_mut().poll(context).is_ready();
         match ended || reached.get().is_some() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
         }
     }));
     let connecting = async {
