@@ -81,7 +81,9 @@ impl Link {
     async fn get(&self, key: &str, deadline: Instant) -> Result<Option<Bytes>, Error> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
-        value(self.send_read(&command, deadline).await?, "GET")
+        let request = Request::Command(&command);
+        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline);
+        value(sent.await?, "GET")
     }
 
     /// MGET: the values of `keys`, in their order.
@@ -96,18 +98,15 @@ impl Link {
         for key in keys {
             command.arg(&**key);
         }
-        match self.send_read(&command, deadline).await? {
+        let request = Request::Command(&command);
+        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline);
+        match sent.await? {
             Reply::List(replies) if replies.len() == keys.len() => {
                 let values = replies.into_iter().map(|reply| value(reply, "MGET"));
                 values.collect()
             }
             _ => Err(unexpected("MGET")),
         }
-    }
-
-    async fn send_read(&self, command: &Cmd, deadline: Instant) -> Result<Reply, Error> {
-        let (request, urgency) = (Request::Command(command), Urgency::Ordinary);
-        self.send(request, Repeat::Safe, urgency, deadline).await
     }
 }
 
