@@ -9,7 +9,7 @@ use cache_tests::proxy::{about, named, script};
 use cache_tests::{
     Body, Proxy, RedisServer, body::Failed, eventually, poll_n_then_drop, redis_state, wait::SOON,
 };
-use tokio::task::JoinHandle;
+use tokio::{runtime::Builder, task::JoinHandle};
 
 const TIMEOUT: Duration = Duration::from_millis(1000);
 
@@ -274,4 +274,23 @@ async fn p2_breaker_invalidate_and_put_pass_it() {
     user_entry(&cache, 1).put(&5).await.unwrap();
     user_entry(&cache, 2).invalidate().await.unwrap();
     assert_eq!(server.cli(&["GET", "user:1"]), "5");
+}
+
+/// Its attempts within the timeout hide no refusal here, because the runtime of the probe stands still: nobody but the
+/// invalidation itself can find out that Redis is back.
+#[test]
+fn p2_breaker_invalidate_passes_it_before_any_probe() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let server = RedisServer::builder().start_blocking();
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    proxy.refuse();
+    let (stopped, other) = (runtime(), runtime());
+    stopped.block_on(async {
+        user(&cache, &Body::new(), 1).await.unwrap();
+        until(&cache, BreakerState::Open).await;
+    });
+    proxy.accept();
+    other.block_on(user_entry(&cache, 1).invalidate()).unwrap();
+    assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
 }
