@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     codec::{Codec, EncodeKept},
-    probe::{Kept, ValueShare},
+    share::{Kept, ValueShare},
 };
 
 /// The outcome of a body.

@@ -10,7 +10,7 @@ use crate::{
     entry::Entry,
     lookup::{Behind, Lookup, Work, here, near, near_first},
     policy::{Policy, RefreshAhead, Ttl},
-    probe::{ErrorShare, ValueShare},
+    share::{ErrorShare, ValueShare},
     site::{Key, Site},
 };
 

@@ -27,9 +27,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
 
 use self::{nulls::Nulls, sink::Sink};
-use crate::{clock::milliseconds, error::Error, probe::Cacheable};
+use crate::{clock::milliseconds, error::Error};
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
@@ -52,6 +53,36 @@ pub(crate) struct Stamp {
     /// How long the body took.
     pub(crate) took: Duration,
 }
+
+/// A type that the cache can store: serde's, sendable, and without borrows.
+///
+/// Nobody implements it: every type that is `Serialize + DeserializeOwned + Send + 'static` has it. Name it to bound a
+/// generic cached function:
+///
+#[cfg_attr(feature = "macros", doc = "```")]
+#[cfg_attr(not(feature = "macros"), doc = "```ignore")]
+/// use cache_runtime::{Cacheable, redis_cached};
+///
+/// #[redis_cached(ttl = 60)]
+/// async fn first<T: Cacheable + Default>(id: u64) -> T {
+///     let _ = id;
+///     T::default()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert_eq!(first::<String>(1).await, "");
+/// # }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be cached; derive `serde::Serialize` and `serde::Deserialize` for it",
+    label = "is stored as JSON",
+    note = "a cached value is `Serialize + DeserializeOwned + Send + 'static`, and so is all that it holds; of an array of more than 32, return a `Vec`, or a type of your own with a field `#[serde(with = \"serde_big_array::BigArray\")]`"
+)]
+pub trait Cacheable: Serialize + DeserializeOwned + Send + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 
 /// How values of one type become bytes and come back.
 pub struct Codec<V> {

@@ -54,7 +54,7 @@ use crate::{
     flight::{Joined, Turn},
     global,
     policy::{Aged, Circumstances, Judgement, Rules},
-    probe::ErrorShare,
+    share::ErrorShare,
     site::{Key, Site},
     stats::Counters,
     token::Keys,

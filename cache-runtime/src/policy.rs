@@ -39,7 +39,7 @@ use crate::{
     answer::{Answer, Decoded, SharedValue},
     codec::{Codec, CodecError, Stamp, Stored, encode_none, header},
     error::{Error, ErrorKind},
-    probe::ValueShare,
+    share::ValueShare,
 };
 
 /// Beyond this Redis would overflow its clock; nothing is meant to live longer.

@@ -19,56 +19,19 @@
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 //! | `probe::<T>().errors_by_hand(…)`, `.errors_alone()` | [`ProbeAlone`] | any `Result<_, E>`, as `share_errors` says |
 
-use std::any::{Any, type_name};
+use std::any::type_name;
 use std::error::Error;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::call::Call;
-use crate::codec::Codec;
+use crate::codec::{Cacheable, Codec};
 use crate::entry::Entry;
 use crate::key::KeyPart;
+use crate::share::{ErrorShare, ValueShare, keep_texts};
 use crate::shared_error::{LentError, SharedError};
 use crate::site::{Key, Site};
-
-/// A value or an error that several callers share, with its type forgotten.
-pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
-
-/// A type that the cache can store: serde's, sendable, and without borrows.
-///
-/// Nobody implements it: every type that is `Serialize + DeserializeOwned + Send + 'static` has it. Name it to bound a
-/// generic cached function:
-///
-#[cfg_attr(feature = "macros", doc = "```")]
-#[cfg_attr(not(feature = "macros"), doc = "```ignore")]
-/// use cache_runtime::{Cacheable, redis_cached};
-///
-/// #[redis_cached(ttl = 60)]
-/// async fn first<T: Cacheable + Default>(id: u64) -> T {
-///     let _ = id;
-///     T::default()
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
-/// assert_eq!(first::<String>(1).await, "");
-/// # }
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be cached; derive `serde::Serialize` and `serde::Deserialize` for it",
-    label = "is stored as JSON",
-    note = "a cached value is `Serialize + DeserializeOwned + Send + 'static`, and so is all that it holds; of an array of more than 32, return a `Vec`, or a type of your own with a field `#[serde(with = \"serde_big_array::BigArray\")]`"
-)]
-pub trait Cacheable: Serialize + DeserializeOwned + Send + 'static {}
-
-#[diagnostic::do_not_recommend]
-impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 
 macro_rules! leads_to {
     ($($probe:ident => $next:ident,)*) => {$(
@@ -468,222 +431,6 @@ debug_by_name!(
     Probe ProbeOfError ProbeOfBox ProbeOfText ProbeAlone
 );
 
-/// How the callers of one flight share its value.
-pub struct ValueShare<V> {
-    functions: Option<Functions<V>>,
-}
-
-impl<V: Clone + Send + Sync + 'static> ValueShare<V> {
-    /// Keeps clones.
-    #[must_use]
-    pub fn cloned() -> Self {
-        Self {
-            functions: Some(Functions::cloned()),
-        }
-    }
-}
-
-impl<V> ValueShare<V> {
-    /// Keeps nothing.
-    #[must_use]
-    pub const fn alone() -> Self {
-        Self { functions: None }
-    }
-
-    /// Keeps a clone of `value` for others, unless its type cannot be shared or its `Clone` panics.
-    #[must_use]
-    pub fn keep(&self, value: &V) -> Option<Kept> {
-        (self.functions?.keep)(value)
-    }
-
-    /// Clones a value that [`keep`](Self::keep) kept; `None` if it is of another type, or its
-    /// `Clone` panics.
-    #[must_use]
-    pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
-        (self.functions?.take)(kept)
-    }
-}
-
-/// How the callers of one flight share its error.
-pub struct ErrorShare<E> {
-    functions: Option<ErrorFunctions<E>>,
-}
-
-impl<E: Clone + Send + Sync + 'static> ErrorShare<E> {
-    /// Keeps clones.
-    #[must_use]
-    pub fn cloned() -> Self {
-        Self::copied(E::clone)
-    }
-}
-
-impl<E: Send + Sync + 'static> ErrorShare<E> {
-    /// Keeps what `copy` makes of an error, and gives what it makes of that.
-    fn copied(copy: fn(&E) -> E) -> Self {
-        Self {
-            functions: Some(ErrorFunctions {
-                copy: Some(copy),
-                keep: |copy, error| {
-                    let copy = copy?;
-                    Some(Arc::new(unless_it_panics(|| copy(error))?))
-                },
-                take: |copy, kept| {
-                    let (copy, error) = (copy?, kept.downcast_ref::<E>()?);
-                    unless_it_panics(|| copy(error))
-                },
-            }),
-        }
-    }
-}
-
-impl<E: From<SharedError> + 'static> ErrorShare<E> {
-    /// Keeps the texts that `keep` reads, and gives what `From` makes of them.
-    fn told(keep: Keep<E>) -> Self {
-        Self {
-            functions: Some(ErrorFunctions {
-                copy: None,
-                keep,
-                take: |_, kept| {
-                    let texts = kept.downcast_ref::<Texts<E>>()?.texts.clone();
-                    unless_it_panics(|| E::from(texts))
-                },
-            }),
-        }
-    }
-}
-
-impl<E> ErrorShare<E> {
-    /// Keeps nothing.
-    #[must_use]
-    pub const fn alone() -> Self {
-        Self { functions: None }
-    }
-
-    /// Keeps of `error` what others can have, unless its type cannot be shared or its code panics.
-    #[must_use]
-    pub fn keep(&self, error: &E) -> Option<Kept> {
-        let functions = self.functions?;
-        (functions.keep)(functions.copy, error)
-    }
-
-    /// An error for one of them, of what [`keep`](Self::keep) kept; `None` if that is of another type, or the
-    /// error's code panics.
-    #[must_use]
-    pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<E> {
-        let functions = self.functions?;
-        (functions.take)(functions.copy, kept)
-    }
-}
-
-/// The texts of an `E`. No other error type is made from them, as none would be made from a clone of the error.
-struct Texts<E> {
-    texts: SharedError,
-    of: PhantomData<fn() -> E>,
-}
-
-fn keep_texts<E: 'static>(read: impl FnOnce() -> SharedError) -> Option<Kept> {
-    Some(Arc::new(Texts::<E> {
-        texts: unless_it_panics(read)?,
-        of: PhantomData,
-    }))
-}
-
-/// Makes an error for another caller.
-type CopyOf<E> = fn(&E) -> E;
-
-/// Keeps of an error what others can have.
-type Keep<E> = fn(Option<CopyOf<E>>, &E) -> Option<Kept>;
-
-/// Function pointers are `Copy`, `Send` and `Sync`, whatever `E` is.
-struct ErrorFunctions<E> {
-    /// `None` where texts are kept.
-    copy: Option<CopyOf<E>>,
-    keep: Keep<E>,
-    take: fn(Option<CopyOf<E>>, &(dyn Any + Send + Sync)) -> Option<E>,
-}
-
-impl<E> Clone for ErrorFunctions<E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for ErrorFunctions<E> {}
-
-/// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
-struct Functions<T> {
-    keep: fn(&T) -> Option<Kept>,
-    take: fn(&(dyn Any + Send + Sync)) -> Option<T>,
-}
-
-// Derives would ask for `T: Clone`, `V: Clone` and `E: Clone`.
-impl<T> Clone for Functions<T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Functions<T> {}
-
-impl<V> Clone for ValueShare<V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<V> Copy for ValueShare<V> {}
-
-impl<E> Clone for ErrorShare<E> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<E> Copy for ErrorShare<E> {}
-
-impl<V> fmt::Debug for ValueShare<V> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { functions } = self;
-        f.debug_struct("ValueShare")
-            .field("by_clone", &functions.is_some())
-            .finish()
-    }
-}
-
-impl<E> fmt::Debug for ErrorShare<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { functions } = self;
-        f.debug_struct("ErrorShare")
-            .field("shares", &functions.is_some())
-            .finish()
-    }
-}
-
-impl<T: Clone + Send + Sync + 'static> Functions<T> {
-    fn cloned() -> Self {
-        Self {
-            keep: |value| Some(Arc::new(cloned(value)?)),
-            take: |kept| cloned(kept.downcast_ref::<T>()?),
-        }
-    }
-}
-
-/// A clone is made for the cache's sake, so its panic is no reason for a call to fail.
-fn cloned<T: Clone>(value: &T) -> Option<T> {
-    let mut clone = None;
-    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped. What is returned from in
-    // there would be moved.
-    let caught = catch_unwind(AssertUnwindSafe(|| clone = Some(value.clone())));
-    drop(caught);
-    clone
-}
-
-/// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.
-fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
-    // It only reads what outlives it, so what a panic leaves half done is gone.
-    catch_unwind(AssertUnwindSafe(make)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -700,19 +447,6 @@ mod tests {
     type Aliased<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
     fn is_copy_send_sync<T: Copy + Send + Sync>(_: &T) {}
-
-    #[test]
-    fn a_clone_value_is_kept_and_taken() {
-        let share = ValueShare::<Plain>::cloned();
-        let kept = share.keep(&Plain(7)).unwrap();
-        assert_eq!(share.take(&*kept), Some(Plain(7)));
-    }
-
-    #[test]
-    fn a_value_of_another_type_is_not_taken() {
-        let kept = ValueShare::<String>::cloned().keep(&String::new()).unwrap();
-        assert_eq!(ValueShare::<Plain>::cloned().take(&*kept), None);
-    }
 
     #[test]
     fn shares_can_be_sent_whatever_they_share() {

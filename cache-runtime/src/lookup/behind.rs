@@ -22,8 +22,8 @@ use crate::{
     control::Control,
     flight::{Joined, Lead, Turn},
     policy::Rules,
-    probe::ErrorShare,
     refresh::Permit,
+    share::ErrorShare,
     site::Site,
     token::Wish,
 };

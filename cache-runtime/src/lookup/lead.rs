@@ -24,7 +24,7 @@ use crate::{
     answer::Answer,
     cache::Inner,
     flight::{Joined, Lead},
-    probe::ErrorShare,
+    share::ErrorShare,
     store::{Store, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
     token::{self, Acquired, Keys, Token, Wish},
 };
