@@ -5,7 +5,7 @@
 //!
 //! | step | what happens |
 //! |---|---|
-//! | near | the store of this process has a value that is [fresh whatever else holds](near()): that |
+//! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()): that |
 //! | bypass | no cache, no key, or `NoStore`: the body |
 //! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
 //! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead |
@@ -17,13 +17,13 @@
 //! so a future stays `Send` where its error is not. A body is boxed before it runs: each function around
 //! it would multiply its size otherwise, and cached functions call each other.
 
+mod acquire;
 mod alarm;
-mod behind;
-mod lead;
-mod near;
+mod background;
+mod commit;
+mod first_poll;
 mod read;
 mod renew;
-mod store;
 mod wait;
 mod within;
 
@@ -37,13 +37,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use behind::{Behind, Work, here};
-pub(crate) use lead::Granted;
-pub(crate) use near::{near, near_first};
+pub(crate) use acquire::Granted;
+pub(crate) use background::{Behind, Work, here};
+pub(crate) use commit::{Written, kept_in_process, written};
+pub(crate) use first_poll::{near, near_first};
 pub(crate) use read::age;
 use read::{Found, Seen};
 pub(crate) use renew::renewing;
-pub(crate) use store::{Written, kept_in_process, written};
 
 use crate::{
     answer::Answer,

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{alarm::alarm, lead::Granted};
+use super::{acquire::Granted, alarm::alarm};
 use crate::token::{self, Held};
 
 /// How often a body that runs for long renews its right to store.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::{
     Call,
-    behind::{Behind, Work},
+    background::{Behind, Work},
     boxed, draw,
     read::Found,
     renew::renewing,

@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 
 use super::{
     Call,
-    lead::{Granted, Right},
+    acquire::{Granted, Right},
     report,
 };
 use crate::{

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::time::{Instant, timeout};
 
-use super::{Call, alarm::alarm, boxed, lead::Acquisition, read::Seen, wait, within};
+use super::{Call, acquire::Acquisition, alarm::alarm, boxed, read::Seen, wait, within};
 use crate::{
     answer::Answer,
     budget::Budget,
