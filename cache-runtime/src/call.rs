@@ -6,10 +6,10 @@ use std::{convert::Infallible, fmt, future::Future, sync::Arc, time::Duration};
 
 use crate::{
     cache::Cache,
-    codec::Codec,
+    codec::{Cacheable, Codec},
     entry::Entry,
-    lookup::{Behind, Lookup, Work, here, near, near_first},
-    policy::{Policy, RefreshAhead, Ttl},
+    lookup::{AsSlot, Asks, Question, RunOf, Work, answer, inline, near, near_first},
+    policy::{Policy, RefreshAhead, Rules, Ttl},
     share::{ErrorShare, ValueShare},
     site::{Key, Site},
 };
@@ -50,17 +50,25 @@ pub struct Call<V, R = V> {
     policy: Policy<V, R>,
     timeout: Option<Duration>,
     cache: Option<Cache>,
+    as_slot: AsSlot<R>,
+    /// The same for a function that returns `Option<V>`.
+    as_optional_slot: AsSlot<Option<V>>,
 }
 
 impl<V> Call<V, V> {
     /// A call with this key, of a function whose values are written and shared like this.
-    pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: ValueShare<V>) -> Self {
+    pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: ValueShare<V>) -> Self
+    where
+        V: Cacheable,
+    {
         Self {
             site,
             key,
             policy: Policy::new(codec, value),
             timeout: None,
             cache: None,
+            as_slot: |held| held,
+            as_optional_slot: |held| held,
         }
     }
 
@@ -72,6 +80,8 @@ impl<V> Call<V, V> {
             policy,
             timeout,
             cache,
+            as_slot: _,
+            as_optional_slot,
         } = self;
         Call {
             site,
@@ -79,6 +89,8 @@ impl<V> Call<V, V> {
             policy: policy.optional(),
             timeout,
             cache,
+            as_slot: as_optional_slot,
+            as_optional_slot,
         }
     }
 }
@@ -180,7 +192,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
         F: Future<Output = R>,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        let work = here(|()| sure(body()));
+        let work = inline(|()| sure(body()));
         self.answer(errors, work, |value| value, infallible)
     }
 
@@ -193,7 +205,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.answer(errors, here(|()| body()), Ok, |outcome| outcome)
+        self.answer(errors, inline(|()| body()), Ok, |outcome| outcome)
     }
 
     /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
@@ -215,8 +227,8 @@ impl<V: 'static, R: 'static> Call<V, R> {
         let own = |arguments| sure(behind(own(arguments)));
         let work = Work {
             arguments,
-            here: |arguments| sure(here(arguments)),
-            behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
+            inline: |arguments| sure(here(arguments)),
+            background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
         self.answer(errors, work, |value| value, infallible).await
     }
@@ -239,24 +251,24 @@ impl<V: 'static, R: 'static> Call<V, R> {
         let own = |arguments| behind(own(arguments));
         let work = Work {
             arguments,
-            here,
-            behind: Some(|arguments, run: Behind<R>, errors| run.begin(own, arguments, errors)),
+            inline: here,
+            background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
         self.answer(errors, work, Ok, |outcome| outcome).await
     }
 
     /// `hit`, `end`: what the function returns for a value of the cache, and for the outcome of the whole way.
-    fn answer<A, E, F, H, B, T>(
+    fn answer<A, E, F, I, B, T>(
         self,
         errors: ErrorShare<E>,
-        work: Work<A, H, B>,
+        work: Work<A, I, B>,
         hit: impl Fn(R) -> T,
         end: impl Fn(Result<R, E>) -> T,
     ) -> impl Future<Output = T>
     where
-        H: FnOnce(A) -> F,
+        I: FnOnce(A) -> F,
         F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
+        B: FnOnce(A, RunOf<R>, ErrorShare<E>),
     {
         near_first(
             (self, errors, work),
@@ -270,36 +282,29 @@ impl<V: 'static, R: 'static> Call<V, R> {
                 } = call;
                 near(site, key, policy, cache.as_ref()).map(&hit)
             },
-            |(call, errors, work)| call.look_up(errors, work),
+            |(call, errors, work)| answer(call, errors, work),
             end,
         )
     }
+}
 
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an `async fn` would keep what it takes twice"
-    )]
-    fn look_up<A, E, F, H, B>(
-        self,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-    ) -> impl Future<Output = Result<R, E>>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        async move {
-            let lookup = Lookup {
-                site: self.site,
-                key: &self.key,
-                rules: &self.policy,
-                cache: self.cache.as_ref(),
-                timeout: self.timeout,
-                ttl: None,
-            };
-            lookup.run(errors, work).await
+impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
+    fn question(&self) -> Question<'_> {
+        Question {
+            site: self.site,
+            key: &self.key,
+            cache: self.cache.as_ref(),
+            timeout: self.timeout,
+            ttl: None,
         }
+    }
+
+    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+        &self.policy
+    }
+
+    fn as_slot(&self) -> AsSlot<R> {
+        self.as_slot
     }
 }
 
@@ -324,8 +329,10 @@ impl<V: 'static, R: 'static> Call<V, R> {
             policy,
             timeout,
             cache,
+            as_slot,
+            as_optional_slot: _,
         } = self;
-        Entry::of_site(site, key, Arc::new(policy), timeout, cache)
+        Entry::of_site(site, key, Arc::new(policy), as_slot, timeout, cache)
     }
 }
 

@@ -17,14 +17,15 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     answer::Answer,
     cache::{Cache, Inner, Unless},
-    codec::{Codec, Stored},
+    codec::Codec,
     error::{Error, ErrorKind},
     global,
     key::CacheKey,
     lookup::{
-        Granted, Lookup, Written, age, draw, here, kept_in_process, renewing, report, written,
+        AsSlot, Asks, Granted, Held, Lent, Outgoing as _, Question, Written, answer, draw, inline,
+        kept_in_process, refresh, renewing, written,
     },
-    policy::{Lifetime, Policy, Rules, not_decoded, not_encoded},
+    policy::{Lifetime, Policy, Rules, not_encoded},
     share::{ErrorShare, ValueShare},
     site::{Key, SharedKey, Site},
     store::{
@@ -114,6 +115,7 @@ pub struct Entry<R> {
     site: &'static Site,
     key: Key,
     rules: Arc<dyn Rules<R> + Send + Sync>,
+    as_slot: AsSlot<R>,
     timeout: Option<Duration>,
     cache: Option<Cache>,
     ttl: Option<Duration>,
@@ -124,6 +126,7 @@ impl<R> Entry<R> {
         site: &'static Site,
         key: Key,
         rules: Arc<dyn Rules<R> + Send + Sync>,
+        as_slot: AsSlot<R>,
         timeout: Option<Duration>,
         cache: Option<Cache>,
     ) -> Self {
@@ -131,6 +134,7 @@ impl<R> Entry<R> {
             site,
             key,
             rules,
+            as_slot,
             timeout,
             cache,
             ttl: None,
@@ -147,6 +151,7 @@ impl<R> Entry<R> {
             site: &SITE,
             key,
             rules: Arc::new(Policy::new(Codec::<R>::json(), share)),
+            as_slot: |held| held,
             timeout: None,
             cache: Some(cache),
             ttl: None,
@@ -228,39 +233,10 @@ impl<R> Entry<R> {
     /// Dropping the future changes nothing.
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
-        let cache = cache.inner();
-        let freshness = self.rules.freshness();
-        let redis = match &cache.store {
-            Store::Memory(memory) => {
-                let stored = memory.get(&key);
-                let stored = stored.filter(|(_, aged, _)| freshness.answers(Some(*aged)));
-                return Ok(stored.and_then(|(stored, ..)| self.rules.take(stored.as_ref())));
-            }
-            Store::Redis(redis) => redis,
-        };
-        if cache.unfinished.holds(&key) {
-            cache.invalidate(&key, self.timeout(cache)).await?;
-        }
-        let deadline = self.deadline(cache);
-        let Some(fetched) = redis.read(&redis.link()?, &key, deadline).await? else {
-            return Ok(None);
-        };
-        let stored = Stored::parse(&fetched.bytes).map_err(not_decoded);
-        let others = fetched.decoded.as_deref();
-        let decoded =
-            stored.and_then(|stored| Ok((self.rules.decode(&stored, others)?, stored.stamp)));
-        let (value, stamp) = match decoded {
-            Ok(decoded) => decoded,
-            Err(error) => {
-                report(self.site, &error);
-                return Ok(None);
-            }
-        };
-        let aged = match stamp {
-            None => None,
-            Some(stamp) => Some(age(&cache.clock, redis, stamp, deadline).await),
-        };
-        Ok(freshness.answers(aged).then_some(value))
+        let place = (Arc::clone(cache.inner()), key);
+        let mut held = Held::new(&*self.rules, self.as_slot);
+        self.question().peek(place, held.slot()).await?;
+        Ok(held.take_value())
     }
 
     /// How much longer what is stored lives, with the windows in which it may be answered though its ttl has ended. `None`
@@ -451,7 +427,11 @@ impl<R> Entry<R> {
 
     fn prepare(&self, cache: &Cache, key: &str, value: &R) -> Result<Prepared, Error> {
         let cache = cache.inner();
-        let Some(lifetime) = self.rules.lifetime_of_put(value, self.ttl, draw())? else {
+        let value = Lent {
+            rules: &*self.rules,
+            value,
+        };
+        let Some(lifetime) = value.lifetime(self.ttl, draw())? else {
             return Err(Error::new(
                 ErrorKind::Encode,
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
@@ -459,9 +439,9 @@ impl<R> Entry<R> {
         };
         let prepared = match &cache.store {
             Store::Memory(memory) => {
-                let (rules, most) = (&*self.rules, cache.max_value);
-                let answer = rules.share(value, None, most).map_err(not_encoded)?;
-                let answer = kept_in_process(self.site, rules, value, &answer, most);
+                let most = cache.max_value;
+                let answer = value.share(None, most).map_err(not_encoded)?;
+                let answer = kept_in_process(self.site, &value, &answer, most);
                 let answer = answer.map_err(not_encoded)?;
                 Prepared::Memory(Kept {
                     memory: Arc::clone(memory),
@@ -472,7 +452,7 @@ impl<R> Entry<R> {
             Store::Redis(redis) => {
                 // What no body computed took no time.
                 let took = Duration::ZERO;
-                let written = written(&*self.rules, cache, value, lifetime, took);
+                let written = written(&value, cache, lifetime, took);
                 let written = written.map_err(not_encoded)?;
                 Prepared::Redis(Arc::clone(redis), written)
             }
@@ -565,11 +545,8 @@ impl<R> Entry<R> {
         F: Future<Output: Returns<R>>,
     {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
-        let outcome = self
-            .lookup()
-            .run(errors, here(|()| async move { body().await.into_result() }))
-            .await;
-        Returns::from_result(outcome)
+        let work = inline(|()| async move { body().await.into_result() });
+        Returns::from_result(answer(self, errors, work).await)
     }
 
     /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.
@@ -583,23 +560,8 @@ impl<R> Entry<R> {
     where
         F: Future<Output: Returns<R>>,
     {
-        let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
-        let outcome = self
-            .lookup()
-            .refresh(errors, here(|()| async move { body.await.into_result() }))
-            .await;
-        Returns::from_result(outcome)
-    }
-
-    fn lookup(&self) -> Lookup<'_, R> {
-        Lookup {
-            site: self.site,
-            key: &self.key,
-            rules: &*self.rules,
-            cache: self.cache.as_ref(),
-            timeout: self.timeout,
-            ttl: self.ttl,
-        }
+        let body = async move { body.await.into_result() };
+        Returns::from_result(refresh(self, body).await)
     }
 
     /// The cache and the key in it.
@@ -624,6 +586,26 @@ impl<R> Entry<R> {
 
     fn deadline(&self, cache: &Inner) -> Instant {
         Instant::now() + self.timeout(cache)
+    }
+}
+
+impl<R> Asks<R> for &Entry<R> {
+    fn question(&self) -> Question<'_> {
+        Question {
+            site: self.site,
+            key: &self.key,
+            cache: self.cache.as_ref(),
+            timeout: self.timeout,
+            ttl: self.ttl,
+        }
+    }
+
+    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+        &*self.rules
+    }
+
+    fn as_slot(&self) -> AsSlot<R> {
+        self.as_slot
     }
 }
 

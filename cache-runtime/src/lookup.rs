@@ -3,27 +3,34 @@
 //! The one rule: **the cache may save a call its body, and can do nothing else to it**: whatever
 //! fails here, the body runs, and what it returned is returned.
 //!
-//! | step | what happens |
-//! |---|---|
-//! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()): that |
-//! | bypass | no cache, no key, or `NoStore`: the body |
-//! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs behind it |
-//! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead |
-//! | acquire | the right to store; or a value that was stored meanwhile |
-//! | body | once, whoever waits |
-//! | store | under the right to store; its answer says who else may have the outcome |
+//! | step | what happens | may end in |
+//! |---|---|---|
+//! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
+//! | bypass | no cache, no key, or `NoStore` | [`Step::Body`] |
+//! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
+//! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
+//! | acquire | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
+//! | body | once, whoever waits | the outcome |
+//! | store | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
-//! A stale value serves only the call whose own read brought it. An `Err` is never held across an await,
-//! so a future stays `Send` where its error is not. A body is boxed before it runs: each function around
-//! it would multiply its size otherwise, and cached functions call each other.
+//! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
+//! [`Slot`], and a [`Step`] says what only the typed side can do, which is the one file [`body`]. An error is never in
+//! here, but for the copy that callers share.
+//!
+//! A hit waits in [`Question::begin`] alone, with all that it knows in that one frame. Whatever goes beyond a hit is on
+//! the heap, so that calls stay small: cached functions call each other.
 
 mod acquire;
 mod alarm;
 mod background;
+mod body;
 mod commit;
 mod first_poll;
+mod join;
 mod read;
 mod renew;
+mod running;
+mod slot;
 mod wait;
 mod within;
 
@@ -34,37 +41,36 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub(crate) use acquire::Granted;
-pub(crate) use background::{Behind, Work, here};
+pub(crate) use background::RunOf;
+use background::{Run, SoftWait};
+pub(crate) use body::{Asks, Work, answer, inline, refresh};
 pub(crate) use commit::{Written, kept_in_process, written};
 pub(crate) use first_poll::{near, near_first};
-pub(crate) use read::age;
 use read::{Found, Seen};
 pub(crate) use renew::renewing;
+use running::Body;
+pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
 
 use crate::{
-    answer::Answer,
     budget::Budget,
     cache::{Cache, Inner},
     control::{CacheControl, Control, Report, Source},
     error::{Error, ErrorKind},
-    flight::{Joined, Turn},
     global,
-    policy::{Aged, Circumstances, Judgement, Rules},
-    share::ErrorShare,
+    policy::{Aged, Circumstances, Freshness, Judgement},
+    share::Kept,
     site::{Key, Site},
-    stats::Counters,
     token::Keys,
 };
 
-/// One call of an annotated function, and what its attribute says.
-pub(crate) struct Lookup<'a, R> {
+/// What one call of an annotated function asks the cache for.
+pub(crate) struct Question<'a> {
     pub(crate) site: &'static Site,
     pub(crate) key: &'a Key,
-    pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
     /// Default: the global cache.
     pub(crate) cache: Option<&'a Cache>,
     /// Default: the cache's.
@@ -73,103 +79,120 @@ pub(crate) struct Lookup<'a, R> {
     pub(crate) ttl: Option<Duration>,
 }
 
-impl<R> Lookup<'_, R> {
-    /// Answers from the cache, else from the body that `work` is.
+/// What the path comes to before a body runs: the one thing that is left to do, and needs types.
+///
+/// A variant that is not a hit's is a box, because a hit carries the room for the largest one.
+pub(crate) enum Step {
+    /// The answer is in the slot.
+    Answer,
+    /// A body begins in the background. Then the answer is in the slot; or it is there after that wait.
+    Background(Box<Run>, Option<Box<SoftWait>>),
+    /// The body runs for its caller.
+    Body(Box<Body>),
+    /// The body that this call waited for failed with that; where it is no error of this function's, the body runs.
+    Failed(Kept, Box<Body>),
+}
+
+/// A future that knows no user types.
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+impl Question<'_> {
+    /// All that happens before a body runs. `movable`: the body can run without its caller.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn run<A, E, F, H, B>(
-        self,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
+    pub(crate) async fn begin(&self, slot: &mut dyn Slot, movable: bool) -> Step {
         let control = Control::of_this_call();
         match control.directive() {
             None => {}
-            Some(CacheControl::NoCache) => {
-                return boxed(|| self.renew(control, errors, work)).await;
-            }
-            Some(CacheControl::NoStore) => return boxed(|| self.bypass(control, work)).await,
+            Some(CacheControl::NoCache) => return self.take_over(control, slot).await,
+            Some(CacheControl::NoStore) => return bypass(self.site, control).await,
         }
-        let Some(place) = self.place() else {
-            return boxed(|| self.bypass(control, work)).await;
+        let Some((cache, key)) = self.place() else {
+            return bypass(self.site, control).await;
         };
-        let mut call = self.begin(place, control);
-        let outcome = call.run(errors, work).await;
-        call.site.counters().in_store(call.budget.spent());
-        outcome
+        let mut lookup = self.look_up(cache, key, control);
+        let found = match lookup.read(slot).await {
+            Ok(found) => found,
+            Err(error) => {
+                lookup.failed(&error);
+                None
+            }
+        };
+        let mut at_hand = None;
+        if let Some(found) = found {
+            match lookup.judge(&found, slot.freshness(), movable) {
+                Judgement::Fresh => {
+                    lookup.hit(&found);
+                    return lookup.answered();
+                }
+                Judgement::RefreshAhead => {
+                    lookup.hit(&found);
+                    return lookup.refresh_in_background();
+                }
+                Judgement::StaleAtRest => {
+                    lookup.stale(&found);
+                    return lookup.answered();
+                }
+                Judgement::StaleWhileRevalidate => {
+                    lookup.stale(&found);
+                    return lookup.refresh_in_background();
+                }
+                Judgement::StaleAfter(limit) => {
+                    return Box::new(lookup).wait_softly(slot, found, limit).await;
+                }
+                Judgement::StaleIfError => {
+                    slot.set_aside();
+                    at_hand = Some(found);
+                }
+                Judgement::Expired => slot.clear(),
+            }
+        }
+        Box::new(lookup).join(slot, at_hand).await
     }
 
-    /// Runs `work` and stores its outcome, whatever is stored or computed now.
+    /// The same for a call whose body runs in any case, and whose value takes the place of what is stored or computed now.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn refresh<A, E, F, H, B>(
-        self,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        let control = Control::of_this_call();
-        self.renew(control, errors, work).await
+    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Step {
+        self.take_over(Control::of_this_call(), slot).await
     }
 
-    async fn renew<A, E, F, H, B>(
-        self,
-        control: Control,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        if control.is_only_if_cached() {
-            match control.park().await {}
-        }
-        let Some(place) = self.place() else {
-            return boxed(|| self.bypass(control, work)).await;
+    fn take_over<'a>(&self, control: Control, slot: &'a mut dyn Slot) -> BoxFuture<'a, Step> {
+        let place = (!control.is_only_if_cached())
+            .then(|| self.place())
+            .flatten();
+        let Some((cache, key)) = place else {
+            return bypass(self.site, control);
         };
-        let mut call = self.begin(place, control);
-        let (lead, right) = call.take_over().await;
-        let (outcome, ttl) = call
-            .complete(lead, right, errors, || boxed(|| work.here()))
-            .await;
-        call.site.counters().in_store(call.budget.spent());
-        call.answer_or(outcome, None, ttl)
+        Box::new(self.look_up(cache, key, control)).take_over(slot)
     }
 
-    /// Runs the body, without the cache.
-    async fn bypass<A, E, F, H, B>(self, mut control: Control, work: Work<A, H, B>) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        if control.is_only_if_cached() {
-            match control.park().await {}
+    /// Puts what is stored into the slot, if a call would be answered that without its body.
+    ///
+    /// # Errors
+    ///
+    /// If Redis cannot be asked, or does not answer in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub(crate) async fn peek(
+        &self,
+        (cache, key): (Arc<Inner>, Arc<str>),
+        slot: &mut dyn Slot,
+    ) -> Result<(), Error> {
+        let mut lookup = self.look_up(cache, key, Control::none());
+        let found = lookup.read(slot).await?;
+        if found.is_none_or(|found| !slot.freshness().answers(found.aged)) {
+            slot.clear();
         }
-        self.site.counters().bypassed();
-        let outcome = timed(self.site.counters(), boxed(|| work.here())).await;
-        // Only now, so that no call in the body is taken for this one, nor a later one.
-        control.report(Report::bypass());
-        outcome
+        Ok(())
     }
-}
 
-impl<'a, R> Lookup<'a, R> {
     /// The cache, and the whole key in it; `None` if there is no cache, or the call has no key.
     fn place(&self) -> Option<(Arc<Inner>, Arc<str>)> {
         let open = |cache: &Cache| (!cache.is_shut_down()).then(|| Arc::clone(cache.inner()));
@@ -183,12 +206,11 @@ impl<'a, R> Lookup<'a, R> {
         Some((cache, key))
     }
 
-    fn begin(self, (cache, key): (Arc<Inner>, Arc<str>), control: Control) -> Call<'a, R> {
-        Call {
+    fn look_up(&self, cache: Arc<Inner>, key: Arc<str>, control: Control) -> Lookup {
+        Lookup {
             site: self.site,
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
             key,
-            rules: self.rules,
             ttl: self.ttl,
             seen: Seen::Nothing,
             outdated: false,
@@ -199,13 +221,23 @@ impl<'a, R> Lookup<'a, R> {
     }
 }
 
+/// The body, without the cache.
+fn bypass(site: &'static Site, control: Control) -> BoxFuture<'static, Step> {
+    Box::pin(async move {
+        if control.is_only_if_cached() {
+            match control.park().await {}
+        }
+        site.counters().bypassed();
+        Step::Body(Box::new(Body::Bypassing(site, control)))
+    })
+}
+
 /// The state of one call on its way.
-struct Call<'a, R> {
+pub(crate) struct Lookup {
     site: &'static Site,
     cache: Arc<Inner>,
     budget: Budget,
     key: Arc<str>,
-    rules: &'a (dyn Rules<R> + Send + Sync),
     ttl: Option<Duration>,
     seen: Seen,
     /// There is an older value, which must not outlive a body that returned nothing to store.
@@ -215,149 +247,54 @@ struct Call<'a, R> {
     control: Control,
 }
 
-impl<R> Call<'_, R> {
-    async fn run<A, E, F, H, B>(
-        &mut self,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        let mut at_hand = None;
-        if let Some(found) = self.read().await {
-            match self.judge(&found, work.behind.is_some()) {
-                Judgement::Fresh => return Ok(self.hit(found)),
-                Judgement::RefreshAhead => {
-                    self.refresh_behind(errors, work);
-                    return Ok(self.hit(found));
-                }
-                Judgement::StaleAtRest => return Ok(self.stale(found)),
-                Judgement::StaleWhileRevalidate => {
-                    self.refresh_behind(errors, work);
-                    return Ok(self.stale(found));
-                }
-                Judgement::StaleAfter(limit) => {
-                    let outcome = boxed(|| self.run_behind(limit, errors, work)).await;
-                    return Ok(match outcome {
-                        Some(value) => value,
-                        None => self.stale(found),
-                    });
-                }
-                Judgement::StaleIfError => at_hand = Some(found),
-                Judgement::Expired => {}
-            }
-        }
-        if self.control.is_only_if_cached() {
-            match self.control.park().await {}
-        }
-        boxed(|| self.compute(errors, work, at_hand)).await
+impl Lookup {
+    /// Ends a call whose answer is in the slot.
+    fn answered(&self) -> Step {
+        self.count_time();
+        Step::Answer
     }
 
-    /// The steps from "join" on. `at_hand`: a stale value that serves where the body fails.
-    async fn compute<A, E, F, H, B>(
-        &mut self,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-        at_hand: Option<Found<R>>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
-        let turn = match self.cache.flights.join(&self.key) {
-            Joined::Lead(lead) => Turn::Lead(lead),
-            Joined::Wait(own) if within::is_own(&own) => {
-                drop(own);
-                self.site.warn_of_own_key();
-                let outcome = timed(self.site.counters(), boxed(|| work.here())).await;
-                return self.answer_or(outcome, at_hand, None);
-            }
-            Joined::Wait(waiting) => {
-                let cache = Arc::clone(&self.cache);
-                boxed(|| wait::turn(self.site, cache, waiting, true)).await
-            }
-        };
-        let rests = || self.cache.background.rests(&self.key);
-        match (turn, at_hand) {
-            // What the one before came to is what this call would come to.
-            (Turn::Lead(_), Some(found)) if rests() => return Ok(self.stale(found)),
-            (Turn::Lead(lead), at_hand) => {
-                return boxed(|| self.lead(lead, errors, work, at_hand)).await;
-            }
-            (Turn::Answer(answer), at_hand) => {
-                if let Some(outcome) = self.take(&answer, &errors) {
-                    if outcome.is_ok() || at_hand.is_none() {
-                        self.site.counters().coalesced();
-                    }
-                    return self.answer_or(outcome, at_hand, None);
-                }
-                // The leader has the same key and other types, or another body.
-                if let (Answer::Failed(_), Some(found)) = (answer, at_hand) {
-                    return Ok(self.stale(found));
-                }
-            }
-            // The leader failed in a way that cannot be shared.
-            (Turn::Alone, Some(found)) => return Ok(self.stale(found)),
-            (Turn::Alone, None) => {}
-        }
-        self.missed(None);
-        timed(self.site.counters(), boxed(|| work.here())).await
+    /// Counts the time that the call spent in the store.
+    fn count_time(&self) {
+        self.site.counters().in_store(self.budget.spent());
     }
 
-    /// A body's outcome, or the stale value in the place of its error. `ttl`: for how long it was stored.
-    fn answer_or<E>(
-        &mut self,
-        outcome: Result<R, E>,
-        at_hand: Option<Found<R>>,
-        ttl: Option<Duration>,
-    ) -> Result<R, E> {
-        match (outcome, at_hand) {
-            (Err(_), Some(found)) => Ok(self.stale(found)),
-            (outcome, _) => {
-                self.missed(ttl);
-                outcome
-            }
-        }
-    }
-
-    fn take<E>(&self, answer: &Answer, errors: &ErrorShare<E>) -> Option<Result<R, E>> {
-        match answer {
-            Answer::Value(value) => self.rules.take(Some(value)).map(Ok),
-            Answer::Nothing => self.rules.take(None).map(Ok),
-            Answer::Failed(error) => errors.take(&**error).map(Err),
-        }
-    }
-
-    fn judge(&self, found: &Found<R>, movable: bool) -> Judgement {
+    fn judge(&self, found: &Found, freshness: &Freshness, movable: bool) -> Judgement {
         // Where no body may run, none has to run behind the call for its value to be an answer.
         let none_may_run = self.control.is_only_if_cached();
         let circumstances = Circumstances {
-            at_rest: &|| self.cache.background.rests(&self.key),
+            at_rest: &|| self.rests(),
             movable: &|| none_may_run || movable && self.cache.background.is_possible(),
             draw: &draw,
         };
-        self.rules.freshness().judge(found.aged, &circumstances)
+        freshness.judge(found.aged, &circumstances)
+    }
+
+    /// Whether the key is left alone, because its last body failed or somebody else is at it.
+    fn rests(&self) -> bool {
+        self.cache.background.rests(&self.key)
     }
 
     /// Counts and reports an answer from the cache.
-    fn hit(&mut self, found: Found<R>) -> R {
+    fn hit(&mut self, found: &Found) {
         self.site.counters().hit();
-        self.answered(Source::Hit, &found);
-        found.value
+        self.report_found(Source::Hit, found);
     }
 
-    /// The same of an answer past its ttl.
-    fn stale(&mut self, found: Found<R>) -> R {
+    /// Counts and reports an answer that is past its ttl.
+    fn stale(&mut self, found: &Found) {
         self.site.counters().stale();
-        self.answered(Source::Stale, &found);
-        found.value
+        self.report_found(Source::Stale, found);
     }
 
-    fn answered(&mut self, source: Source, found: &Found<R>) {
+    /// Answers with the value that was set aside.
+    fn fall_back(&mut self, slot: &mut dyn Slot, found: &Found) -> Step {
+        slot.fall_back();
+        self.stale(found);
+        self.answered()
+    }
+
+    fn report_found(&mut self, source: Source, found: &Found) {
         if self.control.reports() {
             let left = |aged: Aged| aged.fresh_for.saturating_sub(aged.age);
             self.control.report(Report {
@@ -393,7 +330,8 @@ impl<R> Call<'_, R> {
     }
 }
 
-/// A future on the heap, made in a frame of its own: what is made and moved there is gone when it is polled.
+/// Boxes a future out of line, so that the temporaries of its construction are not part of the caller's stack frame
+/// while it is polled.
 ///
 /// Off the path of a hit, so that calls stay small, and those that stand in bodies of others need little of
 /// the stack.
@@ -420,23 +358,4 @@ pub(crate) fn report(site: &Site, error: &Error) {
         site.warn_refused(error, remedy);
     }
     tracing::debug!(function = %site.place(), cause = error.told(), "the cache failed, the call goes on");
-}
-
-/// Runs a body and counts its time, be it dropped or panicking.
-async fn timed<F: Future>(counters: &'static Counters, body: F) -> F::Output {
-    struct Run {
-        counters: &'static Counters,
-        start: Instant,
-    }
-    impl Drop for Run {
-        fn drop(&mut self) {
-            self.counters.in_body(self.start.elapsed());
-        }
-    }
-    counters.body_run();
-    let _run = Run {
-        counters,
-        start: Instant::now(),
-    };
-    body.await
 }

@@ -1,10 +1,9 @@
-//! The steps "acquire" and "body", and what comes of them, by the one call that leads a flight.
+//! The step "acquire", by the one call that leads a flight.
 //!
 //! The one rule: **nothing is stored, and nobody who came while the body ran is answered, without
-//! the proof that nothing was invalidated since the body began.**
+//! the proof that nothing was invalidated since the body began.** That proof is the [`Right`] which is acquired here.
 
 use std::{
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,19 +11,14 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Call,
-    background::{Behind, Work},
-    boxed, draw,
+    BoxFuture, Lookup, Slot, Step,
     read::Found,
-    renew::renewing,
-    timed, wait,
-    within::within,
+    running::{Body, LedBody},
+    wait,
 };
 use crate::{
     answer::Answer,
-    cache::Inner,
     flight::{Joined, Lead},
-    share::ErrorShare,
     store::{Store, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
     token::{self, Acquired, Keys, Token, Wish},
 };
@@ -45,9 +39,9 @@ pub(crate) struct Granted {
 }
 
 /// What came of asking for it.
-pub(super) enum Acquisition<R> {
-    /// Somebody stored a value meanwhile.
-    Found(Found<R>),
+pub(super) enum Acquisition {
+    /// Somebody stored a value meanwhile, which is in the slot.
+    Found(Found),
     Granted(Right),
     /// Another process computes the value, and lets its lock go after this long unless it renews it.
     Locked {
@@ -60,35 +54,30 @@ pub(super) enum Acquisition<R> {
     Refused,
 }
 
-impl<R> Call<'_, R> {
-    /// The steps "acquire", "body" and "store", for all who wait. `at_hand`: a stale value that serves
-    /// where the body fails, or another process is at it.
-    pub(super) async fn lead<A, E, F, H, B>(
-        &mut self,
+impl Lookup {
+    /// The step "acquire", for all who wait. `at_hand`: a stale value that was set aside, which serves where the body
+    /// fails, or another process is at it.
+    pub(super) async fn lead(
+        mut self: Box<Self>,
         mut lead: Lead<Answer>,
-        errors: ErrorShare<E>,
-        work: Work<A, H, B>,
-        at_hand: Option<Found<R>>,
-    ) -> Result<R, E>
-    where
-        H: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, Behind<R>, ErrorShare<E>),
-    {
+        slot: &mut dyn Slot,
+        at_hand: Option<Found>,
+    ) -> Step {
         if lead.unanswered() {
             self.budget.end();
         }
         // No lock for a value that is not going to be stored, because other processes would wait for it in
         // vain; nor beside another lead, because this call has waited long enough.
-        let together = self.rules.freshness().cluster && !self.is_too_large() && !lead.is_beside();
+        let together = slot.freshness().cluster && !self.is_too_large() && !lead.is_beside();
         let mut wish = together.then(Wish::new);
         let patience = Instant::now() + self.cache.cluster_wait;
         let mut attempt = 0;
         let right = loop {
-            match boxed(|| self.acquire(&mut lead, wish.as_ref())).await {
+            match self.acquire(&mut lead, wish.as_ref(), slot).await {
                 Acquisition::Found(found) => {
-                    self.share_found(lead, &found.value);
-                    return Ok(self.hit(found));
+                    self.share_found(lead, slot);
+                    self.hit(&found);
+                    return self.answered();
                 }
                 Acquisition::Granted(right) => break Some(right),
                 Acquisition::Refused => break None,
@@ -101,7 +90,7 @@ impl<R> Call<'_, R> {
                     if let Some(found) = at_hand {
                         // Those who wait have a value of their own, too, or lead on.
                         self.cache.background.leave(&self.key, left);
-                        return Ok(self.stale(found));
+                        return self.fall_back(slot, &found);
                     }
                     let until = patience.min(Instant::now() + left);
                     let changed = redis.changed(&keys.lock, &holder, attempt, until);
@@ -115,111 +104,55 @@ impl<R> Call<'_, R> {
                 }
             }
         };
-        let (outcome, ttl) = self
-            .complete(lead, right, errors, || boxed(|| work.here()))
-            .await;
-        self.answer_or(outcome, at_hand, ttl)
+        self.led(lead, right, slot, at_hand)
     }
 
     /// Takes the key over from whoever computes it: a flight of its own, and a token of its own.
-    pub(super) async fn take_over(&mut self) -> (Lead<Answer>, Option<Right>) {
-        self.outdated = true;
-        let mut lead = loop {
-            self.cache.flights.detach(&self.key, || ());
-            if let Joined::Lead(lead) = self.cache.flights.join(&self.key) {
-                break lead;
-            }
-        };
-        let redis = match self.cache.store.clone() {
-            Store::Memory(memory) => return (lead, Some(Right::InProcess(memory))),
-            Store::Redis(redis) => redis,
-        };
-        let keys = self.keys();
-        lead.acquire_sent();
-        match self
-            .budget
-            .spend(|deadline| token::seize(&redis, &keys, deadline))
-            .await
-        {
-            Ok(token) => (lead, Some(Right::Token(Granted { redis, keys, token }))),
-            Err(error) => {
-                self.failed(&error);
-                (lead, None)
-            }
-        }
+    pub(super) fn take_over(mut self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, Step> {
+        Box::pin(async move {
+            self.outdated = true;
+            let mut lead = loop {
+                self.cache.flights.detach(&self.key, || ());
+                if let Joined::Lead(lead) = self.cache.flights.join(&self.key) {
+                    break lead;
+                }
+            };
+            let right = match self.cache.store.clone() {
+                Store::Memory(memory) => Some(Right::InProcess(memory)),
+                Store::Redis(redis) => {
+                    let keys = self.keys();
+                    lead.acquire_sent();
+                    let seized = self
+                        .budget
+                        .spend(|deadline| token::seize(&redis, &keys, deadline));
+                    match seized.await {
+                        Ok(token) => Some(Right::Token(Granted { redis, keys, token })),
+                        Err(error) => {
+                            self.failed(&error);
+                            None
+                        }
+                    }
+                }
+            };
+            self.led(lead, right, slot, None)
+        })
     }
 
-    /// The steps "body" and "store"; also for how long the value was stored.
-    pub(super) async fn complete<E, F>(
-        &mut self,
-        mut lead: Lead<Answer>,
+    fn led(
+        self: Box<Self>,
+        lead: Lead<Answer>,
         right: Option<Right>,
-        errors: ErrorShare<E>,
-        body: impl FnOnce() -> F,
-    ) -> (Result<R, E>, Option<Duration>)
-    where
-        F: Future<Output = Result<R, E>> + Unpin,
-    {
-        lead.body_begun();
-        let start = self.cache.clock.now();
-        let panicked = Panicked {
-            cache: &self.cache,
-            key: &self.key,
-            matters: self.rules.freshness().needs_stamp(),
-        };
-        let granted = match &right {
-            Some(Right::Token(granted)) => Some(granted),
-            _ => None,
-        };
-        let body = timed(self.site.counters(), renewing(granted, body()));
-        // Matched at once: a variable that may hold the error would be held across what follows.
-        let value = match within(&lead, body).await {
-            Ok(value) => {
-                panicked.not();
-                value
-            }
-            Err(error) => {
-                panicked.not();
-                self.rest();
-                // Made only for those who wait: what an error says is nobody else's to keep.
-                if lead.has_waiters() {
-                    let answer = errors.keep(&error).map(Answer::Failed);
-                    self.settle(lead, right, answer);
-                } else {
-                    self.end(lead, right);
-                }
-                return (Err(error), None);
-            }
-        };
-        let took = self.cache.clock.now().saturating_duration_since(start);
-        let lifetime = match self.rules.lifetime(&value, self.ttl, draw()) {
-            Ok(lifetime) => lifetime,
-            // What the value is worth is not known, so an older one stays.
-            Err(error) => {
-                self.failed(&error);
-                self.site.warn_not_stored(&error);
-                self.rest();
-                let answer = self.answer(&value, None);
-                self.settle(lead, right, answer);
-                return (Ok(value), None);
-            }
-        };
-        match right {
-            Some(Right::InProcess(memory)) => {
-                let ttl = self.store_in_process(lead, &memory, &value, lifetime, took);
-                (Ok(value), ttl)
-            }
-            Some(Right::Token(granted)) => {
-                let stored = boxed(|| self.store_in_redis(lead, granted, value, lifetime, took));
-                let (value, ttl) = stored.await;
-                (Ok(value), ttl)
-            }
-            None => {
-                let answer = self.answer(&value, None);
-                self.settle(lead, None, answer);
-                (Ok(value), None)
-            }
-        }
+        slot: &dyn Slot,
+        at_hand: Option<Found>,
+    ) -> Step {
+        Step::Body(Box::new(Body::Led(LedBody {
+            lookup: self,
+            lead,
+            right,
+            at_hand,
+            backs_off: slot.freshness().needs_stamp(),
+            is_in_background: false,
+        })))
     }
 
     /// The step "acquire". `wish`: to be the only one in all processes.
@@ -227,17 +160,21 @@ impl<R> Call<'_, R> {
         &mut self,
         lead: &mut Lead<Answer>,
         wish: Option<&Wish>,
-    ) -> Acquisition<R> {
+        slot: &mut dyn Slot,
+    ) -> Acquisition {
         let redis = match self.cache.store.clone() {
             // Another flight may have ended between this call's look and its own flight.
             Store::Memory(memory) => {
                 lead.acquire_sent();
                 let before = self.seen.clone();
-                return match self.read_memory(&memory) {
+                return match self.read_memory(&memory, slot) {
                     Some(found) if found.is_fresh() && self.seen != before => {
                         Acquisition::Found(found)
                     }
-                    _ => Acquisition::Granted(Right::InProcess(memory)),
+                    _ => {
+                        slot.clear();
+                        Acquisition::Granted(Right::InProcess(memory))
+                    }
                 };
             }
             Store::Redis(redis) => redis,
@@ -268,11 +205,13 @@ impl<R> Call<'_, R> {
                     };
                 }
                 Ok(Acquired::Value(bytes)) => {
-                    if let Some(found) = self.decode(&redis, Fetched::alone(bytes)).await
+                    let found = self.decode(&redis, Fetched::alone(bytes), slot).await;
+                    if let Some(found) = found
                         && found.is_fresh()
                     {
                         return Acquisition::Found(found);
                     }
+                    slot.clear();
                 }
                 Err(error) => {
                     self.failed(&error);
@@ -286,9 +225,9 @@ impl<R> Call<'_, R> {
         Acquisition::Refused
     }
 
-    pub(super) fn share_found(&self, lead: Lead<Answer>, value: &R) {
+    pub(super) fn share_found(&self, lead: Lead<Answer>, slot: &dyn Slot) {
         if lead.has_waiters()
-            && let Some(answer) = self.answer(value, None)
+            && let Some(answer) = self.answer(slot, None)
         {
             lead.finish(&answer);
         }
@@ -296,36 +235,15 @@ impl<R> Call<'_, R> {
     }
 
     /// The key's body, or what it returned, is of no use: it is left alone for a while.
-    pub(super) fn rest(&self) {
-        if self.rules.freshness().needs_stamp() {
+    pub(super) fn rest(&self, slot: &dyn Slot) {
+        if slot.freshness().needs_stamp() {
             self.cache.background.failed(&self.key);
         }
     }
 
-    pub(super) fn recovered(&self) {
-        if self.rules.freshness().needs_stamp() {
+    pub(super) fn recovered(&self, slot: &dyn Slot) {
+        if slot.freshness().needs_stamp() {
             self.cache.background.recovered(&self.key);
-        }
-    }
-}
-
-/// Lets a key rest whose body panics, when it is dropped.
-struct Panicked<'a> {
-    cache: &'a Inner,
-    key: &'a Arc<str>,
-    matters: bool,
-}
-
-impl Panicked<'_> {
-    fn not(mut self) {
-        self.matters = false;
-    }
-}
-
-impl Drop for Panicked<'_> {
-    fn drop(&mut self) {
-        if self.matters && std::thread::panicking() {
-            self.cache.background.failed(self.key);
         }
     }
 }

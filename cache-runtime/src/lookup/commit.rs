@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use super::{
-    Call,
+    Lookup, Outgoing, Slot,
     acquire::{Granted, Right},
     report,
 };
@@ -25,29 +25,29 @@ use crate::{
     codec::{self, CodecError, Stamp, payload_of},
     error::Error,
     flight::Lead,
-    policy::{Lifetime, Rules, not_decoded, not_encoded},
+    policy::{Lifetime, not_decoded, not_encoded},
     site::Site,
     store::memory::{MemoryStore, dropping_values_later},
     token::{self, Content, Stored},
 };
 
-impl<R> Call<'_, R> {
+impl Lookup {
     pub(super) fn store_in_process(
         &self,
         mut lead: Lead<Answer>,
         memory: &MemoryStore,
-        value: &R,
+        slot: &dyn Slot,
         lifetime: Option<Lifetime>,
         took: Duration,
     ) -> Option<Duration> {
-        let Some(answer) = self.answer(value, None) else {
-            self.rest();
+        let Some(answer) = self.answer(slot, None) else {
+            self.rest(slot);
             lead.everybody_alone();
             return None;
         };
         lead.answer_early(&answer);
         let kept = lifetime.and_then(|lifetime| {
-            let kept = self.kept(value, &answer)?;
+            let kept = self.kept(slot, &answer)?;
             Some((kept, lifetime))
         });
         let stood = dropping_values_later(|| {
@@ -60,9 +60,9 @@ impl<R> Call<'_, R> {
         // Else the flight was detached: dropping the lead makes those who came later start over.
         stood?;
         if kept.is_none() && lifetime.is_some() {
-            self.rest();
+            self.rest(slot);
         } else {
-            self.recovered();
+            self.recovered(slot);
         }
         lead.finish(&answer);
         kept.map(|(_, lifetime)| lifetime.fresh_for)
@@ -72,40 +72,40 @@ impl<R> Call<'_, R> {
         &mut self,
         mut lead: Lead<Answer>,
         granted: Granted,
-        value: R,
+        slot: &mut dyn Slot,
         lifetime: Option<Lifetime>,
         took: Duration,
-    ) -> (R, Option<Duration>) {
-        let encoded = match lifetime.map(|lifetime| self.written(&value, lifetime, took)) {
+    ) -> Option<Duration> {
+        let encoded = match lifetime.map(|lifetime| self.written(slot, lifetime, took)) {
             Some(Some(encoded)) => Some(encoded),
             Some(None) => {
-                self.rest();
-                let answer = self.rules.share_kept(&value);
+                self.rest(slot);
+                let answer = slot.share_kept();
                 self.settle(lead, Some(Right::Token(granted)), answer);
-                return (value, None);
+                return None;
             }
             None if self.outdated => None,
             None => {
-                let answer = self.answer(&value, None);
+                let answer = self.answer(slot, None);
                 self.settle(lead, Some(Right::Token(granted)), answer);
-                return (value, None);
+                return None;
             }
         };
         if self.unreadable
             && let Some(encoded) = &encoded
         {
-            self.read_back(encoded);
+            self.read_back(encoded, slot);
         }
         let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
         if lead.has_waiters()
-            && let Some(answer) = self.answer(&value, json.as_ref())
+            && let Some(answer) = self.answer(slot, json.as_ref())
         {
             lead.answer_early(&answer);
         }
         lead.close();
         let content = encoded.as_ref().map(Written::content);
         let Granted { redis, keys, token } = &granted;
-        let locked = self.rules.freshness().cluster;
+        let locked = slot.freshness().cluster;
         let stored = self
             .budget
             .spend(|deadline| token::store(redis, keys, token, content, locked, deadline))
@@ -118,12 +118,12 @@ impl<R> Call<'_, R> {
             Ok(stored) => {
                 if stored == Stored::NoRoom {
                     self.failed(&Error::no_room());
-                    self.rest();
+                    self.rest(slot);
                 } else {
-                    self.recovered();
+                    self.recovered(slot);
                 }
                 if lead.has_waiters()
-                    && let Some(answer) = self.answer(&value, json.as_ref())
+                    && let Some(answer) = self.answer(slot, json.as_ref())
                 {
                     lead.finish(&answer);
                 }
@@ -135,44 +135,44 @@ impl<R> Call<'_, R> {
                 None
             }
         };
-        (value, ttl.map(|lifetime| lifetime.fresh_for))
+        ttl.map(|lifetime| lifetime.fresh_for)
     }
 
-    /// `value` as Redis is going to have it; `None` if it cannot be stored.
-    fn written(&self, value: &R, lifetime: Lifetime, took: Duration) -> Option<Written> {
+    /// The value as Redis is going to have it; `None` if it cannot be stored.
+    fn written(&self, slot: &dyn Slot, lifetime: Lifetime, took: Duration) -> Option<Written> {
         if self.is_too_large() {
             return None;
         }
-        let written = written(self.rules, &self.cache, value, lifetime, took);
+        let written = written(slot, &self.cache, lifetime, took);
         self.unless_not_encoded(written)
     }
 
     /// Tells the log if the call's own value cannot be read either, which is no matter of another release's bytes.
     #[cold]
     #[inline(never)]
-    fn read_back(&self, written: &Written) {
+    fn read_back(&self, written: &Written, slot: &dyn Slot) {
         let stored = codec::Stored::parse(&written.bytes).map_err(not_decoded);
-        let read = stored.and_then(|stored| self.rules.decode(&stored, None).map(drop));
+        let read = stored.and_then(|stored| slot.reads(&stored));
         if let Err(error) = read {
             self.site.warn_unread(&error);
         }
     }
 
     /// What the in-process store is going to have of it; `None` if it cannot be stored.
-    fn kept(&self, value: &R, answer: &Answer) -> Option<Answer> {
+    fn kept(&self, slot: &dyn Slot, answer: &Answer) -> Option<Answer> {
         if self.is_too_large() {
             return None;
         }
-        let kept = kept_in_process(self.site, self.rules, value, answer, self.cache.max_value);
+        let kept = kept_in_process(self.site, slot, answer, self.cache.max_value);
         self.unless_not_encoded(kept)
     }
 
-    /// What others can have of `value`; `None` if that takes JSON, and it has none.
-    pub(super) fn answer(&self, value: &R, json: Option<&Bytes>) -> Option<Answer> {
+    /// What others can have of the value; `None` if that takes JSON, and it has none.
+    pub(super) fn answer(&self, slot: &dyn Slot, json: Option<&Bytes>) -> Option<Answer> {
         if json.is_none() && self.is_too_large() {
-            return self.rules.share_kept(value);
+            return slot.share_kept();
         }
-        let answer = self.rules.share(value, json, self.cache.max_value);
+        let answer = slot.share(json, self.cache.max_value);
         self.unless_not_encoded(answer)
     }
 
@@ -305,21 +305,20 @@ impl Written {
 }
 
 /// Writes `value`, with a stamp if its readers need one.
-pub(crate) fn written<R>(
-    rules: &(dyn Rules<R> + Send + Sync),
+pub(crate) fn written(
+    value: &dyn Outgoing,
     cache: &Inner,
-    value: &R,
     lifetime: Lifetime,
     took: Duration,
 ) -> Result<Written, CodecError> {
     let clock = &cache.clock;
-    let stamp = rules.freshness().needs_stamp().then(|| Stamp {
+    let stamp = value.freshness().needs_stamp().then(|| Stamp {
         stored_at: clock.servers().unwrap_or_default(),
         fresh_for: lifetime.fresh_for,
         took,
     });
     Ok(Written {
-        bytes: rules.encode(value, stamp.as_ref(), cache.max_value)?,
+        bytes: value.encode(stamp.as_ref(), cache.max_value)?,
         lifetime,
         stamped: stamp.is_some() && clock.servers().is_none(),
     })
@@ -329,17 +328,16 @@ pub(crate) fn written<R>(
 ///
 /// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
 /// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back or is too large.
-pub(crate) fn kept_in_process<R>(
+pub(crate) fn kept_in_process(
     site: &Site,
-    rules: &(dyn Rules<R> + Send + Sync),
-    value: &R,
+    value: &dyn Outgoing,
     answer: &Answer,
     most: usize,
 ) -> Result<Answer, CodecError> {
     if !cfg!(debug_assertions) {
         return Ok(answer.clone());
     }
-    let (kept, loss) = rules.through_json(value, most)?;
+    let (kept, loss) = value.through_json(most)?;
     if let Some(cause) = loss {
         site.warn_of_loss(cause);
     }

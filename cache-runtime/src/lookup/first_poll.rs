@@ -14,10 +14,11 @@ use std::{
 
 use super::boxed;
 use crate::{
+    answer::SharedValue,
     cache::Cache,
     control::Control,
     global,
-    policy::{Circumstances, Judgement, Rules},
+    policy::{Circumstances, Freshness, Judgement, Rules},
     site::{Key, Site},
     store::Store,
 };
@@ -30,20 +31,37 @@ pub(crate) fn near<R>(
     rules: &impl Rules<R>,
     cache: Option<&Cache>,
 ) -> Option<R> {
-    if Control::is_scoped() {
-        return None;
-    }
-    let value = match cache {
-        Some(cache) => fresh_in(cache, key, rules),
-        None => global::with_installed(|cache| fresh_in(cache, key, rules)),
-    };
+    let mut value = None;
+    let take = &mut |shared: Option<&SharedValue>| value = rules.take(shared);
+    fresh(key, rules.freshness(), cache, take);
     if value.is_some() {
         site.counters().hit();
     }
     value
 }
 
-fn fresh_in<R>(cache: &Cache, key: &Key, rules: &impl Rules<R>) -> Option<R> {
+/// Lends the entry with this key to `take`, if it is fresh whatever else holds.
+fn fresh(
+    key: &Key,
+    freshness: &Freshness,
+    cache: Option<&Cache>,
+    take: &mut dyn FnMut(Option<&SharedValue>),
+) {
+    if Control::is_scoped() {
+        return;
+    }
+    match cache {
+        Some(cache) => fresh_in(cache, key, freshness, take),
+        None => global::with_installed(|cache| fresh_in(cache, key, freshness, take)),
+    };
+}
+
+fn fresh_in(
+    cache: &Cache,
+    key: &Key,
+    freshness: &Freshness,
+    take: &mut dyn FnMut(Option<&SharedValue>),
+) -> Option<()> {
     let inner = cache.inner();
     let Store::Memory(memory) = &inner.store else {
         return None;
@@ -52,17 +70,17 @@ fn fresh_in<R>(cache: &Cache, key: &Key, rules: &impl Rules<R>) -> Option<R> {
         return None;
     }
     let (stored, aged, _) = key.look_up(&inner.prefix, |key| memory.get(key))?;
-    // Those under which the most happens: an entry that is merely fresh even so is that in truth. XFetch's one
-    // draw is left to the call.
+    // The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one
+    // draw is left to the rest of the call.
     let the_most = Circumstances {
         at_rest: &|| false,
         movable: &|| true,
         draw: &|| 0.0,
     };
-    match rules.freshness().judge(Some(aged), &the_most) {
-        Judgement::Fresh => rules.take(stored.as_ref()),
-        _ => None,
+    if freshness.judge(Some(aged), &the_most) == Judgement::Fresh {
+        take(stored.as_ref());
     }
+    None
 }
 
 /// Answers at the first poll by what `near` finds, else by what `end` makes of the outcome of `rest`, which is only
@@ -79,7 +97,7 @@ where
     let mut first = Some((call, rest));
     let mut going: Option<Pin<Box<F>>> = None;
     poll_fn(move |cx| {
-        // Lent, for on its way out of here it would be moved.
+        // Borrowed, because the call would be copied on its way out of here and back.
         if let Some((call, _)) = &first
             && let Some(answer) = near(call)
         {

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Call, boxed};
+use super::{Lookup, Slot, boxed};
 use crate::{
     clock::Clock,
     codec::{Stamp, Stored},
@@ -24,9 +24,9 @@ use crate::{
     },
 };
 
-/// A value of the cache.
-pub(super) struct Found<R> {
-    pub(super) value: R,
+/// What is known of the value that a store put into the slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Found {
     /// `None`: it does not say how old it is, and is fresh for as long as it is there.
     pub(super) aged: Option<Aged>,
     pub(super) tier: Tier,
@@ -34,7 +34,7 @@ pub(super) struct Found<R> {
     pub(super) left: Option<Duration>,
 }
 
-impl<R> Found<R> {
+impl Found {
     pub(super) fn is_fresh(&self) -> bool {
         self.aged.is_none_or(|aged| aged.is_fresh())
     }
@@ -60,100 +60,103 @@ impl Seen {
     }
 }
 
-impl<R> Call<'_, R> {
-    /// The step "read".
-    pub(super) async fn read(&mut self) -> Option<Found<R>> {
+impl Lookup {
+    /// The step "read": puts what the store has into the slot.
+    ///
+    /// # Errors
+    ///
+    /// If the store could not be asked. What is no value of this type is counted, and nothing.
+    pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
         match self.cache.store.clone() {
-            Store::Memory(memory) => self.read_memory(&memory),
+            Store::Memory(memory) => Ok(self.read_memory(&memory, slot)),
             Store::Redis(redis) => {
-                let fetched = self.read_redis(&redis).await?;
-                let mut found = self.decode(&redis, fetched).await?;
+                let Some(fetched) = self.read_redis(&redis).await? else {
+                    return Ok(None);
+                };
+                let Some(mut found) = self.decode(&redis, fetched, slot).await else {
+                    return Ok(None);
+                };
                 if found.aged.is_none() && self.control.reports() {
                     let Self { budget, key, .. } = self;
                     // Only for the report: a failure leaves it without.
                     let left = boxed(|| budget.spend(|deadline| redis.ttl(key, deadline)));
                     found.left = left.await.ok().flatten();
                 }
-                Some(found)
+                Ok(Some(found))
             }
         }
     }
 
-    pub(super) fn read_memory(&mut self, memory: &MemoryStore) -> Option<Found<R>> {
+    pub(super) fn read_memory(
+        &mut self,
+        memory: &MemoryStore,
+        slot: &mut dyn Slot,
+    ) -> Option<Found> {
         let (stored, aged, number) = memory.get(&self.key)?;
         self.seen = Seen::Numbered(number);
-        let Some(value) = self.rules.take(stored.as_ref()) else {
+        if !slot.take(stored.as_ref()) {
             self.failed(&Error::new(
                 ErrorKind::Decode,
                 "what is kept in this process is no value of this type",
             ));
             return None;
-        };
+        }
         self.outdated = true;
         Some(Found {
-            value,
             aged: Some(aged),
             tier: Tier::Process,
             left: None,
         })
     }
 
-    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Option<Fetched> {
-        let link = match redis.link() {
-            Ok(link) => link,
-            Err(error) => {
-                self.failed(&error);
-                self.budget.end();
-                return None;
-            }
-        };
-        if !self.finish_invalidation().await {
-            return None;
+    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Result<Option<Fetched>, Error> {
+        let link = redis.link().inspect_err(|_| self.budget.end())?;
+        if self.cache.unfinished.holds(&self.key) {
+            boxed(|| self.delete_first()).await?;
         }
         let Self { budget, key, .. } = self;
-        match budget
+        budget
             .spend(|deadline| redis.read(&link, key, deadline))
             .await
-        {
-            Ok(fetched) => fetched,
-            Err(error) => {
-                self.failed(&error);
-                None
-            }
-        }
     }
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
     pub(super) async fn finish_invalidation(&mut self) -> bool {
-        !self.cache.unfinished.holds(&self.key) || boxed(|| self.delete_first()).await
-    }
-
-    async fn delete_first(&mut self) -> bool {
-        let keys = self.keys();
-        let Self { budget, cache, .. } = self;
-        match budget
-            .spend(|deadline| cache.unfinished.delete(&keys, Urgency::Ordinary, deadline))
-            .await
-        {
+        if !self.cache.unfinished.holds(&self.key) {
+            return true;
+        }
+        match boxed(|| self.delete_first()).await {
             Ok(()) => true,
             Err(error) => {
                 self.failed(&error);
-                self.budget.end();
                 false
             }
         }
+    }
+
+    async fn delete_first(&mut self) -> Result<(), Error> {
+        let keys = self.keys();
+        let Self { budget, cache, .. } = self;
+        let deleted = budget
+            .spend(|deadline| cache.unfinished.delete(&keys, Urgency::Ordinary, deadline))
+            .await;
+        if deleted.is_err() {
+            self.budget.end();
+        }
+        deleted
     }
 
     pub(super) async fn decode(
         &mut self,
         redis: &Arc<RedisStore>,
         Fetched { bytes, decoded }: Fetched,
-    ) -> Option<Found<R>> {
+        slot: &mut dyn Slot,
+    ) -> Option<Found> {
         let stored = Stored::parse(&bytes).map_err(not_decoded);
         let others = decoded.as_deref();
-        let decoded = stored.and_then(|stored| Ok((self.rules.decode(&stored, others)?, stored)));
-        let (value, stamp, header) = match decoded {
-            Ok((value, stored)) => (value, stored.stamp, stored.header_len(&bytes)),
+        let decoded = stored.and_then(|stored| slot.decode(&stored, others).map(|()| stored));
+        let (stamp, header) = match decoded {
+            Ok(stored) => (stored.stamp, stored.header_len(&bytes)),
             Err(error) => {
                 self.failed(&error);
                 self.unreadable = true;
@@ -174,7 +177,6 @@ impl<R> Call<'_, R> {
             }
         };
         Some(Found {
-            value,
             aged,
             tier: Tier::Redis,
             left: None,
@@ -206,18 +208,4 @@ fn known_age(clock: &Clock, redis: &RedisStore, stamp: Stamp) -> Option<Aged> {
     let now = Instant::now();
     let aged = stamp.aged(redis.known_time(now)?);
     (aged.is_fresh() || !redis.is_time_to_be_asked(now)).then_some(aged)
-}
-
-/// How old a stamp is by the server's clock, which is seldom asked.
-pub(crate) async fn age(
-    clock: &Clock,
-    redis: &Arc<RedisStore>,
-    stamp: Stamp,
-    deadline: Instant,
-) -> Aged {
-    if let Some(aged) = known_age(clock, redis, stamp) {
-        return aged;
-    }
-    let now = redis.time(deadline).await;
-    stamp.aged(now.unwrap_or_else(|_| redis.guessed_time(Instant::now())))
 }

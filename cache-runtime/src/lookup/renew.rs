@@ -3,11 +3,13 @@
 //! The one rule: **a lock lives no longer than the body that it is held for**, whatever becomes of that.
 
 use std::{
-    future::Future,
+    convert::Infallible,
+    future::{Future, poll_fn},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use super::{acquire::Granted, alarm::alarm};
+use super::{BoxFuture, acquire::Granted, alarm::alarm};
 use crate::token::{self, Held};
 
 /// How often a body that runs for long renews its right to store.
@@ -16,7 +18,71 @@ const RENEWAL: Duration = Duration::from_secs(10);
 /// How often it renews its lock.
 const LOCK_RENEWAL: Duration = Duration::from_millis(600);
 
-/// Renews the right to store, and the lock, while the body runs.
+/// A right to store, and a lock, that are renewed while a body runs. Dropped, it lets the lock go, because those who wait
+/// for it are to go on.
+pub(super) struct Renewal {
+    lock: Held,
+    began: Instant,
+    /// `None`: the body did not wait yet.
+    going: Option<BoxFuture<'static, Infallible>>,
+}
+
+impl Renewal {
+    pub(super) fn of(granted: &Granted) -> Self {
+        Self {
+            lock: Held::of(&granted.redis, &granted.keys, &granted.token),
+            began: Instant::now(),
+            going: None,
+        }
+    }
+
+    /// Goes on, while the body waits.
+    pub(super) fn poll(&mut self, granted: &Granted, cx: &mut Context<'_>) {
+        let going = self
+            .going
+            .get_or_insert_with(|| Box::pin(renew(granted.clone(), self.began)));
+        match going.as_mut().poll(cx) {
+            Poll::Pending => {}
+            Poll::Ready(never) => match never {},
+        }
+    }
+
+    /// Keeps the lock: what comes next takes care of it.
+    pub(super) fn disarm(self) {
+        self.lock.keep();
+    }
+}
+
+/// Renews them for ever; `began`: when they were granted.
+async fn renew(granted: Granted, began: Instant) -> Infallible {
+    let pause = if granted.token.has_lock() {
+        LOCK_RENEWAL
+    } else {
+        RENEWAL
+    };
+    let mut renewed = began;
+    let mut due = began + pause;
+    loop {
+        alarm(due.into()).await;
+        let Granted { redis, keys, token } = granted.clone();
+        let now = Instant::now();
+        due = now + pause;
+        let deadline = due;
+        let token_too = renewed.elapsed() + pause > RENEWAL;
+        if token_too {
+            renewed = now;
+        }
+        // A failure shows when the value is stored: the token has expired then.
+        drop(tokio::spawn(async move {
+            drop(token::renew_lock(&redis, &keys, &token, deadline).await);
+            if token_too {
+                drop(token::renew(&redis, &keys, deadline).await);
+            }
+        }));
+    }
+}
+
+/// Renews the right to store, and the lock, while `body` runs.
 pub(crate) async fn renewing<F: Future + Unpin>(
     granted: Option<&Granted>,
     mut body: F,
@@ -24,37 +90,15 @@ pub(crate) async fn renewing<F: Future + Unpin>(
     let Some(granted) = granted else {
         return body.await;
     };
-    let pause = if granted.token.has_lock() {
-        LOCK_RENEWAL
-    } else {
-        RENEWAL
-    };
-    let mut renewed = Instant::now();
-    // Dropped with a body that is given up or panics, because those who wait for the lock are to go on.
-    let held = Held::of(&granted.redis, &granted.keys, &granted.token);
-    loop {
-        tokio::select! {
-            biased;
-            outcome = &mut body => {
-                // What stores or releases takes care of the lock.
-                held.keep();
-                return outcome;
-            }
-            () = alarm(tokio::time::Instant::now() + pause) => {
-                let Granted { redis, keys, token } = granted.clone();
-                let deadline = Instant::now() + pause;
-                let token_too = renewed.elapsed() + pause > RENEWAL;
-                if token_too {
-                    renewed = Instant::now();
-                }
-                // A failure shows when the value is stored: the token has expired then.
-                drop(tokio::spawn(async move {
-                    drop(token::renew_lock(&redis, &keys, &token, deadline).await);
-                    if token_too {
-                        drop(token::renew(&redis, &keys, deadline).await);
-                    }
-                }));
-            }
+    let mut renewal = Renewal::of(granted);
+    let output = poll_fn(|cx| {
+        let polled = std::pin::Pin::new(&mut body).poll(cx);
+        if polled.is_pending() {
+            renewal.poll(granted, cx);
         }
-    }
+        polled
+    })
+    .await;
+    renewal.disarm();
+    output
 }

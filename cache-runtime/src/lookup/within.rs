@@ -4,9 +4,7 @@
 //! known to be in a body if the body's future polls it, but not if it was spawned there; a wait that goes
 //! round through another task ends with [`run_wait`](crate::CacheBuilder::run_wait).
 
-use std::{future::Future, sync::Arc};
-
-use tokio::task::futures::TaskLocalFuture;
+use std::sync::Arc;
 
 use crate::{
     answer::Answer,
@@ -24,13 +22,19 @@ pub(super) struct Led {
     around: Option<Arc<Self>>,
 }
 
-/// The body that is run for `lead`.
-pub(super) fn within<F: Future>(lead: &Lead<Answer>, body: F) -> TaskLocalFuture<Arc<Led>, F> {
-    let led = Led {
-        flight: lead.flight(),
-        around: LED.try_with(Arc::clone).ok(),
-    };
-    LED.scope(Arc::new(led), body)
+impl Led {
+    /// The flight of `lead`, in the body that is being polled.
+    pub(super) fn by(lead: &Lead<Answer>) -> Arc<Self> {
+        Arc::new(Self {
+            flight: lead.flight(),
+            around: LED.try_with(Arc::clone).ok(),
+        })
+    }
+
+    /// Runs `poll`, which polls the body of the flight.
+    pub(super) fn scope<T>(self: &Arc<Self>, poll: impl FnOnce() -> T) -> T {
+        LED.sync_scope(Arc::clone(self), poll)
+    }
 }
 
 /// Whether the flight is led by a body in which the present call stands.

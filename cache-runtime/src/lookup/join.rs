@@ -1,0 +1,118 @@
+//! The step "join": the turn of a call for which the store had no answer.
+//!
+//! The one rule: **a call waits for nobody whom it could wait for in vain**: not for the body that it stands in, and for
+//! no other longer than its patience.
+
+use super::{
+    BoxFuture, Lookup, Slot, Step, background::SoftWait, read::Found, running::Body, wait, within,
+};
+use crate::{
+    answer::Answer,
+    flight::{Joined, Turn},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+impl Lookup {
+    /// The steps from "join" on. `at_hand`: a stale value that was set aside, for where the body fails.
+    pub(super) fn join(
+        mut self: Box<Self>,
+        slot: &mut dyn Slot,
+        at_hand: Option<Found>,
+    ) -> BoxFuture<'_, Step> {
+        Box::pin(async move {
+            if self.control.is_only_if_cached() {
+                match self.control.park().await {}
+            }
+            let turn = match self.cache.flights.join(&self.key) {
+                Joined::Lead(lead) => Turn::Lead(lead),
+                Joined::Wait(own) if within::is_own(&own) => {
+                    drop(own);
+                    self.site.warn_of_own_key();
+                    return Step::Body(Box::new(Body::Alone(self, at_hand)));
+                }
+                Joined::Wait(waiting) => {
+                    wait::turn(self.site, Arc::clone(&self.cache), waiting, true).await
+                }
+            };
+            match (turn, at_hand) {
+                // What the one before came to is what this call would come to.
+                (Turn::Lead(_), Some(found)) if self.rests() => self.fall_back(slot, &found),
+                (Turn::Lead(lead), at_hand) => self.lead(lead, slot, at_hand).await,
+                (Turn::Answer(Answer::Failed(error)), at_hand) => {
+                    Step::Failed(error, Box::new(Body::Alone(self, at_hand)))
+                }
+                (Turn::Answer(answer), at_hand) => {
+                    if take(slot, &answer) {
+                        self.site.counters().coalesced();
+                        self.missed(None);
+                        return self.answered();
+                    }
+                    // The leader has the same key and other types, or another body.
+                    Step::Body(Box::new(Body::Alone(self, at_hand)))
+                }
+                // The leader failed in a way that cannot be shared.
+                (Turn::Alone, Some(found)) => self.fall_back(slot, &found),
+                (Turn::Alone, None) => Step::Body(Box::new(Body::Alone(self, None))),
+            }
+        })
+    }
+
+    /// Has the body run in the background, and waits for it, or for whoever runs it already, for `limit`. `found`: the
+    /// stale value in the slot, which is the answer where that gives nothing.
+    pub(super) fn wait_softly(
+        mut self: Box<Self>,
+        slot: &mut dyn Slot,
+        found: Found,
+        limit: Duration,
+    ) -> BoxFuture<'_, Step> {
+        Box::pin(async move {
+            if self.control.is_only_if_cached() {
+                match self.control.park().await {}
+            }
+            slot.set_aside();
+            let until = Instant::now() + limit;
+            let mut joined = self.cache.flights.join(&self.key);
+            loop {
+                match joined {
+                    Joined::Wait(own) if within::is_own(&own) => {
+                        self.site.warn_of_own_key();
+                        break;
+                    }
+                    Joined::Wait(waiting) => {
+                        match self.wait_until(until, waiting, true).await {
+                            Some(Turn::Answer(answer)) if take(slot, &answer) => {
+                                self.missed(None);
+                                return self.answered();
+                            }
+                            // The attempt of another is over, and may just have stored what this call waits for.
+                            Some(Turn::Lead(lead)) => joined = Joined::Lead(lead),
+                            Some(Turn::Answer(_) | Turn::Alone) | None => break,
+                        }
+                    }
+                    // Another run may have failed since this call's value was judged.
+                    Joined::Lead(_) if self.rests() => break,
+                    Joined::Lead(lead) => {
+                        let Some(permit) = self.cache.background.permit(self.site) else {
+                            break;
+                        };
+                        let waiting = lead.wait_too();
+                        let run = self.run_after_soft_timeout(permit, lead);
+                        let wait = SoftWait::new(self, waiting, until, found);
+                        return Step::Background(Box::new(run), Some(Box::new(wait)));
+                    }
+                }
+            }
+            self.fall_back(slot, &found)
+        })
+    }
+}
+
+/// Puts what another call's body returned into the slot; `false` if it failed, or is another type's.
+pub(super) fn take(slot: &mut dyn Slot, answer: &Answer) -> bool {
+    match answer {
+        Answer::Value(value) => slot.take(Some(value)),
+        Answer::Nothing => slot.take(None),
+        Answer::Failed(_) => false,
+    }
+}

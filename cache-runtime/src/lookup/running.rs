@@ -1,0 +1,285 @@
+//! A body that is about to run, that runs, and what comes of it.
+//!
+//! The one rule: **however a body ends, the flight that it was run for ends, and its right to store with it**: by
+//! [`Running::returned`], by [`Running::failed`], or by a drop, also of one that panics.
+//!
+//! | [`Body`] | is run | its error | its value |
+//! |---|---|---|---|
+//! | [`Bypassing`](Body::Bypassing) | without the cache | its caller's | its caller's |
+//! | [`Alone`](Body::Alone) | beside a flight that it has no part in | its caller's, unless a stale value serves | its caller's |
+//! | [`Led`](Body::Led) | for all who wait | theirs too, unless a stale value serves | theirs too, and the store's |
+
+use std::{
+    sync::Arc,
+    task::Context,
+    time::{Duration, Instant},
+};
+
+use super::{
+    BoxFuture, Lookup, Slot, acquire::Right, draw, read::Found, renew::Renewal, within::Led,
+};
+use crate::{
+    answer::Answer,
+    control::{Control, Report},
+    flight::Lead,
+    share::Kept,
+    site::Site,
+};
+
+/// A body that is about to run.
+pub(crate) enum Body {
+    /// Without the cache.
+    Bypassing(&'static Site, Control),
+    /// Beside a flight; with a stale value that was set aside for its error.
+    Alone(Box<Lookup>, Option<Found>),
+    /// For a flight.
+    Led(LedBody),
+}
+
+/// A body that is run for a flight.
+pub(crate) struct LedBody {
+    pub(super) lookup: Box<Lookup>,
+    pub(super) lead: Lead<Answer>,
+    pub(super) right: Option<Right>,
+    /// A stale value that was set aside for its error.
+    pub(super) at_hand: Option<Found>,
+    /// Whether the key is left alone for a while after a body that was of no use.
+    pub(super) backs_off: bool,
+    /// Nobody is answered by it but those who wait for the flight.
+    pub(super) is_in_background: bool,
+}
+
+impl Body {
+    fn site(&self) -> &'static Site {
+        match self {
+            Self::Bypassing(site, _) => site,
+            Self::Alone(lookup, _) | Self::Led(LedBody { lookup, .. }) => lookup.site,
+        }
+    }
+
+    /// Marks that the body begins: who joins from here on is late.
+    pub(crate) fn begin(mut self: Box<Self>) -> Running {
+        let mut led = None;
+        let mut clock = None;
+        let mut renewal = None;
+        if let Self::Led(body) = &mut *self {
+            body.lead.body_begun();
+            led = Some(Led::by(&body.lead));
+            clock = Some(body.lookup.cache.clock.now());
+            if let Some(Right::Token(granted)) = &body.right {
+                renewal = Some(Renewal::of(granted));
+            }
+        }
+        self.site().counters().body_run();
+        Running {
+            body: Some(self),
+            began: Instant::now(),
+            clock,
+            led,
+            renewal,
+        }
+    }
+
+    /// Whether an error that is shared with this call is its answer; else the stale value in the slot is.
+    pub(crate) fn is_answered_by_error(self: Box<Self>, slot: &mut dyn Slot) -> bool {
+        if let Self::Alone(mut lookup, at_hand) = *self {
+            if let Some(found) = at_hand {
+                drop(lookup.fall_back(slot, &found));
+                return false;
+            }
+            lookup.site.counters().coalesced();
+            lookup.missed(None);
+            lookup.count_time();
+        }
+        true
+    }
+
+    /// The body, unless the stale value in the slot is the answer: another body of the key failed, with what is no
+    /// error of this function's.
+    pub(crate) fn unless_it_falls_back(self: Box<Self>, slot: &mut dyn Slot) -> Option<Box<Self>> {
+        match *self {
+            Self::Alone(mut lookup, Some(found)) => {
+                drop(lookup.fall_back(slot, &found));
+                None
+            }
+            body => Some(Box::new(body)),
+        }
+    }
+}
+
+/// A body that runs.
+pub(crate) struct Running {
+    /// `None`: it has ended.
+    body: Option<Box<Body>>,
+    began: Instant,
+    /// The same by the cache's clock, where the time that the body took is kept.
+    clock: Option<Instant>,
+    led: Option<Arc<Led>>,
+    renewal: Option<Renewal>,
+}
+
+impl Running {
+    /// Polls the body, which says whether it has ended, inside its flight; and keeps the right to store.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut dyn FnMut(&mut Context<'_>) -> bool,
+    ) {
+        let has_ended = match &self.led {
+            Some(led) => led.scope(|| body(cx)),
+            None => body(cx),
+        };
+        if has_ended {
+            // What stores or releases takes care of the lock.
+            if let Some(renewal) = self.renewal.take() {
+                renewal.disarm();
+            }
+        } else if let Some(renewal) = &mut self.renewal
+            && let Some(Body::Led(LedBody {
+                right: Some(Right::Token(granted)),
+                ..
+            })) = self.body.as_deref()
+        {
+            renewal.poll(granted, cx);
+        }
+    }
+
+    /// Whether somebody waits for the outcome.
+    pub(super) fn is_awaited(&self) -> bool {
+        matches!(self.body.as_deref(), Some(Body::Led(body)) if body.lead.has_waiters())
+    }
+
+    fn end(&mut self) -> Body {
+        let body = self.body.take().expect("invariant: a body ends once");
+        body.site().counters().in_body(self.began.elapsed());
+        *body
+    }
+
+    /// Goes on after a body that failed: whether the stale value, which is in the slot then, is the answer. `kept`: what
+    /// is shared of the error, if anybody waits for it.
+    pub(super) fn failed(mut self, slot: &mut dyn Slot, kept: Option<Option<Kept>>) -> bool {
+        let (mut lookup, at_hand) = match self.end() {
+            Body::Bypassing(_, mut control) => {
+                // Only now, so that no call in the body is taken for this one, nor a later one.
+                control.report(Report::bypass());
+                return false;
+            }
+            Body::Alone(lookup, at_hand) => (lookup, at_hand),
+            Body::Led(LedBody {
+                lookup,
+                lead,
+                right,
+                at_hand,
+                backs_off: _,
+                is_in_background,
+            }) => {
+                lookup.rest(slot);
+                match kept {
+                    Some(kept) => lookup.settle(lead, right, kept.map(Answer::Failed)),
+                    None => lookup.end(lead, right),
+                }
+                if is_in_background {
+                    lookup.count_time();
+                    return false;
+                }
+                (lookup, at_hand)
+            }
+        };
+        match at_hand {
+            Some(found) => {
+                drop(lookup.fall_back(slot, &found));
+                true
+            }
+            None => {
+                lookup.missed(None);
+                lookup.count_time();
+                false
+            }
+        }
+    }
+
+    /// Goes on after a body whose value is in the slot, with the step "store"; what it gives is to be awaited.
+    pub(super) fn returned<'a>(mut self, slot: &'a mut dyn Slot) -> Option<BoxFuture<'a, ()>> {
+        let LedBody {
+            mut lookup,
+            lead,
+            right,
+            at_hand: _,
+            backs_off: _,
+            is_in_background,
+        } = match self.end() {
+            Body::Bypassing(_, mut control) => {
+                // As in `failed`.
+                control.report(Report::bypass());
+                return None;
+            }
+            Body::Alone(mut lookup, _) => {
+                lookup.missed(None);
+                lookup.count_time();
+                return None;
+            }
+            Body::Led(body) => body,
+        };
+        let now = lookup.cache.clock.now();
+        let took = now.saturating_duration_since(self.clock.unwrap_or(now));
+        let ttl = match (slot.lifetime(lookup.ttl, draw()), right) {
+            // What the value is worth is not known, so an older one stays.
+            (Err(error), right) => {
+                lookup.failed(&error);
+                lookup.site.warn_not_stored(&error);
+                lookup.rest(slot);
+                let answer = lookup.answer(slot, None);
+                lookup.settle(lead, right, answer);
+                None
+            }
+            (Ok(lifetime), Some(Right::InProcess(memory))) => {
+                lookup.store_in_process(lead, &memory, slot, lifetime, took)
+            }
+            (Ok(lifetime), Some(Right::Token(granted))) => {
+                return Some(Box::pin(async move {
+                    let ttl = lookup
+                        .store_in_redis(lead, granted, slot, lifetime, took)
+                        .await;
+                    lookup.end_led(ttl, is_in_background);
+                }));
+            }
+            (Ok(_), None) => {
+                let answer = lookup.answer(slot, None);
+                lookup.settle(lead, None, answer);
+                None
+            }
+        };
+        lookup.end_led(ttl, is_in_background);
+        None
+    }
+}
+
+impl Lookup {
+    fn end_led(&mut self, ttl: Option<Duration>, is_in_background: bool) {
+        if !is_in_background {
+            self.missed(ttl);
+        }
+        self.count_time();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(body) = self.body.take() else {
+            return;
+        };
+        body.site().counters().in_body(self.began.elapsed());
+        if let Body::Led(LedBody {
+            lookup, backs_off, ..
+        }) = &*body
+        {
+            lookup.count_time();
+            // Before the flight ends, which is with the body: who leads the next attempt sees that the key rests.
+            if *backs_off && std::thread::panicking() {
+                lookup.cache.background.failed(&lookup.key);
+            }
+        }
+        // The lock is let go before those who wait here go on.
+        drop(self.renewal.take());
+    }
+}

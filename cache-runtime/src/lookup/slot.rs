@@ -1,0 +1,217 @@
+//! The value of a call, in the hands of code that does not know its type.
+//!
+//! The one rule: **control flow knows no user types**: what comes before a body and what comes after it sees a value
+//! only as a [`Slot`], so that it is compiled once, and not once for each function.
+//!
+//! | trait | is | implemented by |
+//! |---|---|---|
+//! | [`Outgoing`] | a value that is there: how long it lives, its bytes, what others can have of it | [`Held`], [`Lent`] |
+//! | [`Slot`] | a place for a value: it is decoded or taken into it, set aside, fallen back on | [`Held`] |
+//!
+//! A [`Held`] stands in the future of the call that it belongs to, so that a value is written where its caller takes
+//! it from: no box, no `dyn Any`, and no copy in the frames between.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    answer::{Answer, Decoded, SharedValue},
+    codec::{CodecError, Stamp, Stored},
+    error::Error,
+    policy::{Freshness, Lifetime, Rules},
+};
+
+/// A value on its way to others. Each function panics where there is none.
+pub(crate) trait Outgoing {
+    /// For how long, and how, an entry may be answered.
+    fn freshness(&self) -> &Freshness;
+
+    /// As [`Rules::lifetime`].
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error>;
+
+    /// As [`Rules::encode`].
+    fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError>;
+
+    /// As [`Rules::share`].
+    fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError>;
+
+    /// As [`Rules::share_kept`].
+    fn share_kept(&self) -> Option<Answer>;
+
+    /// As [`Rules::through_json`].
+    fn through_json(
+        &self,
+        most: usize,
+    ) -> Result<(Answer, Option<&'static str>), CodecError>;
+}
+
+/// The place for the value of a call, and for an older one that serves where the body fails.
+pub(crate) trait Slot: Outgoing + Send {
+    /// Puts what stored bytes stand for into it, in the place of what was there; as [`Rules::decode`].
+    fn decode(&mut self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<(), Error>;
+
+    /// Whether stored bytes can be read as a value of this type, which is dropped.
+    fn reads(&self, stored: &Stored<'_>) -> Result<(), Error>;
+
+    /// Puts a shared value (`None`: a body's `None`) into it; `false` if that is of another type, and the slot is empty
+    /// then.
+    fn take(&mut self, shared: Option<&SharedValue>) -> bool;
+
+    /// Drops the value.
+    fn clear(&mut self);
+
+    /// Keeps the value as the older one.
+    fn set_aside(&mut self);
+
+    /// Makes the older one the value.
+    fn fall_back(&mut self);
+}
+
+/// Forgets the type of what is held. It is made where a type is known to be `Send`, so that no function on the way says
+/// so again: each would add a message to that of a type which is not.
+pub(crate) type AsSlot<R> = for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn Slot;
+
+/// The one [`Slot`].
+pub(crate) struct Held<'a, R> {
+    rules: &'a (dyn Rules<R> + Send + Sync),
+    as_slot: AsSlot<R>,
+    value: Option<R>,
+    /// On the heap, because most calls have none, and each has the room for it otherwise.
+    aside: Option<Box<R>>,
+}
+
+impl<'a, R> Held<'a, R> {
+    pub(crate) fn new(rules: &'a (dyn Rules<R> + Send + Sync), as_slot: AsSlot<R>) -> Self {
+        Self {
+            rules,
+            as_slot,
+            value: None,
+            aside: None,
+        }
+    }
+
+    /// The same with its type forgotten.
+    pub(crate) fn slot(&mut self) -> &mut dyn Slot {
+        (self.as_slot)(self)
+    }
+
+    /// Puts what a body returned into it.
+    #[inline]
+    pub(super) fn put(&mut self, value: R) {
+        self.value = Some(value);
+    }
+
+    /// Takes the value out, if there is one.
+    #[inline]
+    pub(crate) fn take_value(&mut self) -> Option<R> {
+        self.value.take()
+    }
+
+    /// Takes the answer out.
+    #[inline]
+    pub(crate) fn answer(&mut self) -> R {
+        self.take_value().expect(ANSWERED)
+    }
+
+    fn value(&self) -> &R {
+        self.value.as_ref().expect(ANSWERED)
+    }
+}
+
+const ANSWERED: &str =
+    "invariant: a call that says that it was answered put the answer into its slot";
+
+impl<R> Outgoing for Held<'_, R> {
+    fn freshness(&self) -> &Freshness {
+        self.rules.freshness()
+    }
+
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error> {
+        self.rules.lifetime(self.value(), ttl, draw)
+    }
+
+    fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError> {
+        self.rules.encode(self.value(), stamp, most)
+    }
+
+    fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError> {
+        self.rules.share(self.value(), json, most)
+    }
+
+    fn share_kept(&self) -> Option<Answer> {
+        self.rules.share_kept(self.value())
+    }
+
+    fn through_json(
+        &self,
+        most: usize,
+    ) -> Result<(Answer, Option<&'static str>), CodecError> {
+        self.rules.through_json(self.value(), most)
+    }
+}
+
+impl<R: Send> Slot for Held<'_, R> {
+    fn decode(&mut self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<(), Error> {
+        self.value = None;
+        self.value = Some(self.rules.decode(stored, decoded)?);
+        Ok(())
+    }
+
+    fn reads(&self, stored: &Stored<'_>) -> Result<(), Error> {
+        self.rules.decode(stored, None).map(drop)
+    }
+
+    fn take(&mut self, shared: Option<&SharedValue>) -> bool {
+        self.value = self.rules.take(shared);
+        self.value.is_some()
+    }
+
+    fn clear(&mut self) {
+        self.value = None;
+    }
+
+    fn set_aside(&mut self) {
+        self.aside = self.value.take().map(Box::new);
+    }
+
+    fn fall_back(&mut self) {
+        self.value = self.aside.take().map(|value| *value);
+    }
+}
+
+/// A value that its owner lends to be stored.
+pub(crate) struct Lent<'a, R> {
+    pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
+    pub(crate) value: &'a R,
+}
+
+impl<R> Outgoing for Lent<'_, R> {
+    fn freshness(&self) -> &Freshness {
+        self.rules.freshness()
+    }
+
+    /// As [`Rules::lifetime_of_put`].
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error> {
+        self.rules.lifetime_of_put(self.value, ttl, draw)
+    }
+
+    fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError> {
+        self.rules.encode(self.value, stamp, most)
+    }
+
+    fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError> {
+        self.rules.share(self.value, json, most)
+    }
+
+    fn share_kept(&self) -> Option<Answer> {
+        self.rules.share_kept(self.value)
+    }
+
+    fn through_json(
+        &self,
+        most: usize,
+    ) -> Result<(Answer, Option<&'static str>), CodecError> {
+        self.rules.through_json(self.value, most)
+    }
+}
