@@ -282,8 +282,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
                 } = call;
                 near(site, key, policy, cache.as_ref()).map(&hit)
             },
-            |(call, errors, work)| answer(call, errors, work),
-            end,
+            |(call, errors, work)| answer(call, errors, work, end),
         )
     }
 }

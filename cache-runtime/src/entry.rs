@@ -546,7 +546,7 @@ impl<R> Entry<R> {
     {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let work = inline(|()| async move { body().await.into_result() });
-        Returns::from_result(answer(self, errors, work).await)
+        answer(self, errors, work, Returns::from_result).await
     }
 
     /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.

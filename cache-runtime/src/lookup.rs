@@ -106,11 +106,11 @@ impl Question<'_> {
         let control = Control::of_this_call();
         match control.directive() {
             None => {}
-            Some(CacheControl::NoCache) => return self.take_over(control, slot).await,
-            Some(CacheControl::NoStore) => return bypass(self.site, control).await,
+            Some(CacheControl::NoCache) => return Step::Body(self.take_over(control, slot).await),
+            Some(CacheControl::NoStore) => return Step::Body(bypass(self.site, control).await),
         }
         let Some((cache, key)) = self.place() else {
-            return bypass(self.site, control).await;
+            return Step::Body(bypass(self.site, control).await);
         };
         let mut lookup = self.look_up(cache, key, control);
         let found = match lookup.read(slot).await {
@@ -157,11 +157,11 @@ impl Question<'_> {
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Step {
+    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Box<Body> {
         self.take_over(Control::of_this_call(), slot).await
     }
 
-    fn take_over<'a>(&self, control: Control, slot: &'a mut dyn Slot) -> BoxFuture<'a, Step> {
+    fn take_over<'a>(&self, control: Control, slot: &'a mut dyn Slot) -> BoxFuture<'a, Box<Body>> {
         let place = (!control.is_only_if_cached())
             .then(|| self.place())
             .flatten();
@@ -222,13 +222,13 @@ impl Question<'_> {
 }
 
 /// The body, without the cache.
-fn bypass(site: &'static Site, control: Control) -> BoxFuture<'static, Step> {
+fn bypass(site: &'static Site, control: Control) -> BoxFuture<'static, Box<Body>> {
     Box::pin(async move {
         if control.is_only_if_cached() {
             match control.park().await {}
         }
         site.counters().bypassed();
-        Step::Body(Box::new(Body::Bypassing(site, control)))
+        Box::new(Body::Bypassing(site, control))
     })
 }
 

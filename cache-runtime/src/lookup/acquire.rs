@@ -104,11 +104,11 @@ impl Lookup {
                 }
             }
         };
-        self.led(lead, right, slot, at_hand)
+        Step::Body(self.led(lead, right, slot, at_hand))
     }
 
     /// Takes the key over from whoever computes it: a flight of its own, and a token of its own.
-    pub(super) fn take_over(mut self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, Step> {
+    pub(super) fn take_over(mut self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, Box<Body>> {
         Box::pin(async move {
             self.outdated = true;
             let mut lead = loop {
@@ -144,15 +144,15 @@ impl Lookup {
         right: Option<Right>,
         slot: &dyn Slot,
         at_hand: Option<Found>,
-    ) -> Step {
-        Step::Body(Box::new(Body::Led(LedBody {
+    ) -> Box<Body> {
+        Box::new(Body::Led(LedBody {
             lookup: self,
             lead,
             right,
             at_hand,
             backs_off: slot.freshness().needs_stamp(),
             is_in_background: false,
-        })))
+        }))
     }
 
     /// The step "acquire". `wish`: to be the only one in all processes.

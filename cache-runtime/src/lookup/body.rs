@@ -55,7 +55,9 @@ pub(crate) fn inline<R, E, I>(inline: I) -> Work<(), I, Nowhere<R, E>> {
     }
 }
 
-/// Answers from the cache, else from the body that `work` is.
+/// Answers from the cache, else from the body that `work` is. `end`: what the caller gets for that outcome.
+///
+/// The value is taken out of its slot in one place, because each such place takes room on the stack.
 ///
 /// # Cancel safety
 ///
@@ -64,11 +66,12 @@ pub(crate) fn inline<R, E, I>(inline: I) -> Work<(), I, Nowhere<R, E>> {
     clippy::manual_async_fn,
     reason = "an `async fn` would keep what it takes twice"
 )]
-pub(crate) fn answer<O, R, A, E, F, I, B>(
+pub(crate) fn answer<O, R, A, E, F, I, B, T>(
     asks: O,
     errors: ErrorShare<E>,
     work: Work<A, I, B>,
-) -> impl Future<Output = Result<R, E>>
+    end: impl Fn(Result<R, E>) -> T,
+) -> impl Future<Output = T>
 where
     O: Asks<R>,
     I: FnOnce(A) -> F,
@@ -80,7 +83,7 @@ where
         let question = asks.question();
         let movable = work.background.is_some();
         let body = match question.begin(held.slot(), movable).await {
-            Step::Answer => return Ok(held.answer()),
+            Step::Answer => None,
             Step::Background(run, wait) => {
                 if let Some(begin) = work.background {
                     let run = RunOf::new(run, asks.rules().kept(), asks.as_slot());
@@ -89,25 +92,27 @@ where
                 if let Some(wait) = wait {
                     wait.answer(held.slot()).await;
                 }
-                return Ok(held.answer());
+                return end(Ok(held.answer()));
             }
-            Step::Failed(kept, body) => match errors.take(&*kept) {
+            Step::Failed(kept, mut body) => match errors.take(&*kept) {
+                Some(_) if body.falls_back(held.slot()) => None,
                 Some(error) => {
-                    return match body.is_answered_by_error(held.slot()) {
-                        true => Err(error),
-                        false => Ok(held.answer()),
-                    };
+                    body.is_not_run();
+                    return end(Err(error));
                 }
-                None => match body.unless_it_falls_back(held.slot()) {
-                    Some(body) => body,
-                    None => return Ok(held.answer()),
-                },
+                None if body.falls_back(held.slot()) => None,
+                None => Some(body),
             },
-            Step::Body(body) => body,
+            Step::Body(body) => Some(body),
         };
-        let running = body.begin();
-        let body = boxed(|| (work.inline)(work.arguments));
-        run(running, &mut held, errors, body).await
+        if let Some(body) = body {
+            let running = body.begin();
+            let body = boxed(|| (work.inline)(work.arguments));
+            if let Err(error) = run(running, &mut held, errors, body).await {
+                return end(Err(error));
+            }
+        }
+        end(Ok(held.answer()))
     }
 }
 
@@ -121,40 +126,30 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     body: F,
 ) -> Result<R, E> {
     let mut held = Held::new(asks.rules(), asks.as_slot());
-    match asks.question().begin_anew(held.slot()).await {
-        Step::Body(begins) => {
-            let running = begins.begin();
-            run(running, &mut held, ErrorShare::alone(), boxed(|| body)).await
-        }
-        Step::Answer | Step::Background(..) | Step::Failed(..) => {
-            unreachable!("invariant: a body that takes the key over runs")
-        }
+    let begins = asks.question().begin_anew(held.slot()).await;
+    let body = boxed(|| body);
+    match run(begins.begin(), &mut held, ErrorShare::alone(), body).await {
+        Ok(()) => Ok(held.answer()),
+        Err(error) => Err(error),
     }
 }
 
-/// Runs a body, and lets the path go on with what came of it.
+/// Runs a body, and lets the path go on with what came of it: the answer is in the slot, or an error.
 pub(super) async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
     mut running: Running,
     held: &mut Held<'_, R>,
     errors: ErrorShare<E>,
     body: Pin<Box<F>>,
-) -> Result<R, E> {
+) -> Result<(), E> {
     let ended = {
         let (running, held, mut body) = (&mut running, &mut *held, body);
         poll_fn(move |cx| {
             let mut outcome = Poll::Pending;
             running.poll(cx, &mut |cx| {
-                outcome = body.as_mut().poll(cx);
+                outcome = put_outcome(body.as_mut().poll(cx), held);
                 outcome.is_ready()
             });
-            match outcome {
-                Poll::Ready(Ok(value)) => {
-                    held.put(value);
-                    Poll::Ready(Ok(()))
-                }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => Poll::Pending,
-            }
+            outcome
         })
     };
     match ended.await {
@@ -162,14 +157,19 @@ pub(super) async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
         Err(error) => {
             // Made only for those who wait, because what an error says is nobody else's to keep.
             let kept = running.is_awaited().then(|| errors.keep(&error));
-            if running.failed(held.slot(), kept) {
-                return Ok(held.answer());
-            }
-            return Err(error);
+            return match running.failed(held.slot(), kept) {
+                true => Ok(()),
+                false => Err(error),
+            };
         }
     }
     if let Some(storing) = running.returned(held.slot()) {
         storing.await;
     }
-    Ok(held.answer())
+    Ok(())
+}
+
+/// Puts what a body returned into its slot.
+fn put_outcome<R, E>(outcome: Poll<Result<R, E>>, held: &mut Held<'_, R>) -> Poll<Result<(), E>> {
+    outcome.map_ok(|value| held.put(value))
 }

@@ -83,17 +83,12 @@ fn fresh_in(
     None
 }
 
-/// Answers at the first poll by what `near` finds, else by what `end` makes of the outcome of `rest`, which is only
-/// made then.
-pub(crate) fn near_first<C, T, F>(
+/// Answers at the first poll by what `near` finds, else by `rest`, which is only made then.
+pub(crate) fn near_first<C, F: Future>(
     call: C,
-    near: impl Fn(&C) -> Option<T>,
+    near: impl Fn(&C) -> Option<F::Output>,
     rest: impl FnOnce(C) -> F,
-    end: impl Fn(F::Output) -> T,
-) -> impl Future<Output = T>
-where
-    F: Future,
-{
+) -> impl Future<Output = F::Output> {
     let mut first = Some((call, rest));
     let mut going: Option<Pin<Box<F>>> = None;
     poll_fn(move |cx| {
@@ -107,7 +102,7 @@ where
             going = Some(boxed(|| rest(call)));
         }
         let going = going.as_mut();
-        go_on(going.expect("invariant: made at the first poll"), cx).map(&end)
+        go_on(going.expect("invariant: made at the first poll"), cx)
     })
 }
 

@@ -80,29 +80,26 @@ impl Body {
         }
     }
 
-    /// Whether an error that is shared with this call is its answer; else the stale value in the slot is.
-    pub(crate) fn is_answered_by_error(self: Box<Self>, slot: &mut dyn Slot) -> bool {
-        if let Self::Alone(mut lookup, at_hand) = *self {
-            if let Some(found) = at_hand {
-                drop(lookup.fall_back(slot, &found));
-                return false;
-            }
+    /// Whether the stale value, which is in the slot then, is the answer in the place of another body's error.
+    pub(crate) fn falls_back(&mut self, slot: &mut dyn Slot) -> bool {
+        match self {
+            Self::Alone(lookup, at_hand) => match at_hand.take() {
+                Some(found) => {
+                    drop(lookup.fall_back(slot, &found));
+                    true
+                }
+                None => false,
+            },
+            Self::Bypassing(..) | Self::Led(_) => false,
+        }
+    }
+
+    /// Another body's error is the answer.
+    pub(crate) fn is_not_run(self: Box<Self>) {
+        if let Self::Alone(mut lookup, _) = *self {
             lookup.site.counters().coalesced();
             lookup.missed(None);
             lookup.count_time();
-        }
-        true
-    }
-
-    /// The body, unless the stale value in the slot is the answer: another body of the key failed, with what is no
-    /// error of this function's.
-    pub(crate) fn unless_it_falls_back(self: Box<Self>, slot: &mut dyn Slot) -> Option<Box<Self>> {
-        match *self {
-            Self::Alone(mut lookup, Some(found)) => {
-                drop(lookup.fall_back(slot, &found));
-                None
-            }
-            body => Some(Box::new(body)),
         }
     }
 }
