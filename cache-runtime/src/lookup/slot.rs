@@ -40,10 +40,7 @@ pub(crate) trait Outgoing {
     fn share_kept(&self) -> Option<Answer>;
 
     /// As [`Rules::through_json`].
-    fn through_json(
-        &self,
-        most: usize,
-    ) -> Result<(Answer, Option<&'static str>), CodecError>;
+    fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError>;
 }
 
 /// The place for the value of a call, and for an older one that serves where the body fails.
@@ -143,10 +140,7 @@ impl<R> Outgoing for Held<'_, R> {
         self.rules.share_kept(self.value())
     }
 
-    fn through_json(
-        &self,
-        most: usize,
-    ) -> Result<(Answer, Option<&'static str>), CodecError> {
+    fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError> {
         self.rules.through_json(self.value(), most)
     }
 }
@@ -208,10 +202,7 @@ impl<R> Outgoing for Lent<'_, R> {
         self.rules.share_kept(self.value)
     }
 
-    fn through_json(
-        &self,
-        most: usize,
-    ) -> Result<(Answer, Option<&'static str>), CodecError> {
+    fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError> {
         self.rules.through_json(self.value, most)
     }
 }
