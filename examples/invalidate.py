@@ -17,14 +17,14 @@ from urllib.parse import unquote, urlsplit
 def guard_keys(prefix, key):
     """What is to be deleted for a whole key (that begins with the prefix), in this order.
 
-    The token comes first: without it no body that runs now stores what it read before. Then the lock, behind which
+    The lease comes first: without it no body that runs now stores what it read before. Then the lock, behind which
     other processes wait, and the value.
     """
     return [beside(prefix, key, "%t"), beside(prefix, key, "%l"), key]
 
 
 def beside(prefix, key, mark):
-    """The name of a token or a lock. It lies in the key's slot of a Redis Cluster, and begins with the prefix."""
+    """The name of a lease or a lock. It lies in the key's slot of a Redis Cluster, and begins with the prefix."""
     if "{" in key or "}" in key:
         # An attribute writes braces for a hash tag only.
         return key + mark
@@ -81,10 +81,10 @@ def main(arguments):
         print("\n".join(name for names in doomed for name in names))
         return
     redis = Redis(os.environ.get("REDIS_URL", "redis://localhost:6379"))
-    for token, lock, value in doomed:
-        # One command a key, and the value's only after the token's answer: while slots of a Redis Cluster move, one DEL
+    for lease, lock, value in doomed:
+        # One command a key, and the value's only after the lease's answer: while slots of a Redis Cluster move, one DEL
         # of several may be refused, and one that is redirected has not been executed yet.
-        redis.send([["DEL", token], ["DEL", lock]])
+        redis.send([["DEL", lease], ["DEL", lock]])
         redis.send([["DEL", value]])
 
 

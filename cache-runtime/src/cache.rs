@@ -19,18 +19,18 @@ use crate::{
     connection::Connection,
     error::{Error, ErrorKind},
     flight::Flights,
+    invalidation::PendingInvalidations,
     refresh::Background,
     site::sites,
     stats::{Stats, StoreStats},
     store::{
-        Store,
+        Store, Urgency,
         connect::Connector,
+        lease::LeaseKeys,
         memory::{MemoryStore, dropping_values_later},
-        redis::{RedisStore, Urgency},
+        redis::RedisStore,
     },
-    token::Keys,
     too_large::TooLarge,
-    unfinished::Unfinished,
 };
 
 /// Between two attempts at an invalidation.
@@ -72,7 +72,7 @@ pub(crate) struct Inner {
     pub(crate) prefix: String,
     pub(crate) timeout: Duration,
     pub(crate) flights: Arc<Flights<Answer>>,
-    pub(crate) unfinished: Arc<Unfinished>,
+    pub(crate) pending: Arc<PendingInvalidations>,
     pub(crate) background: Arc<Background>,
     /// How long a body may run there.
     pub(crate) background_timeout: Duration,
@@ -146,7 +146,7 @@ impl Cache {
             prefix,
             timeout,
             flights: Arc::new(Flights::new()),
-            unfinished: Arc::new(Unfinished::new(redis, timeout)),
+            pending: Arc::new(PendingInvalidations::new(redis, timeout)),
             background: Arc::new(Background::new(
                 background_runs,
                 background_runs_per_function,
@@ -224,7 +224,7 @@ impl Cache {
             reads,
             waiting: self.inner().flights.waiting(),
             background_runs: Background::running(),
-            unfinished_invalidations: self.inner().unfinished.len(),
+            unfinished_invalidations: self.inner().pending.len(),
             sites: sites(),
         }
     }
@@ -257,8 +257,8 @@ impl Cache {
             };
             let _ = tokio::time::timeout_at(self.deadline().into(), let_go).await;
         }
-        let left = self.inner().unfinished.try_once().await;
-        self.inner().unfinished.close();
+        let left = self.inner().pending.try_once().await;
+        self.inner().pending.close();
         if let Store::Redis(redis) = &self.inner().store {
             redis.close();
         }
@@ -292,15 +292,12 @@ impl Inner {
             return Ok(());
         }
         self.flights.detach(key, || ());
-        let keys = Keys::new(&self.prefix, key);
+        let keys = LeaseKeys::new(&self.prefix, key);
         // Remembered before it is tried, so that dropping this future loses nothing.
-        let mut unfinished = Unless::done(self, &keys);
+        let mut guard = RecordOnDrop::new(self, &keys);
         let deadline = Instant::now() + timeout;
         let deleted = loop {
-            let deleted = self
-                .unfinished
-                .delete(&keys, Urgency::Urgent, deadline)
-                .await;
+            let deleted = self.pending.delete(&keys, Urgency::Urgent, deadline).await;
             match &deleted {
                 // A server that restarts may be back in time.
                 Err(error) if error.is_unavailable() && Instant::now() + RETRY < deadline => {
@@ -310,7 +307,7 @@ impl Inner {
             }
         };
         if deleted.is_ok() {
-            unfinished.confirm();
+            guard.disarm();
         }
         deleted
     }
@@ -330,14 +327,14 @@ impl Inner {
 
 /// Remembers an invalidation when it is dropped, unless that was done; and takes the flight from new callers,
 /// whose body may have begun while the source was being written.
-pub(crate) struct Unless<'a> {
+pub(crate) struct RecordOnDrop<'a> {
     done: bool,
     cache: &'a Arc<Inner>,
-    keys: &'a Keys,
+    keys: &'a LeaseKeys,
 }
 
-impl<'a> Unless<'a> {
-    pub(crate) fn done(cache: &'a Arc<Inner>, keys: &'a Keys) -> Self {
+impl<'a> RecordOnDrop<'a> {
+    pub(crate) fn new(cache: &'a Arc<Inner>, keys: &'a LeaseKeys) -> Self {
         Self {
             done: false,
             cache,
@@ -345,15 +342,15 @@ impl<'a> Unless<'a> {
         }
     }
 
-    pub(crate) fn confirm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.done = true;
     }
 }
 
-impl Drop for Unless<'_> {
+impl Drop for RecordOnDrop<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.cache.unfinished.add(self.keys);
+            self.cache.pending.add(self.keys);
             self.cache.flights.detach(&self.keys.value, || ());
         }
     }
@@ -372,7 +369,7 @@ impl fmt::Debug for Cache {
             prefix,
             timeout,
             flights: _,
-            unfinished: _,
+            pending: _,
             background: _,
             background_timeout: _,
             cluster_wait: _,

@@ -16,7 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     answer::Answer,
-    cache::{Cache, Inner, Unless},
+    cache::{Cache, Inner, RecordOnDrop},
     codec::Codec,
     error::{Error, ErrorKind},
     global,
@@ -30,10 +30,10 @@ use crate::{
     site::{Key, SharedKey, Site},
     store::{
         Store,
+        lease::{self, LeaseKeys},
         memory::{MemoryStore, dropping_values_later},
         redis::RedisStore,
     },
-    token::{self, Keys},
 };
 
 impl Cache {
@@ -186,8 +186,8 @@ impl<R> Entry<R> {
     }
 
     /// The keys that another program deletes to invalidate this entry, in this order, each with a command of its
-    /// own: the token, without which no body that runs now stores what it returns; the lock; and the
-    /// [value's](Self::key), in a Redis Cluster only after an answer to the token's that is no redirect.
+    /// own: the lease, without which no body that runs now stores what it returns; the lock; and the
+    /// [value's](Self::key), in a Redis Cluster only after an answer to the lease's that is no redirect.
     ///
     /// A program of this crate says [`invalidate`](Self::invalidate). For one in another language
     /// `examples/invalidate.py` has the rule by which the first two are made of the third.
@@ -217,8 +217,8 @@ impl<R> Entry<R> {
     /// As [`key`](Self::key).
     pub fn guard_keys(&self) -> Result<[Arc<str>; 3], Error> {
         let (cache, key) = self.place()?;
-        let Keys { value, token, lock } = Keys::new(&cache.inner().prefix, &key);
-        Ok([token, lock, value])
+        let LeaseKeys { value, lease, lock } = LeaseKeys::new(&cache.inner().prefix, &key);
+        Ok([lease, lock, value])
     }
 
     /// What a call would be answered without its body; `None` if there is nothing, or nothing that is an
@@ -288,12 +288,12 @@ impl<R> Entry<R> {
                 Prepared::Redis(redis, written) => (redis, written),
             };
             cache.flights.detach(&key, || ());
-            let keys = Keys::new(&cache.prefix, &key);
+            let keys = LeaseKeys::new(&cache.prefix, &key);
             let began = Instant::now();
             let deadline = began + timeout.unwrap_or(cache.timeout);
-            let token = token::seize(&redis, &keys, deadline).await?;
-            token::put(&redis, &keys, &token, written.content(), deadline).await?;
-            cache.unfinished.finish(&key, began);
+            let lease = lease::seize(&redis, &keys, deadline).await?;
+            lease::put(&redis, &keys, &lease, written.content(), deadline).await?;
+            cache.pending.finish(&key, began);
             Ok(())
         }
     }
@@ -385,15 +385,15 @@ impl<R> Entry<R> {
     {
         let inner = cache.inner();
         inner.flights.detach(key, || ());
-        let keys = Keys::new(&inner.prefix, key);
-        let mut unless = Unless::done(inner, &keys);
+        let keys = LeaseKeys::new(&inner.prefix, key);
+        let mut guard = RecordOnDrop::new(inner, &keys);
         // What fails to be invalidated while the source is written is not made up for by this.
         let began = Instant::now();
-        let token = token::seize(redis, &keys, self.deadline(inner)).await;
-        let granted = token.map(|token| Granted {
+        let lease = lease::seize(redis, &keys, self.deadline(inner)).await;
+        let granted = lease.map(|lease| Granted {
             redis: Arc::clone(redis),
             keys: keys.clone(),
-            token,
+            lease,
         });
         let write = renewing(granted.as_ref().ok(), Box::pin(write));
         let written = write.await.into_result();
@@ -405,22 +405,22 @@ impl<R> Entry<R> {
         let stored = match (granted, prepared) {
             (Ok(granted), Ok(Some(Prepared::Redis(redis, value)))) => {
                 let deadline = self.deadline(inner);
-                let Granted { keys, token, .. } = &granted;
-                let put = token::put(&redis, keys, token, value.content(), deadline).await;
+                let Granted { keys, lease, .. } = &granted;
+                let put = lease::put(&redis, keys, lease, value.content(), deadline).await;
                 if put.is_ok() {
-                    inner.unfinished.finish(key, began);
+                    inner.pending.finish(key, began);
                 }
                 put
             }
             // Nothing to store, or no right to: at least nothing older stays.
             (_, prepared) => {
                 let deleted = inner.invalidate(key, self.timeout(inner)).await;
-                unless.confirm();
+                guard.disarm();
                 deleted.and(prepared.map(drop))
             }
         };
         if stored.is_ok() {
-            unless.confirm();
+            guard.disarm();
         }
         (written, stored)
     }

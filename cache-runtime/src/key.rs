@@ -35,7 +35,7 @@
 //! `x` and `y-z`. A template is never digested.
 //!
 //! A `%` is followed by two upper-case hexadecimal digits, or by one of the marks named here. `%t` and `%l` are
-//! none of them: those belong to tokens and locks, see [`token_key`].
+//! none of them: those belong to leases and locks, see [`lease_key`].
 
 mod cache_key;
 mod escape;
@@ -60,7 +60,7 @@ pub use cache_key::CacheKey;
 pub(crate) use namespace::Namespace;
 pub(crate) use pattern::Pattern;
 pub(crate) use prefix::check_prefix;
-pub(crate) use slot::{lock_key, token_key};
+pub(crate) use slot::{lease_key, lock_key};
 pub(crate) use text::KeyText;
 
 use serializer::{Place, Writer};

@@ -103,6 +103,7 @@ mod flight;
 #[doc(hidden)]
 pub mod fuzzing;
 mod global;
+mod invalidation;
 mod key;
 mod lookup;
 mod own;
@@ -119,9 +120,7 @@ mod store;
 mod sync;
 #[cfg(feature = "tls")]
 mod tls;
-mod token;
 mod too_large;
-mod unfinished;
 
 /// The Azure SDK, for a credential of your own: [`CacheBuilder::credential`].
 #[cfg(feature = "entra-id")]

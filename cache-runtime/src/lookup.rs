@@ -64,7 +64,7 @@ use crate::{
     policy::{Aged, Circumstances, Freshness, Judgement},
     share::Kept,
     site::{Key, Site},
-    token::Keys,
+    store::lease::LeaseKeys,
 };
 
 /// What one call of an annotated function asks the cache for.
@@ -321,8 +321,8 @@ impl Lookup {
         }
     }
 
-    fn keys(&self) -> Keys {
-        Keys::new(&self.cache.prefix, &self.key)
+    fn keys(&self) -> LeaseKeys {
+        LeaseKeys::new(&self.cache.prefix, &self.key)
     }
 
     fn failed(&self, error: &Error) {

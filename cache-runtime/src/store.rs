@@ -6,6 +6,7 @@
 //! | floor | is |
 //! |---|---|
 //! | this file | which store a cache has |
+//! | [`lease`] | the right to store, and the lock beside it |
 //! | [`commands`] | what else is asked of Redis than values |
 //! | [`redis`] · [`memory`] | the two stores |
 //! | [`fetch`] · [`watch`] | reads of values, alone or together · waiting for the lock of another process |
@@ -27,6 +28,7 @@ pub(crate) mod connect;
 mod fetch;
 pub(crate) mod fetched;
 mod gate;
+pub(crate) mod lease;
 pub(crate) mod link;
 mod links;
 pub(crate) mod live;
@@ -43,6 +45,8 @@ mod test_server;
 mod watch;
 
 use std::sync::Arc;
+
+pub(crate) use self::gate::Urgency;
 
 /// The store of one cache.
 #[derive(Debug, Clone)]

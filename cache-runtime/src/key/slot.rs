@@ -5,15 +5,15 @@ use std::{fmt::Write as _, sync::LazyLock};
 /// How many slots a Redis Cluster has.
 const SLOTS: usize = 16384;
 
-/// The key of the token that gives the right to store under `key`, which begins with `prefix` (empty: none).
+/// The key of the lease, which is the right to store under `key`, which begins with `prefix` (empty: none).
 ///
 /// It lies in the slot of `key` whatever that looks like, keeps its prefix, so that an access rule `~prefix*` holds
 /// for both, and is never a value's key, where no `%t` can stand.
-pub(crate) fn token_key(prefix: &str, key: &str) -> String {
+pub(crate) fn lease_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%t")
 }
 
-/// The key of the lock that lets one process at a time compute the value under `key`; otherwise as [`token_key`].
+/// The key of the lock that lets one process at a time compute the value under `key`; otherwise as [`lease_key`].
 pub(crate) fn lock_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%l")
 }

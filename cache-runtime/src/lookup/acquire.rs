@@ -19,23 +19,28 @@ use super::{
 use crate::{
     answer::Answer,
     flight::{Joined, Lead},
-    store::{Store, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
-    token::{self, Acquired, Keys, Token, Wish},
+    store::{
+        Store,
+        fetched::Fetched,
+        lease::{self, AcquireReply, Lease, LeaseKeys, LockRequest},
+        memory::MemoryStore,
+        redis::RedisStore,
+    },
 };
 
 /// The right to store what a body is going to return.
 pub(super) enum Right {
     /// The flight itself, for as long as it is in the map of flights.
     InProcess(Arc<MemoryStore>),
-    Token(Granted),
+    Lease(Granted),
 }
 
 /// A right to store that Redis granted.
 #[derive(Clone)]
 pub(crate) struct Granted {
     pub(crate) redis: Arc<RedisStore>,
-    pub(crate) keys: Keys,
-    pub(crate) token: Token,
+    pub(crate) keys: LeaseKeys,
+    pub(crate) lease: Lease,
 }
 
 /// What came of asking for it.
@@ -46,7 +51,7 @@ pub(super) enum Acquisition {
     /// Another process computes the value, and lets its lock go after this long unless it renews it.
     Locked {
         redis: Arc<RedisStore>,
-        keys: Keys,
+        keys: LeaseKeys,
         holder: Bytes,
         left: Duration,
     },
@@ -69,11 +74,11 @@ impl Lookup {
         // No lock for a value that is not going to be stored, because other processes would wait for it in
         // vain; nor beside another lead, because this call has waited long enough.
         let together = slot.freshness().cluster && !self.is_too_large() && !lead.is_beside();
-        let mut wish = together.then(Wish::new);
+        let mut lock_request = together.then(LockRequest::new);
         let patience = Instant::now() + self.cache.cluster_wait;
         let mut attempt = 0;
         let right = loop {
-            match self.acquire(&mut lead, wish.as_ref(), slot).await {
+            match self.acquire(&mut lead, lock_request.as_ref(), slot).await {
                 Acquisition::Found(found) => {
                     self.share_found(lead, slot);
                     self.hit(&found);
@@ -98,16 +103,16 @@ impl Lookup {
                     self.budget.refill();
                     attempt += 1;
                     // Long enough: computes beside the holder, and may store as well.
-                    wish = wish
+                    lock_request = lock_request
                         .filter(|_| Instant::now() < patience)
-                        .map(Wish::after_waiting);
+                        .map(LockRequest::after_waiting);
                 }
             }
         };
         Step::Body(self.led(lead, right, slot, at_hand))
     }
 
-    /// Takes the key over from whoever computes it: a flight of its own, and a token of its own.
+    /// Takes the key over from whoever computes it: a flight of its own, and a lease of its own.
     pub(super) fn take_over(mut self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, Box<Body>> {
         Box::pin(async move {
             self.outdated = true;
@@ -124,9 +129,9 @@ impl Lookup {
                     lead.acquire_sent();
                     let seized = self
                         .budget
-                        .spend(|deadline| token::seize(&redis, &keys, deadline));
+                        .spend(|deadline| lease::seize(&redis, &keys, deadline));
                     match seized.await {
-                        Ok(token) => Some(Right::Token(Granted { redis, keys, token })),
+                        Ok(lease) => Some(Right::Lease(Granted { redis, keys, lease })),
                         Err(error) => {
                             self.failed(&error);
                             None
@@ -155,11 +160,11 @@ impl Lookup {
         }))
     }
 
-    /// The step "acquire". `wish`: to be the only one in all processes.
+    /// The step "acquire". `lock_request`: to be the only one in all processes.
     pub(super) async fn acquire(
         &mut self,
         lead: &mut Lead<Answer>,
-        wish: Option<&Wish>,
+        lock_request: Option<&LockRequest>,
         slot: &mut dyn Slot,
     ) -> Acquisition {
         let redis = match self.cache.store.clone() {
@@ -190,13 +195,13 @@ impl Lookup {
             let Self { budget, seen, .. } = self;
             let seen = seen.bytes();
             match budget
-                .spend(|deadline| token::acquire(&redis, &keys, wish, seen, deadline))
+                .spend(|deadline| lease::acquire(&redis, &keys, lock_request, seen, deadline))
                 .await
             {
-                Ok(Acquired::Token(token)) => {
-                    return Acquisition::Granted(Right::Token(Granted { redis, keys, token }));
+                Ok(AcquireReply::Lease(lease)) => {
+                    return Acquisition::Granted(Right::Lease(Granted { redis, keys, lease }));
                 }
-                Ok(Acquired::Locked { holder, left }) => {
+                Ok(AcquireReply::Locked { holder, left }) => {
                     return Acquisition::Locked {
                         redis,
                         keys,
@@ -204,7 +209,7 @@ impl Lookup {
                         left,
                     };
                 }
-                Ok(Acquired::Value(bytes)) => {
+                Ok(AcquireReply::Value(bytes)) => {
                     let found = self.decode(&redis, Fetched::alone(bytes), slot).await;
                     if let Some(found) = found
                         && found.is_fresh()

@@ -35,7 +35,7 @@ use crate::{
     refresh::Permit,
     share::ErrorShare,
     site::Site,
-    token::Wish,
+    store::lease::LockRequest,
 };
 
 /// A run that is about to begin in the background.
@@ -148,8 +148,8 @@ fn acquire(
     Box::pin(async move {
         let refresh = reason == Reason::Refresh;
         let wishes = refresh || slot.freshness().cluster && !lead.is_beside();
-        let wish = wishes.then(Wish::new);
-        let right = match lookup.acquire(&mut lead, wish.as_ref(), slot).await {
+        let lock_request = wishes.then(LockRequest::new);
+        let right = match lookup.acquire(&mut lead, lock_request.as_ref(), slot).await {
             Acquisition::Found(_) => {
                 lookup.share_found(lead, slot);
                 return None;

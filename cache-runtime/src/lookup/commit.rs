@@ -27,8 +27,10 @@ use crate::{
     flight::Lead,
     policy::{Lifetime, not_decoded, not_encoded},
     site::Site,
-    store::memory::{MemoryStore, dropping_values_later},
-    token::{self, Content, Stored},
+    store::{
+        lease::{self, Content, StoreReply},
+        memory::{MemoryStore, dropping_values_later},
+    },
 };
 
 impl Lookup {
@@ -81,13 +83,13 @@ impl Lookup {
             Some(None) => {
                 self.rest(slot);
                 let answer = slot.share_kept();
-                self.settle(lead, Some(Right::Token(granted)), answer);
+                self.settle(lead, Some(Right::Lease(granted)), answer);
                 return None;
             }
             None if self.outdated => None,
             None => {
                 let answer = self.answer(slot, None);
-                self.settle(lead, Some(Right::Token(granted)), answer);
+                self.settle(lead, Some(Right::Lease(granted)), answer);
                 return None;
             }
         };
@@ -104,19 +106,19 @@ impl Lookup {
         }
         lead.close();
         let content = encoded.as_ref().map(Written::content);
-        let Granted { redis, keys, token } = &granted;
+        let Granted { redis, keys, lease } = &granted;
         let locked = slot.freshness().cluster;
         let stored = self
             .budget
-            .spend(|deadline| token::store(redis, keys, token, content, locked, deadline))
+            .spend(|deadline| lease::store(redis, keys, lease, content, locked, deadline))
             .await;
         let ttl = match stored {
-            Ok(Stored::Refused) => {
+            Ok(StoreReply::Refused) => {
                 lead.start_over(false);
                 None
             }
             Ok(stored) => {
-                if stored == Stored::NoRoom {
+                if stored == StoreReply::NoRoom {
                     self.failed(&Error::no_room());
                     self.rest(slot);
                 } else {
@@ -127,7 +129,7 @@ impl Lookup {
                 {
                     lead.finish(&answer);
                 }
-                lifetime.filter(|_| stored == Stored::Yes)
+                lifetime.filter(|_| stored == StoreReply::Yes)
             }
             Err(error) => {
                 self.failed(&error);
@@ -210,9 +212,9 @@ impl Lookup {
     ) {
         let Some(answer) = answer else {
             lead.everybody_alone();
-            if let Some(Right::Token(granted)) = right {
+            if let Some(Right::Lease(granted)) = right {
                 let deadline = Instant::now() + self.cache.timeout;
-                // Only tidies up: a token that stays behind expires by itself.
+                // Only tidies up: a lease that stays behind expires by itself.
                 in_background(async move { drop(granted.release(deadline).await) });
             }
             return;
@@ -230,7 +232,7 @@ impl Lookup {
                     lead.finish(&answer);
                 }
             }
-            Some(Right::Token(granted)) => self.prove(lead, granted, answer),
+            Some(Right::Lease(granted)) => self.prove(lead, granted, answer),
         }
     }
 
@@ -239,7 +241,7 @@ impl Lookup {
     pub(super) fn end(&self, lead: Lead<Answer>, right: Option<Right>) {
         // As in `settle`.
         let unanswered = right.is_none() && !lead.unanswered();
-        if let Some(Right::Token(granted)) = right {
+        if let Some(Right::Lease(granted)) = right {
             self.give_back(granted);
         }
         lead.start_over(unanswered);
@@ -282,7 +284,7 @@ impl Lookup {
 
 impl Granted {
     async fn release(&self, deadline: Instant) -> Result<bool, Error> {
-        token::release(&self.redis, &self.keys, &self.token, deadline).await
+        lease::release(&self.redis, &self.keys, &self.lease, deadline).await
     }
 }
 
@@ -345,7 +347,7 @@ pub(crate) fn kept_in_process(
 }
 
 /// Begins `task`, so that what it sends first goes before what the caller sends next, and spawns the
-/// rest; a future that has left its runtime since it asked for the token drops it, which
+/// rest; a future that has left its runtime since it asked for the lease drops it, which
 /// answers nobody but makes those who wait start over.
 fn in_background(task: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {

@@ -16,12 +16,7 @@ use crate::{
     control::Tier,
     error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
-    store::{
-        Store,
-        fetched::Fetched,
-        memory::MemoryStore,
-        redis::{RedisStore, Urgency},
-    },
+    store::{Store, Urgency, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
 };
 
 /// What is known of the value that a store put into the slot.
@@ -111,18 +106,16 @@ impl Lookup {
 
     async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Result<Option<Fetched>, Error> {
         let link = redis.link().inspect_err(|_| self.budget.end())?;
-        if self.cache.unfinished.holds(&self.key) {
+        if self.cache.pending.holds(&self.key) {
             boxed(|| self.delete_first()).await?;
         }
         let Self { budget, key, .. } = self;
-        budget
-            .spend(|deadline| redis.read(&link, key, deadline))
-            .await
+        budget.spend(|deadline| link.read(key, deadline)).await
     }
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
     pub(super) async fn finish_invalidation(&mut self) -> bool {
-        if !self.cache.unfinished.holds(&self.key) {
+        if !self.cache.pending.holds(&self.key) {
             return true;
         }
         match boxed(|| self.delete_first()).await {
@@ -138,7 +131,7 @@ impl Lookup {
         let keys = self.keys();
         let Self { budget, cache, .. } = self;
         let deleted = budget
-            .spend(|deadline| cache.unfinished.delete(&keys, Urgency::Ordinary, deadline))
+            .spend(|deadline| cache.pending.delete(&keys, Urgency::Ordinary, deadline))
             .await;
         if deleted.is_err() {
             self.budget.end();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{BoxFuture, acquire::Granted, alarm::alarm};
-use crate::token::{self, Held};
+use crate::store::lease::{self, LockGuard};
 
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -21,7 +21,7 @@ const LOCK_RENEWAL: Duration = Duration::from_millis(600);
 /// A right to store, and a lock, that are renewed while a body runs. Dropped, it lets the lock go, because those who wait
 /// for it are to go on.
 pub(super) struct Renewal {
-    lock: Held,
+    lock: LockGuard,
     began: Instant,
     /// `None`: the body did not wait yet.
     going: Option<BoxFuture<'static, Infallible>>,
@@ -30,7 +30,7 @@ pub(super) struct Renewal {
 impl Renewal {
     pub(super) fn of(granted: &Granted) -> Self {
         Self {
-            lock: Held::of(&granted.redis, &granted.keys, &granted.token),
+            lock: LockGuard::of(&granted.redis, &granted.keys, &granted.lease),
             began: Instant::now(),
             going: None,
         }
@@ -49,13 +49,13 @@ impl Renewal {
 
     /// Keeps the lock: what comes next takes care of it.
     pub(super) fn disarm(self) {
-        self.lock.keep();
+        self.lock.disarm();
     }
 }
 
 /// Renews them for ever; `began`: when they were granted.
 async fn renew(granted: Granted, began: Instant) -> Infallible {
-    let pause = if granted.token.has_lock() {
+    let pause = if granted.lease.has_lock() {
         LOCK_RENEWAL
     } else {
         RENEWAL
@@ -64,19 +64,19 @@ async fn renew(granted: Granted, began: Instant) -> Infallible {
     let mut due = began + pause;
     loop {
         alarm(due.into()).await;
-        let Granted { redis, keys, token } = granted.clone();
+        let Granted { redis, keys, lease } = granted.clone();
         let now = Instant::now();
         due = now + pause;
         let deadline = due;
-        let token_too = renewed.elapsed() + pause > RENEWAL;
-        if token_too {
+        let lease_too = renewed.elapsed() + pause > RENEWAL;
+        if lease_too {
             renewed = now;
         }
-        // A failure shows when the value is stored: the token has expired then.
+        // A failure shows when the value is stored: the lease has expired then.
         drop(tokio::spawn(async move {
-            drop(token::renew_lock(&redis, &keys, &token, deadline).await);
-            if token_too {
-                drop(token::renew(&redis, &keys, deadline).await);
+            drop(lease::renew_lock(&redis, &keys, &lease, deadline).await);
+            if lease_too {
+                drop(lease::renew(&redis, &keys, deadline).await);
             }
         }));
     }

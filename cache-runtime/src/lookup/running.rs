@@ -66,7 +66,7 @@ impl Body {
             body.lead.body_begun();
             led = Some(Led::by(&body.lead));
             clock = Some(body.lookup.cache.clock.now());
-            if let Some(Right::Token(granted)) = &body.right {
+            if let Some(Right::Lease(granted)) = &body.right {
                 renewal = Some(Renewal::of(granted));
             }
         }
@@ -133,7 +133,7 @@ impl Running {
             }
         } else if let Some(renewal) = &mut self.renewal
             && let Some(Body::Led(LedBody {
-                right: Some(Right::Token(granted)),
+                right: Some(Right::Lease(granted)),
                 ..
             })) = self.body.as_deref()
         {
@@ -232,7 +232,7 @@ impl Running {
             (Ok(lifetime), Some(Right::InProcess(memory))) => {
                 lookup.store_in_process(lead, &memory, slot, lifetime, took)
             }
-            (Ok(lifetime), Some(Right::Token(granted))) => {
+            (Ok(lifetime), Some(Right::Lease(granted))) => {
                 return Some(Box::pin(async move {
                     let ttl = lookup
                         .store_in_redis(lead, granted, slot, lifetime, took)

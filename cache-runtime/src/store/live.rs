@@ -114,7 +114,7 @@ impl Live {
     }
 }
 
-/// A connection that was just made, and the pass that the server took.
+/// A connection that was just made, and the credentials that the server took.
 pub(super) struct Session {
     connection: MultiplexedConnection,
     driver: Driver,
@@ -124,7 +124,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Makes a connection that is logged in with `pass`.
+    /// Makes a connection that is logged in with `credentials`.
     pub(super) async fn with(
         connector: &Connector,
         purpose: Purpose,
@@ -158,7 +158,7 @@ impl Session {
         })
     }
 
-    /// Makes a connection that is logged in with the pass of the day.
+    /// Makes a connection that is logged in with the present credentials.
     ///
     /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
     pub(super) async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {

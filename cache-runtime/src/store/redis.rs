@@ -13,7 +13,6 @@ use tokio::sync::watch;
 
 use super::{
     connect::Connector,
-    fetched::FetchResult,
     gate::{Gate, Ping},
     link::Link,
     links::Links,
@@ -22,7 +21,6 @@ use super::{
     server::Server,
     watch::Watches,
 };
-pub(crate) use super::{gate::Urgency, retry::Repeat};
 use crate::error::{Error, ErrorKind};
 
 /// How long one probe of the breaker may take.
@@ -131,16 +129,6 @@ impl RedisStore {
     /// Waits until the key `lock` no longer holds `seen`; see [`Watches::changed`].
     pub(crate) async fn changed(&self, lock: &str, seen: &[u8], attempt: u32, until: Instant) {
         self.watches.changed(lock, seen, attempt, until).await;
-    }
-
-    /// Reads one value on the connection of `link`, alone or with others; see [`Link::read`].
-    pub(crate) fn read<'a>(
-        &self,
-        link: &'a Arc<Link>,
-        key: &'a Arc<str>,
-        deadline: Instant,
-    ) -> impl Future<Output = FetchResult> + use<'a> {
-        link.read(key, deadline)
     }
 
     /// The present runtime's connection for commands, made when it is first needed.

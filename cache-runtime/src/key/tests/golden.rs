@@ -119,9 +119,9 @@ fn p10_keys_are_those_of_the_golden_file() {
             .unwrap();
         pin(path, out);
     }
-    pin("token", token_key("shop", "shop:app.f:1"));
-    pin("token, tagged", token_key("{shop}", "{shop}:app.f:1"));
-    pin("token, odd", token_key("shop", "shop:a}b"));
+    pin("token", lease_key("shop", "shop:app.f:1"));
+    pin("token, tagged", lease_key("{shop}", "{shop}:app.f:1"));
+    pin("token, odd", lease_key("shop", "shop:a}b"));
 
     golden("keys.txt", &lines);
 }

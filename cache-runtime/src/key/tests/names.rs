@@ -316,7 +316,7 @@ fn a_token_and_a_lock_lie_in_their_keys_slot_and_are_no_values_key() {
                 format!("{prefix}:{rest}")
             };
             assert!(seen.insert(key.clone()), "{key} twice");
-            for beside in [token_key(prefix, &key), lock_key(prefix, &key)] {
+            for beside in [lease_key(prefix, &key), lock_key(prefix, &key)] {
                 assert_eq!(redis_slot(&beside), redis_slot(&key), "{beside} for {key}");
                 assert!(beside.starts_with(prefix), "{beside} without {prefix}");
                 assert!(
@@ -327,7 +327,7 @@ fn a_token_and_a_lock_lie_in_their_keys_slot_and_are_no_values_key() {
             }
         }
     }
-    let both = |prefix, key| [token_key(prefix, key), lock_key(prefix, key)];
+    let both = |prefix, key| [lease_key(prefix, key), lock_key(prefix, key)];
     assert_eq!(
         both("shop", "shop:app.f:42"),
         ["shop:%t:{shop:app.f:42}", "shop:%l:{shop:app.f:42}"]

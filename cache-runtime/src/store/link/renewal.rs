@@ -99,7 +99,7 @@ pub(super) async fn drive(
     }
 }
 
-/// Waits for a newer pass, and proves it: a new connection, logged in with it.
+/// Waits for newer credentials, and proves them: a new connection, logged in with them.
 async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -> Session {
     let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE);
     loop {

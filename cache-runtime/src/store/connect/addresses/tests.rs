@@ -12,8 +12,9 @@ use crate::{
     config::Endpoint,
     error::{Error, ErrorKind},
     store::{
+        Urgency,
         connect::{Channel, Connector, Pulse},
-        redis::{RedisStore, Urgency},
+        redis::RedisStore,
         test_server::{TestServer, endpoint, password},
     },
 };

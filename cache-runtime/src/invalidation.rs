@@ -19,8 +19,11 @@ use crate::{
     clock::Seldom,
     error::Error,
     sharded::lock,
-    store::redis::{RedisStore, Urgency},
-    token::{self, Keys},
+    store::{
+        Urgency,
+        lease::{self, LeaseKeys},
+        redis::RedisStore,
+    },
 };
 
 /// The longest that the list may be: the oldest are forgotten, with an error in the log once a minute.
@@ -31,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The keys of one cache whose invalidation Redis has not confirmed.
 #[derive(Debug)]
-pub(crate) struct Unfinished {
+pub(crate) struct PendingInvalidations {
     /// `None`: the cache keeps its values in this process, where no invalidation fails.
     redis: Option<Arc<RedisStore>>,
     /// How long one attempt may take.
@@ -52,11 +55,11 @@ struct State {
 
 #[derive(Debug)]
 struct Pending {
-    keys: Keys,
+    keys: LeaseKeys,
     since: Instant,
 }
 
-impl Unfinished {
+impl PendingInvalidations {
     pub(crate) fn new(redis: Option<Arc<RedisStore>>, timeout: Duration) -> Self {
         Self {
             redis,
@@ -90,7 +93,7 @@ impl Unfinished {
     /// A future that is dropped may have deleted them or not; the key stays on the list then.
     pub(crate) async fn delete(
         &self,
-        keys: &Keys,
+        keys: &LeaseKeys,
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<(), Error> {
@@ -98,7 +101,7 @@ impl Unfinished {
             return Ok(());
         };
         let began = Instant::now();
-        token::invalidate(redis, keys, urgency, deadline).await?;
+        lease::invalidate(redis, keys, urgency, deadline).await?;
         self.finish(&keys.value, began);
         Ok(())
     }
@@ -139,7 +142,7 @@ impl Unfinished {
     }
 
     /// Remembers an invalidation of `keys`, and keeps trying.
-    pub(crate) fn add(self: &Arc<Self>, keys: &Keys) {
+    pub(crate) fn add(self: &Arc<Self>, keys: &LeaseKeys) {
         let forgotten = self.update(|state| {
             let full = state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value);
             if full {
@@ -175,7 +178,7 @@ impl Unfinished {
 
     /// The keys that are left to delete. `None`, if there are none: the worker is to end, and the next
     /// [`add`](Self::add) starts another.
-    fn due(&self) -> Option<Vec<Keys>> {
+    fn due(&self) -> Option<Vec<LeaseKeys>> {
         self.update(|state| {
             if state.pending.is_empty() {
                 state.worker = None;
@@ -225,7 +228,7 @@ impl State {
 }
 
 /// Deletes the keys of the list, round after round, until none is left or nobody has the cache any more.
-async fn work(pending: Weak<Unfinished>) {
+async fn work(pending: Weak<PendingInvalidations>) {
     let mut pause = FIRST_PAUSE;
     loop {
         tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;

@@ -1,25 +1,26 @@
-//! The right to store: why a value computed before an invalidation is never stored after it.
+//! The lease: the right to store, which keeps a value computed before an invalidation from being stored after it.
 //!
-//! The one rule: **whoever computes a value takes a token first, and stores only while that token is
-//! still in Redis; an invalidation deletes the token before the value.**
+//! The one rule: **whoever computes a value takes a lease first, and stores only while that lease is still in Redis; an
+//! invalidation deletes the lease before the value.** The protocol calls the lease's key T and its content a token; in
+//! this crate a token is Entra's.
 //!
-//! The token is shared by all who compute the same key at once, lies in the value's own cluster slot
-//! ([`token_key`]), and expires by itself after [`LIFE`]; a longer body renews
-//! it. A token that a copy of a lost command brings back late is harmless: only an answered token is
-//! used, only by bodies that begin after the answer, and each copy carries its own nonce.
+//! The lease is shared by all who compute the same key at once, lies in the value's own cluster slot ([`lease_key`]), and
+//! expires by itself after [`LIFE`], unless a body that runs for longer renews it. A copy of a lost command that brings a
+//! lease back late does no harm, because only an answered lease is used, only bodies that begin after the answer use it,
+//! and each copy carries a nonce of its own.
 //!
-//! Beside it stands a lock, for those who want to be the only ones. It gives no right to anything: it is
-//! lost [`LOCKED`] after its holder stops renewing it, and who has waited long enough goes on without it.
-//! From the moment at which it is asked for until its end is confirmed it is [`Held`], so that nobody who
+//! Beside the lease stands a lock, for those who want to be the only ones. The lock gives no right to anything: its holder
+//! loses it [`LOCKED`] after the last renewal, and a caller who has waited long enough goes on without it. A
+//! [`LockGuard`] has the lock from the moment at which it is asked for until its end is confirmed, so that no caller who
 //! goes away meanwhile leaves it behind.
 //!
 //! | operation | effect | answer |
 //! |---|---|---|
-//! | [`acquire`] | looks at the value again, else takes the lock if it is wanted, then shares or sets the token | the value, the lock's holder, or the token |
-//! | [`store`] | if the token stands: stores or deletes the value, and deletes token and lock | whether it stood, and whether Redis took the value |
+//! | [`acquire`] | looks at the value again, else takes the lock if it is wanted, then shares or sets the lease | the value, the lock's holder, or the lease |
+//! | [`store`] | if the lease stands: stores or deletes the value, and deletes lease and lock | whether it stood, and whether Redis took the value |
 //! | [`release`] | the same proof without a store; the lock tells those who wait that nothing came of it | whether it stood |
-//! | [`put`] | with a token of its own: stores if that still stands, else deletes the value; deletes token and lock | |
-//! | [`invalidate`] | deletes the token, then the lock, then the value | |
+//! | [`put`] | with a lease of its own: stores if that still stands, else deletes the value; deletes lease and lock | |
+//! | [`invalidate`] | deletes the lease, then the lock, then the value | |
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -31,70 +32,72 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 
+use super::{
+    gate::Urgency,
+    redis::RedisStore,
+    request::{Argument, Reply, Script, nonce},
+    retry::Repeat,
+};
 use crate::{
     clock::milliseconds,
     codec::STORED_AT,
     error::{Error, ErrorKind},
-    key::{lock_key, token_key},
-    store::{
-        redis::{RedisStore, Repeat, Urgency},
-        request::{Argument, Reply, Script, nonce},
-    },
+    key::{lease_key, lock_key},
 };
 
-/// How long a token lives without being renewed.
+/// How long a lease lives without being renewed.
 pub(crate) const LIFE: Duration = Duration::from_secs(30);
 
 /// How long a lock lives without being renewed: what a holder that is killed costs the others.
 pub(crate) const LOCKED: Duration = Duration::from_secs(2);
 
-/// How long a lock says that its holder's body came to nothing.
+/// How long a lock stays to tell those who wait that its holder's body came to nothing.
 const SAID: Duration = Duration::from_secs(1);
 
-/// A value's key, and the keys of the token and the lock that guard it.
+/// A value's key, and the keys of the lease and the lock that guard it: the protocol's K, T and L.
 #[derive(Debug, Clone)]
-pub(crate) struct Keys {
+pub(crate) struct LeaseKeys {
     pub(crate) value: Arc<str>,
-    pub(crate) token: Arc<str>,
+    pub(crate) lease: Arc<str>,
     pub(crate) lock: Arc<str>,
 }
 
-impl Keys {
+impl LeaseKeys {
     pub(crate) fn new(prefix: &str, value: &Arc<str>) -> Self {
         Self {
             value: Arc::clone(value),
-            token: token_key(prefix, value).into(),
+            lease: lease_key(prefix, value).into(),
             lock: lock_key(prefix, value).into(),
         }
     }
 }
 
-/// The right to store, as Redis granted it.
+/// A lease, as Redis granted it.
 #[derive(Debug, Clone)]
-pub(crate) struct Token {
+pub(crate) struct Lease {
     content: Bytes,
-    /// Nobody else had the token when it was asked for, so it goes with its holder.
+    /// Whether nobody else had a lease when this one was asked for, so that it goes with its holder.
     own: bool,
     /// What the lock holds, if this holder has it.
     lock: Option<Bytes>,
 }
 
-impl Token {
+impl Lease {
     pub(crate) fn has_lock(&self) -> bool {
         self.lock.is_some()
     }
 }
 
-/// A wish to be the only one who computes a value, on its way to a lock.
+/// The request of a caller to be the only one who computes a value.
 #[derive(Debug, Clone)]
-pub(crate) struct Wish {
-    /// The same for each attempt: one whose answer is lost may have taken the lock.
+pub(crate) struct LockRequest {
+    /// The same for each attempt, because one whose answer is lost may have taken the lock.
     holder: Bytes,
-    /// Whether somebody was waited for. Who waited for a body that came to nothing waits for no other.
+    /// Whether the caller has waited for somebody: it waits for no other once a body has come to nothing.
     waited: bool,
 }
 
-impl Wish {
+impl LockRequest {
     pub(crate) fn new() -> Self {
         Self {
             holder: nonce().into(),
@@ -110,12 +113,12 @@ impl Wish {
     }
 }
 
-/// What came of asking for the right to store.
+/// What ACQUIRE answers.
 #[derive(Debug)]
-pub(crate) enum Acquired {
+pub(crate) enum AcquireReply {
     /// Somebody stored a value meanwhile.
     Value(Bytes),
-    Token(Token),
+    Lease(Lease),
     /// Somebody else has the lock, for this long unless it is renewed.
     Locked {
         holder: Bytes,
@@ -131,7 +134,7 @@ const _: () = assert!(STORED_AT.start == 5 && STORED_AT.end == 13);
 
 static ACQUIRE: Script = Script::new(
     0,
-    include_str!("store/lease/acquire.lua"),
+    include_str!("lease/acquire.lua"),
     Repeat::Safe,
     Urgency::Ordinary,
 );
@@ -139,8 +142,8 @@ static ACQUIRE: Script = Script::new(
 static STORE: Script = Script::new(
     1,
     concat!(
-        include_str!("store/lease/stamped.lua"),
-        include_str!("store/lease/store.lua")
+        include_str!("lease/stamped.lua"),
+        include_str!("lease/store.lua")
     ),
     Repeat::Safe,
     Urgency::Ordinary,
@@ -148,7 +151,7 @@ static STORE: Script = Script::new(
 
 static RELEASE: Script = Script::new(
     2,
-    include_str!("store/lease/release.lua"),
+    include_str!("lease/release.lua"),
     Repeat::Safe,
     Urgency::Ordinary,
 );
@@ -156,8 +159,8 @@ static RELEASE: Script = Script::new(
 static PUT: Script = Script::new(
     3,
     concat!(
-        include_str!("store/lease/stamped.lua"),
-        include_str!("store/lease/put.lua")
+        include_str!("lease/stamped.lua"),
+        include_str!("lease/put.lua")
     ),
     Repeat::Safe,
     Urgency::Urgent,
@@ -165,26 +168,26 @@ static PUT: Script = Script::new(
 
 static RENEW: Script = Script::new(
     4,
-    include_str!("store/lease/renew.lua"),
+    include_str!("lease/renew.lua"),
     Repeat::Safe,
     Urgency::Ordinary,
 );
 
-/// Asks for the right to store, unless a value is there that does not begin with `seen`; with a `wish`,
-/// only if nobody else has the lock.
+/// Asks for a lease, unless a value is there that does not begin with `seen`; with a `lock_request`, only if nobody else
+/// has the lock.
 ///
 /// # Errors
 ///
-/// There is no right to store then.
+/// There is no lease then.
 pub(crate) async fn acquire(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
-    wish: Option<&Wish>,
+    keys: &LeaseKeys,
+    lock_request: Option<&LockRequest>,
     seen: Option<&[u8]>,
     deadline: Instant,
-) -> Result<Acquired, Error> {
-    let (holder, waited): (&[u8], _) = match wish {
-        Some(wish) => (&wish.holder, wish.waited),
+) -> Result<AcquireReply, Error> {
+    let (holder, waited): (&[u8], _) = match lock_request {
+        Some(request) => (&request.holder, request.waited),
         None => (b"", false),
     };
     let arguments = [
@@ -196,46 +199,50 @@ pub(crate) async fn acquire(
         Argument::Bytes(seen.unwrap_or_default()),
     ];
     let arguments = &arguments[..if seen.is_some() { 6 } else { 5 }];
-    let names = [&*keys.value, &*keys.token, &*keys.lock];
-    let names = &names[..if wish.is_some() { 3 } else { 2 }];
-    let held = Held::new(redis, keys, wish.map(|wish| &wish.holder));
+    let names = [&*keys.value, &*keys.lease, &*keys.lock];
+    let names = &names[..if lock_request.is_some() { 3 } else { 2 }];
+    let guard = LockGuard::new(redis, keys, lock_request.map(|request| &request.holder));
     let reply = redis.eval(&ACQUIRE, names, arguments, deadline).await;
     let acquired = match reply {
-        Ok(reply) => acquired(reply, wish)?,
+        Ok(reply) => acquire_reply(reply, lock_request)?,
         Err(error) => {
             // Refused by the server, before it took the lock.
             if matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth) {
-                held.keep();
+                guard.disarm();
             }
             return Err(error);
         }
     };
     // It is somebody else's, or the caller's, who runs a body for it.
-    held.keep();
+    guard.disarm();
     Ok(acquired)
 }
 
-/// What ACQUIRE answered.
-fn acquired(reply: Reply, wish: Option<&Wish>) -> Result<Acquired, Error> {
+/// Reads the answer of ACQUIRE.
+fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<AcquireReply, Error> {
     let Reply::List(fields) = reply else {
         return Err(unexpected());
     };
     let mut fields = fields.into_iter();
     match (fields.next(), fields.next(), fields.next(), fields.next()) {
-        (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None, None) => Ok(Acquired::Value(value)),
+        (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None, None) => {
+            Ok(AcquireReply::Value(value))
+        }
         (
             Some(Reply::Int(0)),
             Some(Reply::Bytes(content)),
             Some(Reply::Int(own)),
             Some(Reply::Int(locked)),
-        ) => Ok(Acquired::Token(Token {
+        ) => Ok(AcquireReply::Lease(Lease {
             content,
             own: own == 1,
-            lock: wish.filter(|_| locked == 1).map(|wish| wish.holder.clone()),
+            lock: lock_request
+                .filter(|_| locked == 1)
+                .map(|request| request.holder.clone()),
         })),
         (Some(Reply::Int(2)), Some(Reply::Bytes(holder)), Some(Reply::Int(left)), None) => {
             let left = u64::try_from(left).map_or(LOCKED, Duration::from_millis);
-            Ok(Acquired::Locked { holder, left })
+            Ok(AcquireReply::Locked { holder, left })
         }
         _ => Err(unexpected()),
     }
@@ -250,18 +257,18 @@ pub(crate) struct Content<'a> {
     pub(crate) stamped: bool,
 }
 
-/// Stores under `token`; without a content, deletes what is there.
+/// Stores under `lease`; without a content, deletes what is there.
 ///
 /// `locked`: who computes the value takes the lock first. If this holder went on without it, whoever has it
 /// cannot store any more once this has stored, and is not waited for.
 pub(crate) async fn store(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
+    keys: &LeaseKeys,
+    lease: &Lease,
     content: Option<Content<'_>>,
     locked: bool,
     deadline: Instant,
-) -> Result<Stored, Error> {
+) -> Result<StoreReply, Error> {
     let (bytes, kept_for, stamped): (&[u8], _, _) = match content {
         Some(content) => (
             content.bytes,
@@ -271,80 +278,80 @@ pub(crate) async fn store(
         None => (b"", 0, false),
     };
     let arguments = [
-        Argument::Bytes(&token.content),
+        Argument::Bytes(&lease.content),
         Argument::Bytes(bytes),
         Argument::Int(kept_for),
         Argument::Int(u64::from(stamped)),
-        Argument::Bytes(token.lock.as_deref().unwrap_or_default()),
+        Argument::Bytes(lease.lock.as_deref().unwrap_or_default()),
         Argument::Int(milliseconds(SAID)),
     ];
-    let names = [&*keys.value, &*keys.token, &*keys.lock];
-    let ends_lock = token.has_lock() || locked && content.is_some();
+    let names = [&*keys.value, &*keys.lease, &*keys.lock];
+    let ends_lock = lease.has_lock() || locked && content.is_some();
     let names = &names[..if ends_lock { 3 } else { 2 }];
-    let held = Held::of(redis, keys, token);
+    let guard = LockGuard::of(redis, keys, lease);
     let reply = redis.eval(&STORE, names, &arguments, deadline).await?;
-    held.keep();
+    guard.disarm();
     match reply {
-        Reply::Int(0) => Ok(Stored::Refused),
-        Reply::Int(1) => Ok(Stored::Yes),
-        Reply::Int(2) => Ok(Stored::NoRoom),
+        Reply::Int(0) => Ok(StoreReply::Refused),
+        Reply::Int(1) => Ok(StoreReply::Yes),
+        Reply::Int(2) => Ok(StoreReply::NoRoom),
         _ => Err(unexpected()),
     }
 }
 
-/// What came of storing.
+/// What STORE answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stored {
-    /// The token did not stand: the value is from before an invalidation.
+pub(crate) enum StoreReply {
+    /// The lease did not stand: the value is from before an invalidation.
     Refused,
     Yes,
-    /// The token stood, but Redis did not take the value.
+    /// The lease stood, but Redis did not take the value.
     NoRoom,
 }
 
-/// Gives token and lock back. `Ok(true)` if the token stood.
+/// Gives lease and lock back. `Ok(true)` if the lease stood.
 pub(crate) async fn release(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
+    keys: &LeaseKeys,
+    lease: &Lease,
     deadline: Instant,
 ) -> Result<bool, Error> {
     let arguments = [
-        Argument::Bytes(&token.content),
-        Argument::Int(u64::from(token.own)),
-        Argument::Bytes(token.lock.as_deref().unwrap_or_default()),
+        Argument::Bytes(&lease.content),
+        Argument::Int(u64::from(lease.own)),
+        Argument::Bytes(lease.lock.as_deref().unwrap_or_default()),
         Argument::Int(milliseconds(SAID)),
     ];
-    let names = [&*keys.token, &*keys.lock];
-    let names = &names[..if token.has_lock() { 2 } else { 1 }];
-    let held = Held::of(redis, keys, token);
+    let names = [&*keys.lease, &*keys.lock];
+    let names = &names[..if lease.has_lock() { 2 } else { 1 }];
+    let guard = LockGuard::of(redis, keys, lease);
     let reply = redis.eval(&RELEASE, names, &arguments, deadline).await?;
-    held.keep();
+    guard.disarm();
     match reply {
         Reply::Int(stood) => Ok(stood == 1),
         _ => Err(unexpected()),
     }
 }
 
-/// Makes the token live on while a body runs.
+/// Makes the lease live on while a body runs.
 ///
-/// PEXPIRE and never SET: a token that was revoked stays revoked.
+/// PEXPIRE and never SET: a lease that was revoked stays revoked.
 pub(crate) async fn renew(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
+    keys: &LeaseKeys,
     deadline: Instant,
 ) -> Result<(), Error> {
-    redis.expire(&keys.token, LIFE, deadline).await
+    redis.expire(&keys.lease, LIFE, deadline).await
 }
 
 /// Keeps the lock while a body runs, if its holder still has it.
 pub(crate) async fn renew_lock(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
+    keys: &LeaseKeys,
+    lease: &Lease,
     deadline: Instant,
 ) -> Result<(), Error> {
-    let Some(holder) = &token.lock else {
+    let Some(holder) = &lease.lock else {
         return Ok(());
     };
     live_on(redis, &keys.lock, holder, milliseconds(LOCKED), deadline).await
@@ -358,8 +365,8 @@ pub(crate) async fn renew_lock(
 /// lock, nor does an ACQUIRE bring it back. One that executes later still (its connection broke) takes a lock that
 /// nobody holds, for [`LOCKED`] at most.
 #[derive(Debug)]
-#[must_use = "a dropped `Held` lets the lock go"]
-pub(crate) struct Held(Option<Lock>);
+#[must_use = "a dropped `LockGuard` lets the lock go"]
+pub(crate) struct LockGuard(Option<Lock>);
 
 #[derive(Debug)]
 struct Lock {
@@ -370,9 +377,9 @@ struct Lock {
     runtime: Handle,
 }
 
-impl Held {
+impl LockGuard {
     /// The lock of `keys` as `holder` takes it; nothing without a holder.
-    fn new(redis: &Arc<RedisStore>, keys: &Keys, holder: Option<&Bytes>) -> Self {
+    fn new(redis: &Arc<RedisStore>, keys: &LeaseKeys, holder: Option<&Bytes>) -> Self {
         let lock = holder.and_then(|holder| {
             // Without a runtime nothing is sent, and no lock is taken.
             let runtime = Handle::try_current().ok()?;
@@ -386,18 +393,18 @@ impl Held {
         Self(lock)
     }
 
-    /// The lock that came with `token`, if one did.
-    pub(crate) fn of(redis: &Arc<RedisStore>, keys: &Keys, token: &Token) -> Self {
-        Self::new(redis, keys, token.lock.as_ref())
+    /// The lock that came with `lease`, if one did.
+    pub(crate) fn of(redis: &Arc<RedisStore>, keys: &LeaseKeys, lease: &Lease) -> Self {
+        Self::new(redis, keys, lease.lock.as_ref())
     }
 
-    /// The lock is gone, or whoever comes next takes care of it.
-    pub(crate) fn keep(mut self) {
+    /// Leaves the lock alone from here on, because it is gone, or whoever comes next takes care of it.
+    pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Held {
+impl Drop for LockGuard {
     fn drop(&mut self) {
         let Some(lock) = self.0.take() else {
             return;
@@ -437,36 +444,36 @@ async fn live_on(
         .map(drop)
 }
 
-/// Takes the right to store for its holder alone, and revokes everybody else's.
+/// Takes a lease for its holder alone, and revokes everybody else's.
 pub(crate) async fn seize(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
+    keys: &LeaseKeys,
     deadline: Instant,
-) -> Result<Token, Error> {
+) -> Result<Lease, Error> {
     let content = Bytes::from(nonce());
     redis
-        .set(&keys.token, &content, LIFE, Urgency::Urgent, deadline)
+        .set(&keys.lease, &content, LIFE, Urgency::Urgent, deadline)
         .await?;
-    Ok(Token {
+    Ok(Lease {
         content,
         own: true,
         lock: None,
     })
 }
 
-/// Stores what somebody brings who has [seized](seize) the token.
+/// Stores what somebody brings who has [seized](seize) the lease.
 ///
 /// Two steps, so that a first one that comes late can do no more than revoke: a put that was given
 /// up must not land after a later invalidation.
 pub(crate) async fn put(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
-    token: &Token,
+    keys: &LeaseKeys,
+    lease: &Lease,
     content: Content<'_>,
     deadline: Instant,
 ) -> Result<(), Error> {
     let arguments = [
-        Argument::Bytes(&token.content),
+        Argument::Bytes(&lease.content),
         Argument::Bytes(content.bytes),
         Argument::Int(milliseconds(content.kept_for)),
         Argument::Int(u64::from(content.stamped)),
@@ -474,7 +481,7 @@ pub(crate) async fn put(
     redis
         .eval(
             &PUT,
-            &[&keys.value, &keys.token, &keys.lock],
+            &[&keys.value, &keys.lease, &keys.lock],
             &arguments,
             deadline,
         )
@@ -482,15 +489,15 @@ pub(crate) async fn put(
         .map(drop)
 }
 
-/// Deletes the token, then the lock and the value. With the value first, a body could store between.
+/// Deletes the lease, then the lock and the value. With the value first, a body could store between.
 pub(crate) async fn invalidate(
     redis: &Arc<RedisStore>,
-    keys: &Keys,
+    keys: &LeaseKeys,
     urgency: Urgency,
     deadline: Instant,
 ) -> Result<(), Error> {
     redis
-        .delete(&[&keys.token, &keys.lock, &keys.value], urgency, deadline)
+        .delete(&[&keys.lease, &keys.lock, &keys.value], urgency, deadline)
         .await
 }
 
