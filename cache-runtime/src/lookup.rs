@@ -29,6 +29,7 @@ mod first_poll;
 mod join;
 mod read;
 mod renew;
+mod right;
 mod running;
 mod slot;
 mod wait;
@@ -44,14 +45,13 @@ use std::{
     time::Duration,
 };
 
-pub(crate) use acquire::Granted;
-pub(crate) use background::RunOf;
 use background::{Run, SoftWait};
-pub(crate) use body::{Asks, Work, answer, inline, refresh};
+pub(crate) use body::{Asks, RunOf, Work, answer, inline, refresh};
 pub(crate) use commit::{Written, kept_in_process, written};
 pub(crate) use first_poll::{near, near_first};
 use read::{Found, Seen};
 pub(crate) use renew::renewing;
+pub(crate) use right::Granted;
 use running::Body;
 pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
 

@@ -1,7 +1,7 @@
 //! The step "acquire", by the one call that leads a flight.
 //!
 //! The one rule: **nothing is stored, and nobody who came while the body ran is answered, without
-//! the proof that nothing was invalidated since the body began.** That proof is the [`Right`] which is acquired here.
+//! the proof that nothing was invalidated since the body began.** That proof is the [`Right`], which is acquired here.
 
 use std::{
     sync::Arc,
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::{
     BoxFuture, Lookup, Slot, Step,
     read::Found,
+    right::{Granted, Right},
     running::{Body, LedBody},
     wait,
 };
@@ -22,28 +23,12 @@ use crate::{
     store::{
         Store,
         fetched::Fetched,
-        lease::{self, AcquireReply, Lease, LeaseKeys, LockRequest},
-        memory::MemoryStore,
+        lease::{self, AcquireReply, LeaseKeys, LockRequest},
         redis::RedisStore,
     },
 };
 
-/// The right to store what a body is going to return.
-pub(super) enum Right {
-    /// The flight itself, for as long as it is in the map of flights.
-    InProcess(Arc<MemoryStore>),
-    Lease(Granted),
-}
-
-/// A right to store that Redis granted.
-#[derive(Clone)]
-pub(crate) struct Granted {
-    pub(crate) redis: Arc<RedisStore>,
-    pub(crate) keys: LeaseKeys,
-    pub(crate) lease: Lease,
-}
-
-/// What came of asking for it.
+/// What came of asking for the right to store.
 pub(super) enum Acquisition {
     /// Somebody stored a value meanwhile, which is in the slot.
     Found(Found),

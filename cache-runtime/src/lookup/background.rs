@@ -4,25 +4,17 @@
 //! The one rule: **a run in the background owns all that it uses**, and has a flight, a right to store and a
 //! budget of its own like any other run. It is led, waited for and taken over like one.
 
-use std::{
-    future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     BoxFuture, Lookup, Slot, Step,
     acquire::Acquisition,
     alarm::alarm,
-    body,
-    join::take,
     read::Found,
     running::{Body, LedBody, Running},
-    slot::{AsSlot, Held},
+    slot::take,
     wait,
 };
 use crate::{
@@ -31,9 +23,7 @@ use crate::{
     cache::Inner,
     control::Control,
     flight::{Lead, Turn, Waiting},
-    policy::Rules,
     refresh::Permit,
-    share::ErrorShare,
     site::Site,
     store::lease::LockRequest,
 };
@@ -41,6 +31,11 @@ use crate::{
 /// A run that is about to begin in the background.
 pub(crate) struct Run {
     permit: Permit,
+    acquiring: Acquiring,
+}
+
+/// A run that is about to ask for its right to store.
+pub(super) struct Acquiring {
     lookup: Box<Lookup>,
     lead: Lead<Answer>,
     reason: Reason,
@@ -55,149 +50,68 @@ enum Reason {
     SoftTimeout,
 }
 
-/// A [`Run`] with what knows the type of its value.
-pub(crate) struct RunOf<R> {
-    run: Box<Run>,
-    rules: Arc<dyn Rules<R> + Send + Sync>,
-    as_slot: AsSlot<R>,
-}
-
-impl<R> RunOf<R> {
-    pub(super) fn new(
-        run: Box<Run>,
-        rules: Arc<dyn Rules<R> + Send + Sync>,
-        as_slot: AsSlot<R>,
-    ) -> Self {
-        Self {
-            run,
-            rules,
-            as_slot,
-        }
-    }
-
-    /// Begins the body that `own` makes of the arguments, with owned copies of what they lend.
-    pub(crate) fn begin<E, A, G>(
-        self,
-        own: impl FnOnce(A) -> G,
-        arguments: A,
-        errors: ErrorShare<E>,
-    ) where
-        R: Send + 'static,
-        E: 'static,
-        G: Future<Output = Result<R, E>> + Send + 'static,
-    {
-        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
-        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
-        match catch_unwind(AssertUnwindSafe(|| own(arguments))) {
-            Ok(body) => self.begin_owned(Box::pin(body), errors),
-            Err(_) => self.run.has_no_body(),
-        }
-    }
-
-    fn begin_owned<E: 'static>(self, body: OwnedBody<R, E>, errors: ErrorShare<E>)
-    where
-        R: Send + 'static,
-    {
+impl Acquiring {
+    /// The step "acquire"; `None` where the body is not to run.
+    pub(super) fn acquire(self, slot: &mut dyn Slot) -> BoxFuture<'_, Option<(Running, Watch)>> {
         let Self {
-            run,
-            rules,
-            as_slot,
-        } = self;
-        let Run {
-            permit,
-            lookup,
-            lead,
+            mut lookup,
+            mut lead,
             reason,
-        } = *run;
-        let cache = Arc::clone(&lookup.cache);
-        let run = async move {
-            let mut held = Held::new(&*rules, as_slot);
-            if let Some((begun, watch)) = acquire(lookup, lead, reason, held.slot()).await {
-                let run = body::run(begun, &mut held, errors, body);
-                // The error is the cache's to keep quiet about: the stale value was the answer.
-                let mut run = std::pin::pin!(run);
-                if timeout(watch.limit(), run.as_mut())
-                    .await
-                    .map(drop)
-                    .is_err()
-                {
-                    // Before the flight ends, which happens with the run.
-                    watch.gave_up();
+        } = self;
+        Box::pin(async move {
+            let refresh = reason == Reason::Refresh;
+            let wishes = refresh || slot.freshness().cluster && !lead.is_beside();
+            let lock_request = wishes.then(LockRequest::new);
+            let right = match lookup.acquire(&mut lead, lock_request.as_ref(), slot).await {
+                Acquisition::Found(_) => {
+                    lookup.share_found(lead, slot);
+                    return None;
                 }
-            }
-        };
-        begin(&cache, permit, Box::pin(run));
+                // Who waits looks for itself; one refresh for all processes is enough.
+                Acquisition::Locked { left, .. } => {
+                    lookup.cache.background.leave(&lookup.key, left);
+                    return None;
+                }
+                Acquisition::Refused if refresh => {
+                    lookup.cache.background.failed(&lookup.key);
+                    return None;
+                }
+                Acquisition::Refused => None,
+                Acquisition::Granted(right) => Some(right),
+            };
+            lookup.site.counters().behind();
+            let watch = Watch {
+                site: lookup.site,
+                cache: Arc::clone(&lookup.cache),
+                key: Arc::clone(&lookup.key),
+            };
+            let body = Body::Led(LedBody {
+                lookup,
+                lead,
+                right,
+                at_hand: None,
+                backs_off: slot.freshness().needs_stamp(),
+                is_in_background: true,
+            });
+            Some((Box::new(body).begin(), watch))
+        })
     }
-}
-
-/// A body that owns all that it uses.
-type OwnedBody<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
-
-/// Begins a run that knows no types.
-fn begin(cache: &Inner, permit: Permit, run: BoxFuture<'static, ()>) {
-    cache.background.begin(permit, run);
-}
-
-/// The step "acquire" of a run in the background; `None` where its body is not to run.
-fn acquire(
-    mut lookup: Box<Lookup>,
-    mut lead: Lead<Answer>,
-    reason: Reason,
-    slot: &mut dyn Slot,
-) -> BoxFuture<'_, Option<(Running, Watch)>> {
-    Box::pin(async move {
-        let refresh = reason == Reason::Refresh;
-        let wishes = refresh || slot.freshness().cluster && !lead.is_beside();
-        let lock_request = wishes.then(LockRequest::new);
-        let right = match lookup.acquire(&mut lead, lock_request.as_ref(), slot).await {
-            Acquisition::Found(_) => {
-                lookup.share_found(lead, slot);
-                return None;
-            }
-            // Who waits looks for itself; one refresh for all processes is enough.
-            Acquisition::Locked { left, .. } => {
-                lookup.cache.background.leave(&lookup.key, left);
-                return None;
-            }
-            Acquisition::Refused if refresh => {
-                lookup.cache.background.failed(&lookup.key);
-                return None;
-            }
-            Acquisition::Refused => None,
-            Acquisition::Granted(right) => Some(right),
-        };
-        lookup.site.counters().behind();
-        let watch = Watch {
-            site: lookup.site,
-            cache: Arc::clone(&lookup.cache),
-            key: Arc::clone(&lookup.key),
-        };
-        let body = Body::Led(LedBody {
-            lookup,
-            lead,
-            right,
-            at_hand: None,
-            backs_off: slot.freshness().needs_stamp(),
-            is_in_background: true,
-        });
-        Some((Box::new(body).begin(), watch))
-    })
 }
 
 /// Sees to it that a run in the background ends.
-struct Watch {
+pub(super) struct Watch {
     site: &'static Site,
     cache: Arc<Inner>,
     key: Arc<str>,
 }
 
 impl Watch {
-    fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         self.cache.background_timeout
     }
 
     /// The run took too long.
-    fn gave_up(&self) {
+    pub(super) fn gave_up(&self) {
         tracing::warn!(
             function = %self.site.place(),
             cause = "it ran longer than `background_timeout`",
@@ -209,11 +123,18 @@ impl Watch {
 }
 
 impl Run {
+    /// Spawns what `run` makes of it.
+    pub(super) fn begin(self, run: impl FnOnce(Acquiring) -> BoxFuture<'static, ()>) {
+        let Self { permit, acquiring } = self;
+        let cache = Arc::clone(&acquiring.lookup.cache);
+        cache.background.begin(permit, run(acquiring));
+    }
+
     /// Copying the body's arguments panicked.
-    fn has_no_body(&self) {
+    pub(super) fn has_no_body(&self) {
         let Lookup {
             site, cache, key, ..
-        } = &*self.lookup;
+        } = &*self.acquiring.lookup;
         tracing::error!(
             function = %site.place(),
             cause = "a panic, whose message went to the panic hook",
@@ -311,8 +232,7 @@ impl Lookup {
     }
 
     fn run(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Run {
-        Run {
-            permit,
+        let acquiring = Acquiring {
             lead,
             reason,
             lookup: Box::new(Self {
@@ -326,6 +246,7 @@ impl Lookup {
                 control: Control::none(),
                 cache: Arc::clone(&self.cache),
             }),
-        }
+        };
+        Run { permit, acquiring }
     }
 }

@@ -5,13 +5,17 @@
 
 use std::{
     future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::Poll,
 };
 
+use tokio::time::timeout;
+
 use super::{
     Question, Step,
-    background::RunOf,
+    background::Run,
     boxed,
     running::Running,
     slot::{AsSlot, Held},
@@ -134,8 +138,74 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     }
 }
 
+/// A [`Run`] with what knows the type of its value.
+pub(crate) struct RunOf<R> {
+    run: Box<Run>,
+    rules: Arc<dyn Rules<R> + Send + Sync>,
+    as_slot: AsSlot<R>,
+}
+
+impl<R> RunOf<R> {
+    fn new(run: Box<Run>, rules: Arc<dyn Rules<R> + Send + Sync>, as_slot: AsSlot<R>) -> Self {
+        Self {
+            run,
+            rules,
+            as_slot,
+        }
+    }
+
+    /// Begins the body that `own` makes of the arguments, with owned copies of what they lend.
+    pub(crate) fn begin<E, A, G>(
+        self,
+        own: impl FnOnce(A) -> G,
+        arguments: A,
+        errors: ErrorShare<E>,
+    ) where
+        R: Send + 'static,
+        E: 'static,
+        G: Future<Output = Result<R, E>> + Send + 'static,
+    {
+        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
+        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
+        match catch_unwind(AssertUnwindSafe(|| own(arguments))) {
+            Ok(body) => self.begin_owned(Box::pin(body), errors),
+            Err(_) => self.run.has_no_body(),
+        }
+    }
+
+    fn begin_owned<E: 'static>(self, body: OwnedBody<R, E>, errors: ErrorShare<E>)
+    where
+        R: Send + 'static,
+    {
+        let Self {
+            run: begins,
+            rules,
+            as_slot,
+        } = self;
+        begins.begin(|acquiring| {
+            Box::pin(async move {
+                let mut held = Held::new(&*rules, as_slot);
+                let Some((begun, watch)) = acquiring.acquire(held.slot()).await else {
+                    return;
+                };
+                let run = run(begun, &mut held, errors, body);
+                // The error is the cache's to keep quiet about: the stale value was the answer.
+                let mut run = std::pin::pin!(run);
+                let ended = timeout(watch.limit(), run.as_mut()).await.map(drop);
+                if ended.is_err() {
+                    // Before the flight ends, which happens with the run.
+                    watch.gave_up();
+                }
+            })
+        });
+    }
+}
+
+/// A body that owns all that it uses.
+type OwnedBody<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+
 /// Runs a body, and lets the path go on with what came of it: the answer is in the slot, or an error.
-pub(super) async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
+async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
     mut running: Running,
     held: &mut Held<'_, R>,
     errors: ErrorShare<E>,

@@ -14,9 +14,8 @@ use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use super::{
-    Lookup, Outgoing, Slot,
-    acquire::{Granted, Right},
-    report,
+    Lookup, Outgoing, Slot, report,
+    right::{Granted, Right},
 };
 use crate::{
     answer::Answer,
@@ -279,12 +278,6 @@ impl Lookup {
                 }
             }
         });
-    }
-}
-
-impl Granted {
-    async fn release(&self, deadline: Instant) -> Result<bool, Error> {
-        lease::release(&self.redis, &self.keys, &self.lease, deadline).await
     }
 }
 

@@ -4,7 +4,8 @@
 //! no other longer than its patience.
 
 use super::{
-    BoxFuture, Lookup, Slot, Step, background::SoftWait, read::Found, running::Body, wait, within,
+    BoxFuture, Lookup, Slot, Step, background::SoftWait, read::Found, running::Body, slot::take,
+    wait, within,
 };
 use crate::{
     answer::Answer,
@@ -105,14 +106,5 @@ impl Lookup {
             }
             self.fall_back(slot, &found)
         })
-    }
-}
-
-/// Puts what another call's body returned into the slot; `false` if it failed, or is another type's.
-pub(super) fn take(slot: &mut dyn Slot, answer: &Answer) -> bool {
-    match answer {
-        Answer::Value(value) => slot.take(Some(value)),
-        Answer::Nothing => slot.take(None),
-        Answer::Failed(_) => false,
     }
 }

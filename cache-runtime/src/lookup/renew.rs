@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BoxFuture, acquire::Granted, alarm::alarm};
+use super::{BoxFuture, alarm::alarm, right::Granted};
 use crate::store::lease::{self, LockGuard};
 
 /// How often a body that runs for long renews its right to store.

@@ -16,7 +16,7 @@ use std::{
 };
 
 use super::{
-    BoxFuture, Lookup, Slot, acquire::Right, draw, read::Found, renew::Renewal, within::Led,
+    BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, right::Right, within::Led,
 };
 use crate::{
     answer::Answer,

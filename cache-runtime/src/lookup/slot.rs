@@ -65,6 +65,15 @@ pub(crate) trait Slot: Outgoing + Send {
     fn fall_back(&mut self);
 }
 
+/// Puts what another call's body returned into the slot; `false` if it failed, or is another type's.
+pub(super) fn take(slot: &mut dyn Slot, answer: &Answer) -> bool {
+    match answer {
+        Answer::Value(value) => slot.take(Some(value)),
+        Answer::Nothing => slot.take(None),
+        Answer::Failed(_) => false,
+    }
+}
+
 /// Forgets the type of what is held. It is made where a type is known to be `Send`, so that no function on the way says
 /// so again: each would add a message to that of a type which is not.
 pub(crate) type AsSlot<R> = for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn Slot;

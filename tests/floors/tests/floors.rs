@@ -9,27 +9,7 @@ use std::path::Path;
 use cache_floors::{Crate, Floors, imports, judge};
 
 /// Modules of the runtime of which the first imports the second, though that runs back.
-const RUNTIME: &[(&str, &str)] = &[
-    ("answer", "probe"),
-    ("cache", "entry"),
-    ("call", "probe"),
-    ("codec", "probe"),
-    ("codec", "store"),
-    ("entry", "probe"),
-    ("lookup", "probe"),
-    ("policy", "probe"),
-    ("stats", "site"),
-    ("unfinished", "cache"),
-    ("lookup::behind", "lookup::lead"),
-    ("lookup::renew", "lookup::lead"),
-    ("store::attempts", "store::connect"),
-    ("store::connect", "store::watch"),
-    ("store::gate", "store::redis"),
-    ("store::link", "store::read"),
-    ("store::link", "store::redis"),
-    ("store::link", "store::watch"),
-    ("store::watch", "store::redis"),
-];
+const RUNTIME: &[(&str, &str)] = &[];
 
 /// The same of the macro.
 const MACROS: &[(&str, &str)] = &[];
