@@ -30,8 +30,8 @@ const fn limits(times: usize, levels: usize) -> Limits {
 
 /// In process, in Redis, and under `NoStore`.
 const LIMITS: [Limits; 3] = match cfg!(debug_assertions) {
-    false => [limits(40, 240), limits(40, 240), limits(21, 700)],
-    true => [limits(165, 46), limits(157, 46), limits(54, 170)],
+    false => [limits(16, 1_000), limits(16, 1_000), limits(5, 1_000)],
+    true => [limits(54, 210), limits(54, 210), limits(28, 220)],
 };
 const IN_PROCESS: Limits = LIMITS[0];
 const IN_REDIS: Limits = LIMITS[1];
