@@ -98,15 +98,16 @@ where
                 }
                 return end(Ok(held.answer()));
             }
-            Step::Failed(kept, mut body) => match errors.take(&*kept) {
-                Some(_) if body.falls_back(held.slot()) => None,
-                Some(error) => {
+            Step::Failed(kept, mut body) => {
+                if body.falls_back(held.slot()) {
+                    None
+                } else if let Some(error) = errors.take(&*kept) {
                     body.is_not_run();
                     return end(Err(error));
+                } else {
+                    Some(body)
                 }
-                None if body.falls_back(held.slot()) => None,
-                None => Some(body),
-            },
+            }
             Step::Body(body) => Some(body),
         };
         if let Some(body) = body {

@@ -36,6 +36,12 @@ async fn optional(cache: &Cache, body: &Body, id: u64) -> Result<Option<u64>, Fa
     body.run().await.map(|run| (id > 0).then_some(run))
 }
 
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn of_one_type(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
 #[tokio::test]
 async fn an_error_shows_only_where_no_older_value_covers_it() {
     let scene = Scene::start().await;
@@ -260,6 +266,39 @@ async fn a_leader_that_is_dropped_is_no_failure() {
         body.open_gate();
         let value = within("the heir's own value", SOON, heir).await;
         assert_eq!(value.expect("no panic"), Ok(3));
+    }
+}
+
+#[tokio::test]
+async fn the_answer_of_another_type_leaves_the_older_value_at_hand() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(of_one_type(cache, &body, 9).await, Ok(1));
+        scene.clock.advance(TTL);
+        let key = of_one_type_entry(cache, 9)
+            .key()
+            .expect("a key")
+            .to_string();
+        let (others, others_body) = (cache.entry::<String>(&*key).with_ttl(TTL), Body::gated());
+        let other = others.refresh(async {
+            let _ = others_body.run().await;
+            String::from("no number")
+        });
+        let waiting = async {
+            others_body.wait_until_running(1).await;
+            body.fail();
+            source(of_one_type(cache, &body, 9)).await
+        };
+        let opening = async {
+            eventually("the call to wait", SOON, async || {
+                cache.stats().waiting == 1
+            })
+            .await;
+            others_body.open_gate();
+        };
+        let (_, source, ()) = tokio::join!(other, waiting, opening);
+        assert_eq!((source, body.runs()), (Source::Stale, 2));
     }
 }
 
