@@ -125,7 +125,7 @@ impl Question<'_> {
             match lookup.judge(&found, slot.freshness(), movable) {
                 Judgement::Fresh => {
                     lookup.hit(&found);
-                    return lookup.answered();
+                    return Step::Answer;
                 }
                 Judgement::RefreshAhead => {
                     lookup.hit(&found);
@@ -133,7 +133,7 @@ impl Question<'_> {
                 }
                 Judgement::StaleAtRest => {
                     lookup.stale(&found);
-                    return lookup.answered();
+                    return Step::Answer;
                 }
                 Judgement::StaleWhileRevalidate => {
                     lookup.stale(&found);
@@ -248,17 +248,6 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// Ends a call whose answer is in the slot.
-    fn answered(&self) -> Step {
-        self.count_time();
-        Step::Answer
-    }
-
-    /// Counts the time that the call spent in the store.
-    fn count_time(&self) {
-        self.site.counters().in_store(self.budget.spent());
-    }
-
     fn judge(&self, found: &Found, freshness: &Freshness, movable: bool) -> Judgement {
         // Where no body may run, none has to run behind the call for its value to be an answer.
         let none_may_run = self.control.is_only_if_cached();
@@ -291,7 +280,7 @@ impl Lookup {
     fn fall_back(&mut self, slot: &mut dyn Slot, found: &Found) -> Step {
         slot.fall_back();
         self.stale(found);
-        self.answered()
+        Step::Answer
     }
 
     fn report_found(&mut self, source: Source, found: &Found) {
@@ -327,6 +316,13 @@ impl Lookup {
 
     fn failed(&self, error: &Error) {
         report(self.site, error);
+    }
+}
+
+impl Drop for Lookup {
+    /// Counts the time that the call spent in the store, however the call ended.
+    fn drop(&mut self) {
+        self.site.counters().in_store(self.budget.spent());
     }
 }
 

@@ -10,7 +10,10 @@ use cache_runtime::{
 };
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
-use cache_tests::{Body, Proxy, RedisServer, Stores, eventually, in_memory, patient};
+use cache_tests::{
+    Body, Proxy, RedisServer, Stores, at_every_poll, eventually, in_memory, patient,
+    poll_n_then_drop,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -532,6 +535,38 @@ async fn a_failed_invalidation_is_remembered_also_without_a_ttl() {
         cache.stats().unfinished_invalidations == 0
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_counts_its_time_in_the_store() {
+    #[redis_cached(ttl = 300, skip(cache, body), cache = cache)]
+    async fn given_up(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+        let _ = id;
+        body.run().await
+    }
+    let in_store = || {
+        let site = sites().into_iter().find(|site| site.function == "given_up");
+        site.map_or(Duration::ZERO, |site| site.stats.time_in_store)
+    };
+    let server = RedisServer::start().await;
+    let cache = patient(&server.url());
+    let body = Body::gated();
+    tokio::select! {
+        biased;
+        _ = given_up(&cache, &body, 0) => unreachable!("its body waits"),
+        () = body.wait_until_running(1) => {}
+    }
+    assert!(in_store() > Duration::ZERO, "in its body");
+    at_every_poll(async |n| {
+        let (body, before) = (Body::new(), in_store());
+        let call = given_up(&cache, &body, n as u64);
+        let answer = poll_n_then_drop(call, n).await;
+        assert!(body.runs() == 0 || in_store() > before, "at poll {n}");
+        answer
+    })
+    .await
+    .1
+    .expect("a body that returns");
 }
 
 #[tokio::test]

@@ -67,7 +67,7 @@ impl Lookup {
                 Acquisition::Found(found) => {
                     self.share_found(lead, slot);
                     self.hit(&found);
-                    return self.answered();
+                    return Step::Answer;
                 }
                 Acquisition::Granted(right) => break Some(right),
                 Acquisition::Refused => break None,

@@ -183,10 +183,7 @@ impl SoftWait {
             } = *self;
             // This call can begin one body. If it is handed the lead, dropping that passes it to the next who waits.
             match lookup.wait_until(until, waiting, false).await {
-                Some(Turn::Answer(answer)) if take(slot, &answer) => {
-                    lookup.missed(None);
-                    lookup.count_time();
-                }
+                Some(Turn::Answer(answer)) if take(slot, &answer) => lookup.missed(None),
                 _ => drop(lookup.fall_back(slot, &found)),
             }
         })
@@ -196,7 +193,6 @@ impl SoftWait {
 impl Lookup {
     /// Begins a refresh, unless somebody computes the key already or too many are under way.
     pub(super) fn refresh_in_background(&self) -> Step {
-        self.count_time();
         if self.control.is_only_if_cached() {
             return Step::Answer;
         }

@@ -47,7 +47,7 @@ impl Lookup {
                     if take(slot, &answer) {
                         self.site.counters().coalesced();
                         self.missed(None);
-                        return self.answered();
+                        return Step::Answer;
                     }
                     // The leader has the same key and other types, or another body.
                     Step::Body(Box::new(Body::Alone(self, at_hand)))
@@ -84,7 +84,7 @@ impl Lookup {
                         match self.wait_until(until, waiting, true).await {
                             Some(Turn::Answer(answer)) if take(slot, &answer) => {
                                 self.missed(None);
-                                return self.answered();
+                                return Step::Answer;
                             }
                             // The attempt of another is over, and may just have stored what this call waits for.
                             Some(Turn::Lead(lead)) => joined = Joined::Lead(lead),

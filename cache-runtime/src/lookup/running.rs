@@ -99,7 +99,6 @@ impl Body {
         if let Self::Alone(mut lookup, _) = *self {
             lookup.site.counters().coalesced();
             lookup.missed(None);
-            lookup.count_time();
         }
     }
 }
@@ -176,7 +175,6 @@ impl Running {
                     None => lookup.end(lead, right),
                 }
                 if is_in_background {
-                    lookup.count_time();
                     return false;
                 }
                 (lookup, at_hand)
@@ -189,7 +187,6 @@ impl Running {
             }
             None => {
                 lookup.missed(None);
-                lookup.count_time();
                 false
             }
         }
@@ -212,7 +209,6 @@ impl Running {
             }
             Body::Alone(mut lookup, _) => {
                 lookup.missed(None);
-                lookup.count_time();
                 return None;
             }
             Body::Led(body) => body,
@@ -256,7 +252,6 @@ impl Lookup {
         if !is_in_background {
             self.missed(ttl);
         }
-        self.count_time();
     }
 }
 
@@ -269,12 +264,11 @@ impl Drop for Running {
         if let Body::Led(LedBody {
             lookup, backs_off, ..
         }) = &*body
+            && *backs_off
+            && std::thread::panicking()
         {
-            lookup.count_time();
             // Before the flight ends, which is with the body: who leads the next attempt sees that the key rests.
-            if *backs_off && std::thread::panicking() {
-                lookup.cache.background.failed(&lookup.key);
-            }
+            lookup.cache.background.failed(&lookup.key);
         }
         // The lock is let go before those who wait here go on.
         drop(self.renewal.take());
