@@ -226,12 +226,8 @@ async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
     match ended.await {
         Ok(()) => {}
         Err(error) => {
-            // Made only for those who wait, because what an error says is nobody else's to keep.
-            let kept = running.is_awaited().then(|| errors.keep(&error));
-            return match running.failed(held.slot(), kept) {
-                true => Ok(()),
-                false => Err(error),
-            };
+            let is_answered = running.failed(held.slot(), &|| errors.keep(&error));
+            return if is_answered { Ok(()) } else { Err(error) };
         }
     }
     if let Some(storing) = running.returned(held.slot()) {

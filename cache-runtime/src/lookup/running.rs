@@ -140,20 +140,15 @@ impl Running {
         }
     }
 
-    /// Whether somebody waits for the outcome.
-    pub(super) fn is_awaited(&self) -> bool {
-        matches!(self.body.as_deref(), Some(Body::Led(body)) if body.lead.has_waiters())
-    }
-
     fn end(&mut self) -> Body {
         let body = self.body.take().expect("invariant: a body ends once");
         body.site().counters().in_body(self.began.elapsed());
         *body
     }
 
-    /// Goes on after a body that failed: whether the stale value, which is in the slot then, is the answer. `kept`: what
-    /// is shared of the error, if anybody waits for it.
-    pub(super) fn failed(mut self, slot: &mut dyn Slot, kept: Option<Option<Kept>>) -> bool {
+    /// Goes on after a body that failed: whether the stale value, which is in the slot then, is the answer. `keep`: keeps
+    /// of the error what others can have.
+    pub(super) fn failed(mut self, slot: &mut dyn Slot, keep: &dyn Fn() -> Option<Kept>) -> bool {
         let (mut lookup, at_hand) = match self.end() {
             Body::Bypassing(_, mut control) => {
                 // Only now, so that no call in the body is taken for this one, nor a later one.
@@ -170,9 +165,11 @@ impl Running {
                 is_in_background,
             }) => {
                 lookup.rest(slot);
-                match kept {
-                    Some(kept) => lookup.settle(lead, right, kept.map(Answer::Failed)),
-                    None => lookup.end(lead, right),
+                if lead.has_waiters() {
+                    // Kept only for those who wait, because what an error says is nobody else's to keep.
+                    lookup.settle(lead, right, keep().map(Answer::Failed));
+                } else {
+                    lookup.end(lead, right);
                 }
                 if is_in_background {
                     return false;
