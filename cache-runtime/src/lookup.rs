@@ -14,7 +14,7 @@
 //! | store | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
 //! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
-//! [`Slot`], and a [`Step`] says what only the typed side can do, which is the one file [`body`]. An error is never in
+//! [`Slot`], and a [`Step`] says what only the typed side can do, in the one file [`body`]. An error is never in
 //! here, but for the copy that callers share.
 //!
 //! A hit waits in [`Question::begin`] alone, with all that it knows in that one frame. Whatever goes beyond a hit is on

@@ -1,4 +1,4 @@
-//! The typed side of the path: the one file that is compiled for each function.
+//! The typed side of the path: the one file in which it meets a body, compiled for each function.
 //!
 //! The one rule: **an error lives in one `match` here, and is held across no await**, so that a future is `Send` where
 //! its error is not. Nothing is decided here: each function carries a value between its caller, its slot and its body.
@@ -8,7 +8,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
 };
 
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use super::{
     boxed,
     running::Running,
     slot::{AsSlot, Held},
+    within::Led,
 };
 use crate::{policy::Rules, share::ErrorShare};
 
@@ -213,11 +214,19 @@ async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
     body: Pin<Box<F>>,
 ) -> Result<(), E> {
     let ended = {
-        let (running, held, mut body) = (&mut running, &mut *held, body);
+        let led = running.led();
+        let (running, held, mut body) = (
+            &mut running,
+            &mut *held,
+            InFlight {
+                led,
+                body: Some(body),
+            },
+        );
         poll_fn(move |cx| {
             let mut outcome = Poll::Pending;
             running.poll(cx, &mut |cx| {
-                outcome = put_outcome(body.as_mut().poll(cx), held);
+                outcome = put_outcome(body.poll(cx), held);
                 outcome.is_ready()
             });
             outcome
@@ -234,6 +243,29 @@ async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
         storing.await;
     }
     Ok(())
+}
+
+/// A body that is dropped inside its flight, because a call in the `Drop` of one of its locals would wait for it
+/// otherwise.
+struct InFlight<F: ?Sized> {
+    led: Option<Arc<Led>>,
+    /// `None`: it was dropped.
+    body: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future + ?Sized> InFlight<F> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let body = self.body.as_mut().expect("invariant: there until the drop");
+        body.as_mut().poll(cx)
+    }
+}
+
+impl<F: ?Sized> Drop for InFlight<F> {
+    fn drop(&mut self) {
+        if let Some(led) = self.led.take() {
+            led.scope_end(&mut || self.body = None);
+        }
+    }
 }
 
 /// Puts what a body returned into its slot.

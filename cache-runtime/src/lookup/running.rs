@@ -115,6 +115,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// The flight inside which the body is polled and dropped, if it is run for one.
+    pub(super) fn led(&self) -> Option<Arc<Led>> {
+        self.led.clone()
+    }
+
     /// Polls the body, which says whether it has ended, inside its flight; and keeps the right to store.
     pub(super) fn poll(
         &mut self,

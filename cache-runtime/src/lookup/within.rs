@@ -1,8 +1,8 @@
 //! Which flights the present task leads, so that no call waits for itself.
 //!
 //! The one rule: **a call in a body that would wait for that very body runs its own instead**. A call is
-//! known to be in a body if the body's future polls it, but not if it was spawned there; a wait that goes
-//! round through another task ends with [`run_wait`](crate::CacheBuilder::run_wait).
+//! known to be in a body if the body's future polls it, or drops what polls it, but not if it was spawned there; a
+//! wait that goes round through another task ends with [`run_wait`](crate::CacheBuilder::run_wait).
 
 use std::sync::Arc;
 
@@ -34,6 +34,19 @@ impl Led {
     /// Runs `poll`, which polls the body of the flight.
     pub(super) fn scope<T>(self: &Arc<Self>, poll: impl FnOnce() -> T) -> T {
         LED.sync_scope(Arc::clone(self), poll)
+    }
+
+    /// Runs `end`, which drops the body of the flight; also where the thread ends, and has no task-locals any more.
+    pub(super) fn scope_end(self: &Arc<Self>, end: &mut dyn FnMut()) {
+        struct OnDrop<'a>(&'a mut dyn FnMut());
+        impl Drop for OnDrop<'_> {
+            fn drop(&mut self) {
+                (self.0)();
+            }
+        }
+        let on_drop = OnDrop(end);
+        // A future in a scope is dropped inside that, too.
+        drop(LED.scope(Arc::clone(self), async move { drop(on_drop) }));
     }
 }
 

@@ -1,5 +1,8 @@
 //! Bodies that ask for their own key.
 
+use std::pin::pin;
+use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cache_runtime::{Cache, CacheControl, redis_cached};
@@ -253,4 +256,42 @@ async fn two_functions_whose_bodies_wait_for_each_other_end_with_the_bound() {
         within("later callers to be answered", SOON, later).await;
         assert_eq!((cache.stats().flights, cache.stats().waiting), (0, 0));
     }
+}
+
+/// Asks for its key when it is dropped, and says whether that call had an answer at once.
+struct AsksAtTheEnd {
+    cache: Cache,
+    told: mpsc::Sender<Poll<u32>>,
+}
+
+impl Drop for AsksAtTheEnd {
+    fn drop(&mut self) {
+        let mut call = pin!(asks_at_the_end(&self.cache, 1, None));
+        let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.told.send(polled).expect("the test waits");
+    }
+}
+
+#[redis_cached(ttl = 60, skip(cache, told), cache = cache)]
+async fn asks_at_the_end(cache: &Cache, id: u32, told: Option<mpsc::Sender<Poll<u32>>>) -> u32 {
+    if let Some(told) = told {
+        let _asks = AsksAtTheEnd {
+            cache: cache.clone(),
+            told,
+        };
+        std::future::pending::<()>().await;
+    }
+    id
+}
+
+#[tokio::test]
+async fn a_body_that_is_given_up_may_ask_for_its_key_where_its_locals_are_dropped() {
+    let (cache, (told, asked)) = (endless_in_memory(), mpsc::channel());
+    let mut call = Box::pin(asks_at_the_end(&cache, 1, Some(told)));
+    let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending());
+    drop(call);
+    assert_eq!(asked.try_recv(), Ok(Poll::Ready(1)));
+    // The flight has ended with the body that led it.
+    assert_eq!(asks_at_the_end(&cache, 1, None).await, 1);
 }
