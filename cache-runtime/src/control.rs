@@ -184,13 +184,13 @@ impl<T> Outcome<T> {
     ///
     /// As `future`.
     pub async fn of(future: impl Future<Output = T>) -> Self {
-        let slot = Arc::new(Mutex::new(Slot::Free));
+        let slot = Arc::new(Mutex::new(ReportPlace::Free));
         let mut scope = Scope::inherited();
         scope.reports.push(Arc::clone(&slot));
         let value = SCOPE.scope(Arc::new(scope), Box::pin(future)).await;
-        let report = match std::mem::replace(&mut *lock(&slot), Slot::Taken) {
-            Slot::Told(report) => report,
-            Slot::Free | Slot::Taken => Report::bypass(),
+        let report = match std::mem::replace(&mut *lock(&slot), ReportPlace::Taken) {
+            ReportPlace::Told(report) => report,
+            ReportPlace::Free | ReportPlace::Taken => Report::bypass(),
         };
         let Report {
             source,
@@ -220,7 +220,7 @@ struct Scope {
     /// Where a call says that it would need a body.
     missed: Option<Arc<AtomicBool>>,
     /// The places for a report, one of each [`Outcome::of`] that the call is in.
-    reports: Vec<Arc<Mutex<Slot>>>,
+    reports: Vec<Arc<Mutex<ReportPlace>>>,
 }
 
 impl Scope {
@@ -233,20 +233,20 @@ impl Scope {
 
 /// The place for one call's report.
 #[derive(Debug)]
-enum Slot {
+enum ReportPlace {
     Free,
     /// A call is about to tell.
     Taken,
     Told(Report),
 }
 
-impl Slot {
+impl ReportPlace {
     /// Whether no call was before this one, which is to tell.
-    fn take(slot: &Mutex<Self>) -> bool {
-        let mut slot = lock(slot);
-        let is_free = matches!(*slot, Self::Free);
+    fn take(place: &Mutex<Self>) -> bool {
+        let mut place = lock(place);
+        let is_free = matches!(*place, Self::Free);
         if is_free {
-            *slot = Self::Taken;
+            *place = Self::Taken;
         }
         is_free
     }
@@ -279,7 +279,7 @@ impl Report {
 pub(crate) struct Control {
     scope: Option<Arc<Scope>>,
     /// Where this call, and no other, is to report.
-    reports: Vec<Arc<Mutex<Slot>>>,
+    reports: Vec<Arc<Mutex<ReportPlace>>>,
 }
 
 impl Control {
@@ -287,7 +287,10 @@ impl Control {
     pub(crate) fn of_this_call() -> Self {
         let scope = SCOPE.try_with(Arc::clone).ok();
         let places = scope.iter().flat_map(|scope| &scope.reports);
-        let reports = places.filter(|slot| Slot::take(slot)).cloned().collect();
+        let reports = places
+            .filter(|place| ReportPlace::take(place))
+            .cloned()
+            .collect();
         Self { scope, reports }
     }
 
@@ -329,7 +332,7 @@ impl Control {
 
     pub(crate) fn report(&mut self, report: Report) {
         for slot in self.reports.drain(..) {
-            *lock(&slot) = Slot::Told(report.clone());
+            *lock(&slot) = ReportPlace::Told(report.clone());
         }
     }
 }
@@ -338,7 +341,7 @@ impl Drop for Control {
     fn drop(&mut self) {
         // A call that was given up leaves the report to the next one.
         for slot in &self.reports {
-            *lock(slot) = Slot::Free;
+            *lock(slot) = ReportPlace::Free;
         }
     }
 }

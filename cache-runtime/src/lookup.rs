@@ -7,10 +7,11 @@
 //! |---|---|---|
 //! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
 //! | bypass | no cache, no key, or `NoStore` | [`Step::Body`] |
+//! | take over | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
 //! | read | the store has a value that can be read: the [policy](crate::policy) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
 //! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
 //! | acquire | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
-//! | body | once, whoever waits | the outcome |
+//! | body | once, whoever waits; a call of `only_if_cached` is parked where one would be needed | the outcome |
 //! | store | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
 //! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
@@ -89,8 +90,9 @@ pub(crate) enum Step {
     Background(Box<Run>, Option<Box<SoftWait>>),
     /// The body runs for its caller.
     Body(Box<Body>),
-    /// The body that this call waited for failed with that; where it is no error of this function's, the body runs.
-    Failed(Kept, Box<Body>),
+    /// The body that this call waited for failed with that, and no older value serves. Where it is no error of this
+    /// function's, the call's own body runs.
+    Failed(Kept, Box<Lookup>),
 }
 
 /// A future that knows no user types.
@@ -152,7 +154,8 @@ impl Question<'_> {
         Box::new(lookup).join(slot, at_hand).await
     }
 
-    /// The same for a call whose body runs in any case, and whose value takes the place of what is stored or computed now.
+    /// What happens before the body of a refresh, which runs in any case; its value takes the place of what is stored or
+    /// computed now.
     ///
     /// # Cancel safety
     ///
@@ -277,10 +280,9 @@ impl Lookup {
     }
 
     /// Answers with the value that was set aside.
-    fn fall_back(&mut self, slot: &mut dyn Slot, found: &Found) -> Step {
+    fn fall_back(&mut self, slot: &mut dyn Slot, found: &Found) {
         slot.fall_back();
         self.stale(found);
-        Step::Answer
     }
 
     fn report_found(&mut self, source: Source, found: &Found) {

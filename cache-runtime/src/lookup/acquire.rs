@@ -80,7 +80,8 @@ impl Lookup {
                     if let Some(found) = at_hand {
                         // Those who wait have a value of their own, too, or lead on.
                         self.cache.background.leave(&self.key, left);
-                        return self.fall_back(slot, &found);
+                        self.fall_back(slot, &found);
+                        return Step::Answer;
                     }
                     let until = patience.min(Instant::now() + left);
                     let changed = redis.changed(&keys.lock, &holder, attempt, until);

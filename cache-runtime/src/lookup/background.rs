@@ -43,7 +43,7 @@ pub(super) struct Acquiring {
 
 /// Why a body runs in the background.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
+pub(super) enum Reason {
     /// The value is stale, or soon will be; the call was answered.
     Refresh,
     /// The call waits, but not for ever.
@@ -184,7 +184,7 @@ impl SoftWait {
             // This call can begin one body. If it is handed the lead, dropping that passes it to the next who waits.
             match lookup.wait_until(until, waiting, false).await {
                 Some(Turn::Answer(answer)) if take(slot, &answer) => lookup.missed(None),
-                _ => drop(lookup.fall_back(slot, &found)),
+                _ => lookup.fall_back(slot, &found),
             }
         })
     }
@@ -209,10 +209,6 @@ impl Lookup {
         }
     }
 
-    pub(super) fn run_after_soft_timeout(&self, permit: Permit, lead: Lead<Answer>) -> Run {
-        self.run(permit, lead, Reason::SoftTimeout)
-    }
-
     /// Waits for a turn until then.
     pub(super) async fn wait_until(
         &self,
@@ -227,7 +223,8 @@ impl Lookup {
         }
     }
 
-    fn run(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Run {
+    /// A run on behalf of this call, with a budget of its own.
+    pub(super) fn run(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Run {
         let acquiring = Acquiring {
             lead,
             reason,

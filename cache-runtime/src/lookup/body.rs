@@ -99,16 +99,13 @@ where
                 }
                 return end(Ok(held.answer()));
             }
-            Step::Failed(kept, mut body) => {
-                if body.falls_back(held.slot()) {
-                    None
-                } else if let Some(error) = errors.take(&*kept) {
-                    body.is_not_run();
+            Step::Failed(kept, mut lookup) => match errors.take(&*kept) {
+                Some(error) => {
+                    lookup.shares_error();
                     return end(Err(error));
-                } else {
-                    Some(body)
                 }
-            }
+                None => Some(lookup.alone(None)),
+            },
             Step::Body(body) => Some(body),
         };
         if let Some(body) = body {

@@ -3,16 +3,21 @@
 //! The one rule: **a call waits for nobody whom it could wait for in vain**: not for the body that it stands in, and for
 //! no other longer than its patience.
 
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
 use super::{
-    BoxFuture, Lookup, Slot, Step, background::SoftWait, read::Found, running::Body, slot::take,
+    BoxFuture, Lookup, Slot, Step,
+    background::{Reason, SoftWait},
+    read::Found,
+    slot::take,
     wait, within,
 };
 use crate::{
     answer::Answer,
     flight::{Joined, Turn},
 };
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
 
 impl Lookup {
     /// The steps from "join" on. `at_hand`: a stale value that was set aside, for where the body fails.
@@ -30,7 +35,7 @@ impl Lookup {
                 Joined::Wait(own) if within::is_own(&own) => {
                     drop(own);
                     self.site.warn_of_own_key();
-                    return Step::Body(Box::new(Body::Alone(self, at_hand)));
+                    return Step::Body(self.alone(at_hand));
                 }
                 Joined::Wait(waiting) => {
                     wait::turn(self.site, Arc::clone(&self.cache), waiting, true).await
@@ -38,11 +43,18 @@ impl Lookup {
             };
             match (turn, at_hand) {
                 // What the one before came to is what this call would come to.
-                (Turn::Lead(_), Some(found)) if self.rests() => self.fall_back(slot, &found),
-                (Turn::Lead(lead), at_hand) => self.lead(lead, slot, at_hand).await,
-                (Turn::Answer(Answer::Failed(error)), at_hand) => {
-                    Step::Failed(error, Box::new(Body::Alone(self, at_hand)))
+                (Turn::Lead(_), Some(found)) if self.rests() => {
+                    self.fall_back(slot, &found);
+                    Step::Answer
                 }
+                (Turn::Lead(lead), at_hand) => self.lead(lead, slot, at_hand).await,
+                // The leader failed, in a way that can be shared or not.
+                (Turn::Answer(Answer::Failed(_)) | Turn::Alone, Some(found)) => {
+                    self.fall_back(slot, &found);
+                    Step::Answer
+                }
+                (Turn::Answer(Answer::Failed(error)), None) => Step::Failed(error, self),
+                (Turn::Alone, None) => Step::Body(self.alone(None)),
                 (Turn::Answer(answer), at_hand) => {
                     if take(slot, &answer) {
                         self.site.counters().coalesced();
@@ -50,11 +62,8 @@ impl Lookup {
                         return Step::Answer;
                     }
                     // The leader has the same key and other types, or another body.
-                    Step::Body(Box::new(Body::Alone(self, at_hand)))
+                    Step::Body(self.alone(at_hand))
                 }
-                // The leader failed in a way that cannot be shared.
-                (Turn::Alone, Some(found)) => self.fall_back(slot, &found),
-                (Turn::Alone, None) => Step::Body(Box::new(Body::Alone(self, None))),
             }
         })
     }
@@ -98,13 +107,14 @@ impl Lookup {
                             break;
                         };
                         let waiting = lead.wait_too();
-                        let run = self.run_after_soft_timeout(permit, lead);
+                        let run = self.run(permit, lead, Reason::SoftTimeout);
                         let wait = SoftWait::new(self, waiting, until, found);
                         return Step::Background(Box::new(run), Some(Box::new(wait)));
                     }
                 }
             }
-            self.fall_back(slot, &found)
+            self.fall_back(slot, &found);
+            Step::Answer
         })
     }
 }

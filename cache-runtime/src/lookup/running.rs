@@ -79,27 +79,18 @@ impl Body {
             renewal,
         }
     }
+}
 
-    /// Whether the stale value, which is in the slot then, is the answer in the place of another body's error.
-    pub(crate) fn falls_back(&mut self, slot: &mut dyn Slot) -> bool {
-        match self {
-            Self::Alone(lookup, at_hand) => match at_hand.take() {
-                Some(found) => {
-                    drop(lookup.fall_back(slot, &found));
-                    true
-                }
-                None => false,
-            },
-            Self::Bypassing(..) | Self::Led(_) => false,
-        }
+impl Lookup {
+    /// The body, beside a flight that this call has no part in.
+    pub(crate) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Body> {
+        Box::new(Body::Alone(self, at_hand))
     }
 
-    /// Another body's error is the answer.
-    pub(crate) fn is_not_run(self: Box<Self>) {
-        if let Self::Alone(mut lookup, _) = *self {
-            lookup.site.counters().coalesced();
-            lookup.missed(None);
-        }
+    /// Counts and reports a call that shares another body's error.
+    pub(crate) fn shares_error(&mut self) {
+        self.site.counters().coalesced();
+        self.missed(None);
     }
 }
 
@@ -108,7 +99,7 @@ pub(crate) struct Running {
     /// `None`: it has ended.
     body: Option<Box<Body>>,
     began: Instant,
-    /// The same by the cache's clock, where the time that the body took is kept.
+    /// When a body began whose time is kept with its value, by the cache's clock.
     clock: Option<Instant>,
     led: Option<Arc<Led>>,
     renewal: Option<Renewal>,
@@ -184,7 +175,7 @@ impl Running {
         };
         match at_hand {
             Some(found) => {
-                drop(lookup.fall_back(slot, &found));
+                lookup.fall_back(slot, &found);
                 true
             }
             None => {

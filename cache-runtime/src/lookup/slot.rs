@@ -22,12 +22,13 @@ use crate::{
     policy::{Freshness, Lifetime, Rules},
 };
 
-/// A value on its way to others. Each function panics where there is none.
+/// A value on its way to others. What is asked of the value panics where there is none.
 pub(crate) trait Outgoing {
     /// For how long, and how, an entry may be answered.
     fn freshness(&self) -> &Freshness;
 
-    /// As [`Rules::lifetime`].
+    /// How long it is kept; `ttl`: in the place of the attribute's. As [`Rules::lifetime`], or as
+    /// [`Rules::lifetime_of_put`] for a value that is put.
     fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error>;
 
     /// As [`Rules::encode`].
@@ -35,9 +36,6 @@ pub(crate) trait Outgoing {
 
     /// As [`Rules::share`].
     fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError>;
-
-    /// As [`Rules::share_kept`].
-    fn share_kept(&self) -> Option<Answer>;
 
     /// As [`Rules::through_json`].
     fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError>;
@@ -57,6 +55,9 @@ pub(crate) trait Slot: Outgoing + Send {
 
     /// Drops the value.
     fn clear(&mut self);
+
+    /// As [`Rules::share_kept`].
+    fn share_kept(&self) -> Option<Answer>;
 
     /// Keeps the value as the older one.
     fn set_aside(&mut self);
@@ -97,7 +98,7 @@ impl<'a, R> Held<'a, R> {
         }
     }
 
-    /// The same with its type forgotten.
+    /// This slot, with its type forgotten.
     pub(crate) fn slot(&mut self) -> &mut dyn Slot {
         (self.as_slot)(self)
     }
@@ -145,10 +146,6 @@ impl<R> Outgoing for Held<'_, R> {
         self.rules.share(self.value(), json, most)
     }
 
-    fn share_kept(&self) -> Option<Answer> {
-        self.rules.share_kept(self.value())
-    }
-
     fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError> {
         self.rules.through_json(self.value(), most)
     }
@@ -174,6 +171,10 @@ impl<R: Send> Slot for Held<'_, R> {
         self.value = None;
     }
 
+    fn share_kept(&self) -> Option<Answer> {
+        self.rules.share_kept(self.value())
+    }
+
     fn set_aside(&mut self) {
         self.aside = self.value.take().map(Box::new);
     }
@@ -194,7 +195,6 @@ impl<R> Outgoing for Lent<'_, R> {
         self.rules.freshness()
     }
 
-    /// As [`Rules::lifetime_of_put`].
     fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error> {
         self.rules.lifetime_of_put(self.value, ttl, draw)
     }
@@ -205,10 +205,6 @@ impl<R> Outgoing for Lent<'_, R> {
 
     fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError> {
         self.rules.share(self.value, json, most)
-    }
-
-    fn share_kept(&self) -> Option<Answer> {
-        self.rules.share_kept(self.value)
     }
 
     fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError> {
