@@ -718,6 +718,25 @@ async fn where_tokios_clock_is_paused_a_wait_for_redis_times_out_at_once() {
     held.release();
 }
 
+/// The right to store is renewed by the clock of timers, so that this clock can go ahead of all others.
+#[tokio::test]
+async fn where_tokios_clock_is_paused_in_a_body_the_body_sleeps_no_longer_than_without_a_cache() {
+    #[redis_cached(ttl = 300, key = "paused-in:{id}", skip(cache), cache = cache)]
+    async fn paused_in(cache: &Cache, id: u64) -> u64 {
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        tokio::time::resume();
+        id
+    }
+    let server = RedisServer::start().await;
+    let cache = Cache::builder().url(server.url()).build().expect("a URL");
+    cache.ping().await.expect("redis");
+    assert_eq!(
+        within("an hour of sleep", SOON, paused_in(&cache, 3)).await,
+        3
+    );
+}
+
 /// The store in process asks no clock of tokio's, and a `ManualClock` makes its values old.
 #[tokio::test(start_paused = true)]
 async fn where_tokios_clock_is_paused_the_store_in_process_works_by_a_manual_clock() {

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::Instant as TimerInstant;
+
 use super::{BoxFuture, alarm::alarm, right::Granted};
 use crate::store::lease::{self, LockGuard};
 
@@ -22,7 +24,8 @@ const LOCK_RENEWAL: Duration = Duration::from_millis(600);
 /// for it are to go on.
 pub(super) struct Renewal {
     lock: LockGuard,
-    began: Instant,
+    /// By the clock of timers, which a test may have paused and moved.
+    began: TimerInstant,
     /// `None`: the body did not wait yet.
     going: Option<BoxFuture<'static, Infallible>>,
 }
@@ -31,7 +34,7 @@ impl Renewal {
     pub(super) fn of(granted: &Granted) -> Self {
         Self {
             lock: LockGuard::of(&granted.redis, &granted.keys, &granted.lease),
-            began: Instant::now(),
+            began: TimerInstant::now(),
             going: None,
         }
     }
@@ -54,7 +57,7 @@ impl Renewal {
 }
 
 /// Renews them for ever; `began`: when they were granted.
-async fn renew(granted: Granted, began: Instant) -> Infallible {
+async fn renew(granted: Granted, began: TimerInstant) -> Infallible {
     let pause = if granted.lease.has_lock() {
         LOCK_RENEWAL
     } else {
@@ -63,11 +66,11 @@ async fn renew(granted: Granted, began: Instant) -> Infallible {
     let mut renewed = began;
     let mut due = began + pause;
     loop {
-        alarm(due.into()).await;
+        alarm(due).await;
         let Granted { redis, keys, lease } = granted.clone();
-        let now = Instant::now();
+        let now = TimerInstant::now();
         due = now + pause;
-        let deadline = due;
+        let deadline = Instant::now() + pause;
         let lease_too = renewed.elapsed() + pause > RENEWAL;
         if lease_too {
             renewed = now;
