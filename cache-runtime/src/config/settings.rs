@@ -64,6 +64,7 @@ const DEFAULT_MEMORY_CAPACITY: u64 = 10_000;
 const DEFAULT_MAX_VALUE: usize = 16 << 20;
 /// A server ends a connection that sends a longer argument, unless its `proto-max-bulk-len` says otherwise.
 const LARGEST_VALUE: usize = 512 << 20;
+
 impl Settings {
     /// These settings, and where they say nothing those of `other`.
     ///

@@ -15,7 +15,7 @@
 //! | the task could not make it | | Failed, with the reason for those who wait | | |
 //! | the task has proved a newer login on connection m ([`renewal`]) | | | Up(m), and n is driven until all that was sent on it is answered; where n is pinned, Up(n) with the new login | |
 //! | the connection is lost; or the task ends, for example with its runtime | | Gone | Gone | |
-//! | the server of n hangs ([`give_up`](Link::give_up)) | | | Gone; the task is ended | |
+//! | the server of n hangs, or will not track a lock for a waiter where another server may ([`give_up`](Link::give_up)) | | | Gone; the task is ended | |
 //! | the cache is shut down, or the link is dropped | Closed | Closed; the task is ended | Closed; the task is ended | Closed |
 //!
 //! An empty field: nothing happens, or it cannot be. Failed and Gone differ in what those who waited are told. Nothing
