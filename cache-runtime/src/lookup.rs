@@ -188,6 +188,11 @@ impl Question<'_> {
         (cache, key): (Arc<Inner>, Arc<str>),
         slot: &mut dyn Slot,
     ) -> Result<(), Error> {
+        if cache.pending.holds(&key) {
+            // As whoever asked for it: it passes the breaker, because here no body can answer in its place.
+            let timeout = self.timeout.unwrap_or(cache.timeout);
+            cache.invalidate(&key, timeout).await?;
+        }
         let mut lookup = self.look_up(cache, key, Control::none());
         let found = lookup.read(slot).await?;
         if found.is_none_or(|found| !slot.freshness().answers(found.aged)) {

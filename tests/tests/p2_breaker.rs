@@ -294,3 +294,28 @@ fn p2_breaker_invalidate_passes_it_before_any_probe() {
     other.block_on(user_entry(&cache, 1).invalidate()).unwrap();
     assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
 }
+
+/// As above, of an invalidation that failed before: whoever reads the entry takes it up, before any worker or probe.
+#[test]
+fn p2_breaker_an_invalidation_that_a_read_takes_up_passes_it() {
+    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+    let server = RedisServer::builder().start_blocking();
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    proxy.refuse();
+    let (stopped, other) = (runtime(), runtime());
+    stopped.block_on(async {
+        user_entry(&cache, 1).invalidate().await.unwrap_err();
+        user(&cache, &Body::new(), 2).await.unwrap();
+        until(&cache, BreakerState::Open).await;
+    });
+    assert_eq!(cache.stats().unfinished_invalidations, 1);
+    proxy.accept();
+    let read = other.block_on(user_entry(&cache, 1).get());
+    assert!(
+        read.unwrap_err().is_unavailable(),
+        "the read itself does not"
+    );
+    assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
+    assert_eq!(cache.stats().unfinished_invalidations, 0);
+}
