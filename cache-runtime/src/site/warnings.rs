@@ -1,6 +1,6 @@
 //! What the log is told about one function, and how often.
 //!
-//! The one rule: **each line has one field here, whose type says how often the line is written**: a [`Seldom`]
+//! The one rule: **each reason for a line has one field here, whose type says how often it is written**: a [`Seldom`]
 //! once a minute, so that trouble that lasts stays in sight; a [`FirstTime`] once in the process, because the
 //! line is about the program's text, which stays as it is.
 
@@ -13,7 +13,7 @@ use std::{
 use super::Site;
 use crate::{clock::Seldom, error::Error};
 
-/// One field for each line.
+/// One field for each reason.
 pub(super) struct Warnings {
     /// Calls run without the cache, because they have no key.
     keyless: FirstTime,

@@ -214,7 +214,8 @@ impl Passage<'static> {
 
 fn spawn(link: &Arc<Link>, batches: Vec<Batch<FetchResult>>) {
     for batch in batches {
-        // Made here: a task that ends before its first poll drops its arguments, and nothing else.
+        // Made before the task begins, because a task that ends before its first poll drops its arguments, and nothing
+        // else.
         let passage = Passage::of(link, batch.way);
         link.runtime().spawn(send(passage, batch));
     }

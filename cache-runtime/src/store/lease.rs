@@ -19,7 +19,9 @@
 //! | [`acquire`] | looks at the value again, else takes the lock if it is wanted, then shares or sets the lease | the value, the lock's holder, or the lease |
 //! | [`store`] | if the lease stands: stores or deletes the value, and deletes lease and lock | whether it stood, and whether Redis took the value |
 //! | [`release`] | the same proof without a store; the lock tells those who wait that nothing came of it | whether it stood |
-//! | [`put`] | with a lease of its own: stores if that still stands, else deletes the value; deletes lease and lock | |
+//! | [`renew`], [`renew_lock`] | lengthen the life of the lease, and of the lock of this holder | |
+//! | [`seize`] | sets a lease for its holder alone, which revokes those of all others | the lease |
+//! | [`put`] | with a seized lease: stores if that still stands, else deletes the value; deletes lease and lock | |
 //! | [`invalidate`] | deletes the lease, then the lock, then the value | |
 
 use std::{
