@@ -24,10 +24,7 @@ use crate::{
     site::sites,
     stats::{Stats, StoreStats},
     store::{
-        Store, Urgency,
-        connect::Connector,
-        lease::LeaseKeys,
-        memory::{MemoryStore, dropping_values_later},
+        Store, Urgency, connect::Connector, lease::LeaseKeys, memory::MemoryStore,
         redis::RedisStore,
     },
     too_large::TooLarge,
@@ -313,14 +310,9 @@ impl Inner {
     }
 
     /// Takes the value, and the right to store, away in the in-process store.
-    pub(crate) fn remove_in_process(&self, key: &str) {
+    pub(crate) fn remove_in_process(&self, key: &Arc<str>) {
         if let Store::Memory(memory) = &self.store {
-            dropping_values_later(|| {
-                self.flights.detach(key, || {
-                    memory.end_write(key);
-                    memory.remove(key);
-                });
-            });
+            memory.remove(&self.flights, key);
         }
     }
 }

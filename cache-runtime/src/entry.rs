@@ -31,7 +31,7 @@ use crate::{
     store::{
         Store,
         lease::{self, LeaseKeys},
-        memory::{MemoryStore, dropping_values_later},
+        memory::MemoryStore,
         redis::RedisStore,
     },
 };
@@ -347,10 +347,10 @@ impl<R> Entry<R> {
         inner.background.recovered(&key);
         let (written, stored) = match &inner.store {
             Store::Memory(memory) => {
+                let right = memory.begin_write(&inner.flights, &key);
                 let mut changed = Changed {
                     cache: inner,
                     key: &key,
-                    write: inner.flights.detach(&key, || memory.begin_write(&key)),
                     known: false,
                 };
                 let written = write.await.into_result();
@@ -360,7 +360,8 @@ impl<R> Entry<R> {
                     .map(|value| self.prepare(&cache, &key, value));
                 let stored = prepared.transpose().map(|prepared| {
                     if let Some(Prepared::Memory(kept)) = prepared {
-                        changed.known = kept.insert_of(inner, &key, changed.write);
+                        kept.insert_of(inner, &key, right);
+                        changed.known = true;
                     }
                 });
                 (written, stored)
@@ -623,36 +624,15 @@ struct Kept {
 }
 
 impl Kept {
-    fn insert(self, cache: &Inner, key: &Arc<str>) {
-        let Self {
-            memory,
-            answer,
-            lifetime,
-        } = self;
-        dropping_values_later(|| {
-            cache.flights.detach(key, || {
-                memory.end_write(key);
-                memory.insert(key, &answer, lifetime, Duration::ZERO);
-            });
-        });
+    fn insert(&self, cache: &Inner, key: &Arc<str>) {
+        self.memory
+            .put(&cache.flights, key, &self.answer, self.lifetime);
     }
 
-    /// Inserts what `write` returned, unless somebody has changed the key since it began.
-    fn insert_of(self, cache: &Inner, key: &Arc<str>, write: u64) -> bool {
-        let Self {
-            memory,
-            answer,
-            lifetime,
-        } = self;
-        dropping_values_later(|| {
-            cache.flights.detach(key, || {
-                let stands = memory.end_write(key) == Some(write);
-                if stands {
-                    memory.insert(key, &answer, lifetime, Duration::ZERO);
-                }
-                stands
-            })
-        })
+    /// Inserts what a write returned that has this `right`.
+    fn insert_of(&self, cache: &Inner, key: &Arc<str>, right: u64) {
+        self.memory
+            .put_written(&cache.flights, key, right, &self.answer, self.lifetime);
     }
 }
 
@@ -660,7 +640,6 @@ impl Kept {
 struct Changed<'a> {
     cache: &'a Inner,
     key: &'a Arc<str>,
-    write: u64,
     known: bool,
 }
 

@@ -28,7 +28,7 @@ use crate::{
     site::Site,
     store::{
         lease::{self, Content, StoreReply},
-        memory::{MemoryStore, dropping_values_later},
+        memory::MemoryStore,
     },
 };
 
@@ -51,15 +51,15 @@ impl Lookup {
             let kept = self.kept(slot, &answer)?;
             Some((kept, lifetime))
         });
-        let stood = dropping_values_later(|| {
-            lead.close_with(|| match &kept {
-                Some((kept, lifetime)) => memory.insert(&self.key, kept, *lifetime, took),
-                None if self.outdated && lifetime.is_none() => memory.remove(&self.key),
-                None => {}
-            })
+        let stood = memory.store(&mut lead, &self.key, |place| match &kept {
+            Some((kept, lifetime)) => place.insert(kept, *lifetime, took),
+            None if self.outdated && lifetime.is_none() => place.remove(),
+            None => {}
         });
-        // Else the flight was detached: dropping the lead makes those who came later start over.
-        stood?;
+        if !stood {
+            // Dropping the lead makes those who came later start over.
+            return None;
+        }
         if kept.is_none() && lifetime.is_some() {
             self.rest(slot);
         } else {

@@ -1,8 +1,10 @@
 //! The in-process store: what runs where no Redis is configured.
 //!
 //! The one rule: **the right to store is that the flight is still in the map of flights**, so a
-//! store and an invalidation of one key happen one after the other, under that map's lock. Bounded
-//! in entries; an entry's own ttl ends it, to within the few milliseconds of a coarse clock.
+//! store and an invalidation of one key happen one after the other, under that map's lock: only
+//! a [`Place`] can be written to, and [`MemoryStore::change`] and [`MemoryStore::store`] give it
+//! under that lock. Bounded in entries; an entry's own ttl ends it, to within the few
+//! milliseconds of a coarse clock.
 
 use std::{
     cell::RefCell,
@@ -19,6 +21,7 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, sync};
 use crate::{
     answer::{Answer, SharedValue},
     clock::Clock,
+    flight::{Flights, Lead},
     policy::{Aged, Lifetime},
     sharded::lock,
 };
@@ -95,7 +98,7 @@ impl Drop for MemoryEntry {
 }
 
 /// Runs `locked`, which takes and gives back a lock, and drops no user's value before it is over.
-pub(crate) fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
+fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
@@ -139,21 +142,79 @@ impl MemoryStore {
         }
     }
 
-    /// Gives the right to store what a write is going to return, and takes that of any other one.
+    /// Changes `key` from outside its flight: takes the flight from new callers, and runs `change`, in one step.
     ///
-    /// This and [`end_write`](Self::end_write), which follows whatever becomes of the write, are to be
-    /// called under the lock of the key's flight.
-    pub(crate) fn begin_write(&self, key: &Arc<str>) -> u64 {
-        let mut writes = lock(&self.writes);
-        writes.begun += 1;
-        let right = writes.begun;
-        writes.rights.insert(Arc::clone(key), right);
-        right
+    /// Value and flight are under one lock, that of the map of flights (rule 10 of the protocol). So a body that
+    /// runs either has stored before, and `change` overrules it, or finds its flight gone, which was its right to
+    /// store; and whoever joins a flight of the key from here on has the change before its eyes. Values that end in
+    /// there are dropped once the lock is free.
+    fn change<R>(
+        &self,
+        flights: &Flights<Answer>,
+        key: &Arc<str>,
+        change: impl FnOnce(Place<'_>) -> R,
+    ) -> R {
+        dropping_values_later(|| flights.detach(key, || change(Place { memory: self, key })))
     }
 
-    /// Takes that right, whoever has it: the key is changed.
-    pub(crate) fn end_write(&self, key: &str) -> Option<u64> {
-        lock(&self.writes).rights.remove(key)
+    /// The same for the flight's own outcome: closes its attempt, and stores under the lock if the flight is still
+    /// there. Whether it was; else nothing is changed.
+    pub(crate) fn store(
+        &self,
+        lead: &mut Lead<Answer>,
+        key: &Arc<str>,
+        change: impl FnOnce(Place<'_>),
+    ) -> bool {
+        let stored =
+            dropping_values_later(|| lead.close_with(|| change(Place { memory: self, key })));
+        stored.is_some()
+    }
+
+    /// Takes the value, and the right to store from every body and every write.
+    pub(crate) fn remove(&self, flights: &Flights<Answer>, key: &Arc<str>) {
+        self.change(flights, key, |place| {
+            place.end_write();
+            place.remove();
+        });
+    }
+
+    /// Puts `outcome` in the place of what is stored or computed now.
+    pub(crate) fn put(
+        &self,
+        flights: &Flights<Answer>,
+        key: &Arc<str>,
+        outcome: &Answer,
+        lifetime: Lifetime,
+    ) {
+        self.change(flights, key, |place| {
+            place.end_write();
+            place.insert(outcome, lifetime, Duration::ZERO);
+        });
+    }
+
+    /// Gives the right to store what a write is going to return, and takes that of every body and every other write.
+    /// [`put_written`](Self::put_written) or [`remove`](Self::remove) follows, whatever becomes of the write.
+    pub(crate) fn begin_write(&self, flights: &Flights<Answer>, key: &Arc<str>) -> u64 {
+        self.change(flights, key, |place| place.begin_write())
+    }
+
+    /// Ends a write that began with this `right`: puts what it returned, unless the key was changed since; then
+    /// nothing stays, because nobody knows which of the two came first to the source.
+    pub(crate) fn put_written(
+        &self,
+        flights: &Flights<Answer>,
+        key: &Arc<str>,
+        right: u64,
+        outcome: &Answer,
+        lifetime: Lifetime,
+    ) {
+        self.change(flights, key, |place| {
+            if place.end_write() == Some(right) {
+                place.insert(outcome, lifetime, Duration::ZERO);
+            } else {
+                place.remove();
+            }
+        });
     }
 
     /// The outcome under `key`, how old it is, and its number, which no other entry has.
@@ -170,43 +231,6 @@ impl MemoryStore {
         (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.number))
     }
 
-    /// Keeps the outcome of a body; a failure is never kept.
-    pub(crate) fn insert(
-        &self,
-        key: &Arc<str>,
-        outcome: &Answer,
-        lifetime: Lifetime,
-        took: Duration,
-    ) {
-        let value = match outcome {
-            Answer::Value(value) => Some(value.clone()),
-            Answer::Nothing => None,
-            Answer::Failed(_) => return,
-        };
-        let number = self.stored.fetch_add(1, Relaxed);
-        let entry = MemoryEntry {
-            value,
-            number,
-            stored_at: self.clock.coarse(),
-            lifetime,
-            took,
-        };
-        dropping_values_later(|| {
-            self.entries.insert(Arc::clone(key), entry);
-            let due = self.sweep_at.load(Relaxed);
-            let next = number + SELDOM;
-            // Only one of those who come at once.
-            if number >= due
-                && self
-                    .sweep_at
-                    .compare_exchange(due, next, Relaxed, Relaxed)
-                    .is_ok()
-            {
-                self.sweep();
-            }
-        });
-    }
-
     /// Takes out what has expired. Nobody else does where nothing takes its place.
     fn sweep(&self) {
         let now = self.clock.coarse();
@@ -214,10 +238,6 @@ impl MemoryStore {
         let pause = SELDOM.max(self.entries.len() as u64);
         self.sweep_at
             .store(self.stored.load(Relaxed) + pause, Relaxed);
-    }
-
-    pub(crate) fn remove(&self, key: &str) {
-        dropping_values_later(|| self.entries.remove(key));
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
@@ -236,6 +256,62 @@ impl MemoryStore {
     }
 }
 
+/// What stands under one key, while the lock of the key's flight is held.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    memory: &'a MemoryStore,
+    key: &'a Arc<str>,
+}
+
+impl Place<'_> {
+    fn begin_write(&self) -> u64 {
+        let mut writes = lock(&self.memory.writes);
+        writes.begun += 1;
+        let right = writes.begun;
+        writes.rights.insert(Arc::clone(self.key), right);
+        right
+    }
+
+    /// Takes the right of the write that is under way, if the key was not changed since that began.
+    fn end_write(&self) -> Option<u64> {
+        lock(&self.memory.writes).rights.remove(&**self.key)
+    }
+
+    /// Keeps the outcome of a body; a failure is never kept.
+    pub(crate) fn insert(&self, outcome: &Answer, lifetime: Lifetime, took: Duration) {
+        let value = match outcome {
+            Answer::Value(value) => Some(value.clone()),
+            Answer::Nothing => None,
+            Answer::Failed(_) => return,
+        };
+        let Self { memory, key } = self;
+        let number = memory.stored.fetch_add(1, Relaxed);
+        let entry = MemoryEntry {
+            value,
+            number,
+            stored_at: memory.clock.coarse(),
+            lifetime,
+            took,
+        };
+        memory.entries.insert(Arc::clone(key), entry);
+        let due = memory.sweep_at.load(Relaxed);
+        let next = number + SELDOM;
+        // Only one of those who come at once.
+        if number >= due
+            && memory
+                .sweep_at
+                .compare_exchange(due, next, Relaxed, Relaxed)
+                .is_ok()
+        {
+            memory.sweep();
+        }
+    }
+
+    pub(crate) fn remove(&self) {
+        self.memory.entries.remove(&**self.key);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,7 +326,7 @@ mod tests {
             kept_for,
         };
         let key = key.to_string().into();
-        store.insert(&key, &Answer::Nothing, lifetime, Duration::ZERO);
+        store.put(&Flights::new(), &key, &Answer::Nothing, lifetime);
     }
 
     #[test]
