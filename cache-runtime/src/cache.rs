@@ -15,18 +15,15 @@ use std::{
 use crate::{
     answer::Answer,
     clock::Clock,
-    config::{Config, Coordination, Hint, StoreChoice, builder::CacheBuilder},
+    config::{Config, Coordination, Hint, builder::CacheBuilder},
     connection::Connection,
-    error::{Error, ErrorKind},
+    error::Error,
     flight::Flights,
     invalidation::PendingInvalidations,
     refresh::Background,
     site::sites,
-    stats::{Stats, StoreStats},
-    store::{
-        Store, Urgency, connect::Connector, lease::LeaseKeys, memory::MemoryStore,
-        redis::RedisStore,
-    },
+    stats::Stats,
+    store::{Store, Urgency, lease::LeaseKeys},
     too_large::TooLarge,
 };
 
@@ -89,7 +86,7 @@ impl CacheBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`], which names the setting, its value unless that may be a secret, and
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), which names the setting, its value unless that may be a secret, and
     /// what is accepted.
     pub fn build(self) -> Result<Cache, Error> {
         let mut config = self.build_config()?;
@@ -126,24 +123,13 @@ impl Cache {
             clock,
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
-        let store = match store {
-            StoreChoice::Memory => {
-                Store::Memory(Arc::new(MemoryStore::new(memory_capacity, clock.clone())))
-            }
-            StoreChoice::Redis(endpoint) => {
-                Store::Redis(RedisStore::new(Connector::new(endpoint)?, timeout))
-            }
-        };
-        let redis = match &store {
-            Store::Memory(_) => None,
-            Store::Redis(redis) => Some(Arc::clone(redis)),
-        };
+        let store = Store::new(store, memory_capacity, timeout, &clock)?;
         Ok(Self(Arc::new(Handle(Arc::new(Inner {
+            pending: Arc::new(PendingInvalidations::new(store.clone(), timeout)),
             store,
             prefix,
             timeout,
             flights: Arc::new(Flights::new()),
-            pending: Arc::new(PendingInvalidations::new(redis, timeout)),
             background: Arc::new(Background::new(
                 background_runs,
                 background_runs_per_function,
@@ -167,15 +153,9 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] on the in-process store.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) on the in-process store.
     pub fn connection(&self) -> Result<Connection, Error> {
-        match &self.inner().store {
-            Store::Redis(redis) => Ok(Connection::new(Arc::clone(redis))),
-            Store::Memory(_) => Err(Error::new(
-                ErrorKind::Unavailable,
-                "the in-process store has no connection; set `REDIS_URL` or `REDIS_HOST`",
-            )),
-        }
+        self.inner().store.for_own_commands().map(Connection::new)
     }
 
     /// Asks Redis for a sign of life; the in-process store is always well.
@@ -188,37 +168,16 @@ impl Cache {
     ///
     /// Dropping the future changes nothing.
     pub async fn ping(&self) -> Result<(), Error> {
-        match &self.inner().store {
-            Store::Redis(redis) => redis.ping(self.deadline()).await,
-            Store::Memory(_) => Ok(()),
-        }
+        self.inner().store.ping(self.deadline()).await
     }
 
     /// The state of this cache, and what happened to the calls of annotated functions.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let store = match &self.inner().store {
-            Store::Memory(memory) => StoreStats::Memory {
-                entries: memory.len(),
-            },
-            Store::Redis(redis) => StoreStats::Redis {
-                endpoint: redis.connector().endpoint().to_string(),
-                tls: redis.connector().endpoint().has_tls(),
-                connections: redis.connected(),
-                connections_tried: redis.connections_tried(),
-                breaker: redis.gate().breaker_state(),
-                breaker_opened: redis.gate().times_opened(),
-                token: redis.connector().auth().stats(),
-            },
-        };
-        let reads = match &self.inner().store {
-            Store::Memory(_) => 0,
-            Store::Redis(redis) => redis.reading(),
-        };
         Stats {
-            store,
+            store: self.inner().store.stats(),
             flights: self.inner().flights.len(),
-            reads,
+            reads: self.inner().store.reading(),
             waiting: self.inner().flights.waiting(),
             background_runs: Background::running(),
             unfinished_invalidations: self.inner().pending.len(),
@@ -242,23 +201,19 @@ impl Cache {
     pub async fn shutdown(&self) -> Result<(), Error> {
         self.inner().shut_down.store(true, Ordering::Relaxed);
         self.inner().background.close();
-        if let Store::Redis(redis) = &self.inner().store
-            // A runtime of which Redis can be used has timers.
-            && redis.link().is_ok()
-        {
+        let store = &self.inner().store;
+        if store.is_reached_from_here() {
             // The ended runs let their locks go, for which other processes wait. A run on a runtime that nobody
             // drives never ends.
             let let_go = async {
                 self.inner().background.ended().await;
-                redis.locks_let_go().await;
+                store.locks_let_go().await;
             };
             let _ = tokio::time::timeout_at(self.deadline().into(), let_go).await;
         }
         let left = self.inner().pending.try_once().await;
         self.inner().pending.close();
-        if let Store::Redis(redis) = &self.inner().store {
-            redis.close();
-        }
+        store.close();
         left
     }
 
@@ -284,11 +239,10 @@ impl Inner {
     ) -> Result<(), Error> {
         // What its body fails at from here on is another value.
         self.background.recovered(key);
-        if let Store::Memory(_) = &self.store {
-            self.remove_in_process(key);
+        self.store.forget(&self.flights, key);
+        if !self.store.is_shared() {
             return Ok(());
         }
-        self.flights.detach(key, || ());
         let keys = LeaseKeys::new(&self.prefix, key);
         // Remembered before it is tried, so that dropping this future loses nothing.
         let mut guard = RecordOnDrop::new(self, &keys);
@@ -307,13 +261,6 @@ impl Inner {
             guard.disarm();
         }
         deleted
-    }
-
-    /// Takes the value, and the right to store, away in the in-process store.
-    pub(crate) fn remove_in_process(&self, key: &Arc<str>) {
-        if let Store::Memory(memory) = &self.store {
-            memory.remove(&self.flights, key);
-        }
     }
 }
 
@@ -343,7 +290,9 @@ impl Drop for RecordOnDrop<'_> {
     fn drop(&mut self) {
         if !self.done {
             self.cache.pending.add(self.keys);
-            self.cache.flights.detach(&self.keys.value, || ());
+            self.cache
+                .store
+                .forget(&self.cache.flights, &self.keys.value);
         }
     }
 }
@@ -371,12 +320,8 @@ impl fmt::Debug for Cache {
             clock: _,
             shut_down,
         } = &**self.inner();
-        let store = match store {
-            Store::Memory(_) => "in process".to_owned(),
-            Store::Redis(redis) => redis.connector().endpoint().to_string(),
-        };
         f.debug_struct("Cache")
-            .field("store", &store)
+            .field("store", &store.to_string())
             .field("prefix", prefix)
             .field("timeout", timeout)
             .field("shut_down", &shut_down.load(Ordering::Relaxed))

@@ -252,10 +252,8 @@ impl<R> Entry<R> {
     /// Dropping the future changes nothing.
     pub async fn ttl(&self) -> Result<Option<Duration>, Error> {
         let (cache, key) = self.place()?;
-        match &cache.inner().store {
-            Store::Memory(memory) => Ok(memory.ttl(&key)),
-            Store::Redis(redis) => redis.ttl(&key, self.deadline(cache.inner())).await,
-        }
+        let cache = cache.inner();
+        cache.store.ttl(&key, self.deadline(cache)).await
     }
 
     /// Stores `value`, whatever `cache_if` says of it, in the place of what is stored or computed now.
@@ -646,7 +644,7 @@ struct Changed<'a> {
 impl Drop for Changed<'_> {
     fn drop(&mut self) {
         if !self.known {
-            self.cache.remove_in_process(self.key);
+            self.cache.store.forget(&self.cache.flights, self.key);
         }
     }
 }

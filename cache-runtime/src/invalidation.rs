@@ -19,11 +19,7 @@ use crate::{
     clock::Seldom,
     error::Error,
     sharded::lock,
-    store::{
-        Urgency,
-        lease::{self, LeaseKeys},
-        redis::RedisStore,
-    },
+    store::{Store, Urgency, lease::LeaseKeys},
 };
 
 /// The longest that the list may be: the oldest are forgotten, with an error in the log once a minute.
@@ -35,8 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The keys of one cache whose invalidation Redis has not confirmed.
 #[derive(Debug)]
 pub(crate) struct PendingInvalidations {
-    /// `None`: the cache keeps its values in this process, where no invalidation fails.
-    redis: Option<Arc<RedisStore>>,
+    store: Store,
     /// How long one attempt may take.
     timeout: Duration,
     /// The length of the list, beside its lock so that a call which finds none needs no lock.
@@ -60,9 +55,9 @@ struct Pending {
 }
 
 impl PendingInvalidations {
-    pub(crate) fn new(redis: Option<Arc<RedisStore>>, timeout: Duration) -> Self {
+    pub(crate) fn new(store: Store, timeout: Duration) -> Self {
         Self {
-            redis,
+            store,
             timeout,
             count: AtomicUsize::new(0),
             state: Mutex::default(),
@@ -97,11 +92,8 @@ impl PendingInvalidations {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let Some(redis) = &self.redis else {
-            return Ok(());
-        };
         let began = Instant::now();
-        lease::invalidate(redis, keys, urgency, deadline).await?;
+        self.store.delete(keys, urgency, deadline).await?;
         self.finish(&keys.value, began);
         Ok(())
     }
@@ -141,8 +133,12 @@ impl PendingInvalidations {
         });
     }
 
-    /// Remembers an invalidation of `keys`, and keeps trying.
+    /// Remembers an invalidation of `keys`, and keeps trying; nothing where values are kept in this process alone,
+    /// because no invalidation fails there.
     pub(crate) fn add(self: &Arc<Self>, keys: &LeaseKeys) {
+        if !self.store.is_shared() {
+            return;
+        }
         let forgotten = self.update(|state| {
             let full = state.pending.len() >= LIMIT && !state.pending.contains_key(&keys.value);
             if full {
@@ -201,11 +197,7 @@ impl PendingInvalidations {
             return;
         }
         // A runtime without timers would be no place for it.
-        if self
-            .redis
-            .as_ref()
-            .is_some_and(|redis| redis.link().is_ok())
-        {
+        if self.store.is_reached_from_here() {
             state.worker = Some(tokio::spawn(work(Arc::downgrade(self))));
         }
     }
@@ -246,12 +238,8 @@ async fn work(pending: Weak<PendingInvalidations>) {
                 continue;
             };
             tracing::debug!(%error, cause = error.cause(), "an invalidation still waits for redis");
-            let is_connected = || {
-                let redis = pending.redis.as_ref();
-                redis.is_some_and(|redis| redis.connected() > 0)
-            };
             // A refusal of one key says nothing about the next one.
-            if error.is_timeout() || error.is_unavailable() || !is_connected() {
+            if error.is_timeout() || error.is_unavailable() || !pending.store.is_connected() {
                 break;
             }
         }

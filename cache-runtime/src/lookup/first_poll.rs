@@ -20,7 +20,6 @@ use crate::{
     global,
     policy::{Circumstances, Freshness, Judgement, Rules},
     site::{Key, Site},
-    store::Store,
 };
 
 /// The value for a call with this key, and counts the hit; `None` says nothing about the store.
@@ -63,13 +62,11 @@ fn fresh_in(
     take: &mut dyn FnMut(Option<&SharedValue>),
 ) -> Option<()> {
     let inner = cache.inner();
-    let Store::Memory(memory) = &inner.store else {
-        return None;
-    };
+    let at_hand = inner.store.at_hand()?;
     if cache.is_shut_down() {
         return None;
     }
-    let (stored, aged, _) = key.look_up(&inner.prefix, |key| memory.get(key))?;
+    let (stored, aged, _) = key.look_up(&inner.prefix, at_hand)?;
     // The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one
     // draw is left to the rest of the call.
     let the_most = Circumstances {

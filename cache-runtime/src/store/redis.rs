@@ -21,7 +21,10 @@ use super::{
     server::Server,
     watch::Watches,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    error::{Error, ErrorKind},
+    stats::StoreStats,
+};
 
 /// How long one probe of the breaker may take.
 const PROBE: Duration = Duration::from_secs(2);
@@ -73,6 +76,19 @@ impl RedisStore {
 
     pub(crate) fn connections_tried(&self) -> u64 {
         self.server.connections_tried()
+    }
+
+    pub(super) fn stats(&self) -> StoreStats {
+        let endpoint = self.connector().endpoint();
+        StoreStats::Redis {
+            endpoint: endpoint.to_string(),
+            tls: endpoint.has_tls(),
+            connections: self.connected(),
+            connections_tried: self.connections_tried(),
+            breaker: self.gate().breaker_state(),
+            breaker_opened: self.gate().times_opened(),
+            token: self.connector().auth().stats(),
+        }
     }
 
     pub(crate) fn connected(&self) -> usize {
