@@ -15,25 +15,19 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    answer::Answer,
     cache::{Cache, Inner, RecordOnDrop},
     codec::Codec,
     error::{Error, ErrorKind},
     global,
     key::CacheKey,
     lookup::{
-        AsSlot, Asks, Granted, Held, Lent, Outgoing as _, Question, Written, answer, draw, inline,
-        kept_in_process, refresh, renewing, written,
+        AsSlot, Asks, Held, Lent, Outgoing as _, Question, answer, draw, inline, prepared, refresh,
+        renewing,
     },
-    policy::{Lifetime, Policy, Rules, not_encoded},
+    policy::{Policy, Rules, not_encoded},
     share::{ErrorShare, ValueShare},
     site::{Key, SharedKey, Site},
-    store::{
-        Store,
-        lease::{self, LeaseKeys},
-        memory::MemoryStore,
-        redis::RedisStore,
-    },
+    store::{Prepared, Write, lease::LeaseKeys},
 };
 
 impl Cache {
@@ -278,19 +272,13 @@ impl<R> Entry<R> {
             let (prepared, cache, key) = put?;
             let cache = cache.inner();
             cache.background.recovered(&key);
-            let (redis, written) = match prepared {
-                Prepared::Memory(kept) => {
-                    kept.insert(cache, &key);
-                    return Ok(());
-                }
-                Prepared::Redis(redis, written) => (redis, written),
-            };
-            cache.flights.detach(&key, || ());
-            let keys = LeaseKeys::new(&cache.prefix, &key);
             let began = Instant::now();
             let deadline = began + timeout.unwrap_or(cache.timeout);
-            let lease = lease::seize(&redis, &keys, deadline).await?;
-            lease::put(&redis, &keys, &lease, written.content(), deadline).await?;
+            let place = (&*cache.prefix, &key);
+            cache
+                .store
+                .put(&cache.flights, place, &prepared, deadline)
+                .await?;
             cache.pending.finish(&key, began);
             Ok(())
         }
@@ -343,77 +331,33 @@ impl<R> Entry<R> {
         };
         let inner = cache.inner();
         inner.background.recovered(&key);
-        let (written, stored) = match &inner.store {
-            Store::Memory(memory) => {
-                let right = memory.begin_write(&inner.flights, &key);
-                let mut changed = Changed {
-                    cache: inner,
-                    key: &key,
-                    known: false,
-                };
-                let written = write.await.into_result();
-                let prepared = written
-                    .as_ref()
-                    .ok()
-                    .map(|value| self.prepare(&cache, &key, value));
-                let stored = prepared.transpose().map(|prepared| {
-                    if let Some(Prepared::Memory(kept)) = prepared {
-                        kept.insert_of(inner, &key, right);
-                        changed.known = true;
-                    }
-                });
-                (written, stored)
-            }
-            Store::Redis(redis) => self.put_in_redis(&cache, redis, &key, write).await,
-        };
-        (Returns::from_result(written), stored)
-    }
-
-    async fn put_in_redis<F>(
-        &self,
-        cache: &Cache,
-        redis: &Arc<RedisStore>,
-        key: &Arc<str>,
-        write: F,
-    ) -> (
-        Result<R, <F::Output as Returns<R>>::Error>,
-        Result<(), Error>,
-    )
-    where
-        F: Future<Output: Returns<R>>,
-    {
-        let inner = cache.inner();
-        inner.flights.detach(key, || ());
-        let keys = LeaseKeys::new(&inner.prefix, key);
+        let keys = LeaseKeys::new(&inner.prefix, &key);
         let mut guard = RecordOnDrop::new(inner, &keys);
         // What fails to be invalidated while the source is written is not made up for by this.
         let began = Instant::now();
-        let lease = lease::seize(redis, &keys, self.deadline(inner)).await;
-        let granted = lease.map(|lease| Granted {
-            redis: Arc::clone(redis),
-            keys: keys.clone(),
-            lease,
-        });
-        let write = renewing(granted.as_ref().ok(), Box::pin(write));
-        let written = write.await.into_result();
+        let begun = inner
+            .store
+            .begin_write(&inner.flights, &keys, self.deadline(inner))
+            .await;
+        let lease = begun.as_ref().ok().and_then(Write::lease);
+        let written = renewing(lease, Box::pin(write)).await.into_result();
         let prepared = written
             .as_ref()
             .ok()
-            .map(|value| self.prepare(cache, key, value))
+            .map(|value| self.prepare(&cache, &key, value))
             .transpose();
-        let stored = match (granted, prepared) {
-            (Ok(granted), Ok(Some(Prepared::Redis(redis, value)))) => {
+        let stored = match (begun, prepared) {
+            (Ok(begun), Ok(Some(value))) => {
                 let deadline = self.deadline(inner);
-                let Granted { keys, lease, .. } = &granted;
-                let put = lease::put(&redis, keys, lease, value.content(), deadline).await;
+                let put = begun.put(&inner.flights, &key, &value, deadline).await;
                 if put.is_ok() {
-                    inner.pending.finish(key, began);
+                    inner.pending.finish(&key, began);
                 }
                 put
             }
             // Nothing to store, or no right to: at least nothing older stays.
             (_, prepared) => {
-                let deleted = inner.invalidate(key, self.timeout(inner)).await;
+                let deleted = inner.invalidate(&key, self.timeout(inner)).await;
                 guard.disarm();
                 deleted.and(prepared.map(drop))
             }
@@ -421,7 +365,7 @@ impl<R> Entry<R> {
         if stored.is_ok() {
             guard.disarm();
         }
-        (written, stored)
+        (Returns::from_result(written), stored)
     }
 
     fn prepare(&self, cache: &Cache, key: &str, value: &R) -> Result<Prepared, Error> {
@@ -436,26 +380,9 @@ impl<R> Entry<R> {
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
             ));
         };
-        let prepared = match &cache.store {
-            Store::Memory(memory) => {
-                let most = cache.max_value;
-                let answer = value.share(None, most).map_err(not_encoded)?;
-                let answer = kept_in_process(self.site, &value, &answer, most);
-                let answer = answer.map_err(not_encoded)?;
-                Prepared::Memory(Kept {
-                    memory: Arc::clone(memory),
-                    answer,
-                    lifetime,
-                })
-            }
-            Store::Redis(redis) => {
-                // What no body computed took no time.
-                let took = Duration::ZERO;
-                let written = written(&value, cache, lifetime, took);
-                let written = written.map_err(not_encoded)?;
-                Prepared::Redis(Arc::clone(redis), written)
-            }
-        };
+        // What no body computed took no time.
+        let prepared = prepared(self.site, cache, &value, lifetime, Duration::ZERO);
+        let prepared = prepared.map_err(not_encoded)?;
         cache.too_large.forget(key);
         Ok(prepared)
     }
@@ -605,47 +532,6 @@ impl<R> Asks<R> for &Entry<R> {
 
     fn as_slot(&self) -> AsSlot<R> {
         self.as_slot
-    }
-}
-
-/// A value on its way into the cache.
-enum Prepared {
-    Memory(Kept),
-    Redis(Arc<RedisStore>, Written),
-}
-
-/// A value on its way into the in-process store.
-struct Kept {
-    memory: Arc<MemoryStore>,
-    answer: Answer,
-    lifetime: Lifetime,
-}
-
-impl Kept {
-    fn insert(&self, cache: &Inner, key: &Arc<str>) {
-        self.memory
-            .put(&cache.flights, key, &self.answer, self.lifetime);
-    }
-
-    /// Inserts what a write returned that has this `right`.
-    fn insert_of(&self, cache: &Inner, key: &Arc<str>, right: u64) {
-        self.memory
-            .put_written(&cache.flights, key, right, &self.answer, self.lifetime);
-    }
-}
-
-/// Takes the value out of the in-process store when it is dropped, unless it is known to be right.
-struct Changed<'a> {
-    cache: &'a Inner,
-    key: &'a Arc<str>,
-    known: bool,
-}
-
-impl Drop for Changed<'_> {
-    fn drop(&mut self) {
-        if !self.known {
-            self.cache.store.forget(&self.cache.flights, self.key);
-        }
     }
 }
 

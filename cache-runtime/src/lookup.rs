@@ -30,7 +30,6 @@ mod first_poll;
 mod join;
 mod read;
 mod renew;
-mod right;
 mod running;
 mod slot;
 mod wait;
@@ -48,11 +47,10 @@ use std::{
 
 use background::{Run, SoftWait};
 pub(crate) use body::{Asks, RunOf, Work, answer, inline, refresh};
-pub(crate) use commit::{Written, kept_in_process, written};
+pub(crate) use commit::prepared;
 pub(crate) use first_poll::{near, near_first};
-use read::{Found, Seen};
+use read::Found;
 pub(crate) use renew::renewing;
-pub(crate) use right::Granted;
 use running::Body;
 pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
 
@@ -65,7 +63,7 @@ use crate::{
     policy::{Aged, Circumstances, Freshness, Judgement},
     share::Kept,
     site::{Key, Site},
-    store::lease::LeaseKeys,
+    store::{Seen, lease::LeaseKeys},
 };
 
 /// What one call of an annotated function asks the cache for.

@@ -3,17 +3,11 @@
 //! The one rule: **nothing is stored, and nobody who came while the body ran is answered, without
 //! the proof that nothing was invalidated since the body began.** That proof is the [`Right`], which is acquired here.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use bytes::Bytes;
+use std::time::{Duration, Instant};
 
 use super::{
     BoxFuture, Lookup, Slot, Step,
     read::Found,
-    right::{Granted, Right},
     running::{Body, LedBody},
     wait,
 };
@@ -21,10 +15,8 @@ use crate::{
     answer::Answer,
     flight::{Joined, Lead},
     store::{
-        Store,
-        fetched::Fetched,
-        lease::{self, AcquireReply, LeaseKeys, LockRequest},
-        redis::RedisStore,
+        Acquired, Right,
+        lease::{LockRequest, LockedElsewhere},
     },
 };
 
@@ -35,9 +27,7 @@ pub(super) enum Acquisition {
     Granted(Right),
     /// Another process computes the value, and lets its lock go after this long unless it renews it.
     Locked {
-        redis: Arc<RedisStore>,
-        keys: LeaseKeys,
-        holder: Bytes,
+        elsewhere: LockedElsewhere,
         left: Duration,
     },
     /// The body runs, and nothing is stored.
@@ -71,12 +61,7 @@ impl Lookup {
                 }
                 Acquisition::Granted(right) => break Some(right),
                 Acquisition::Refused => break None,
-                Acquisition::Locked {
-                    redis,
-                    keys,
-                    holder,
-                    left,
-                } => {
+                Acquisition::Locked { elsewhere, left } => {
                     if let Some(found) = at_hand {
                         // Those who wait have a value of their own, too, or lead on.
                         self.cache.background.leave(&self.key, left);
@@ -84,7 +69,7 @@ impl Lookup {
                         return Step::Answer;
                     }
                     let until = patience.min(Instant::now() + left);
-                    let changed = redis.changed(&keys.lock, &holder, attempt, until);
+                    let changed = elsewhere.changed(attempt, until);
                     wait::for_another(&mut lead, self.cache.run_wait, changed).await;
                     self.budget.refill();
                     attempt += 1;
@@ -108,21 +93,15 @@ impl Lookup {
                     break lead;
                 }
             };
-            let right = match self.cache.store.clone() {
-                Store::Memory(memory) => Some(Right::InProcess(memory)),
-                Store::Redis(redis) => {
-                    let keys = self.keys();
-                    lead.acquire_sent();
-                    let seized = self
-                        .budget
-                        .spend(|deadline| lease::seize(&redis, &keys, deadline));
-                    match seized.await {
-                        Ok(lease) => Some(Right::Lease(Granted { redis, keys, lease })),
-                        Err(error) => {
-                            self.failed(&error);
-                            None
-                        }
-                    }
+            let Self {
+                cache, budget, key, ..
+            } = &mut *self;
+            let place = (&*cache.prefix, &*key);
+            let right = match cache.store.seize(&mut lead, place, budget).await {
+                Ok(right) => Some(right),
+                Err(error) => {
+                    self.failed(&error);
+                    None
                 }
             };
             self.led(lead, right, slot, None)
@@ -153,50 +132,31 @@ impl Lookup {
         lock_request: Option<&LockRequest>,
         slot: &mut dyn Slot,
     ) -> Acquisition {
-        let redis = match self.cache.store.clone() {
-            // Another flight may have ended between this call's look and its own flight.
-            Store::Memory(memory) => {
-                lead.acquire_sent();
-                let before = self.seen.clone();
-                return match self.read_memory(&memory, slot) {
-                    Some(found) if found.is_fresh() && self.seen != before => {
-                        Acquisition::Found(found)
-                    }
-                    _ => {
-                        slot.clear();
-                        Acquisition::Granted(Right::InProcess(memory))
-                    }
-                };
-            }
-            Store::Redis(redis) => redis,
-        };
         // What is found may be shared with callers who came after an invalidation failed.
         if self.budget.is_over() || !self.finish_invalidation().await {
             return Acquisition::Refused;
         }
-        let keys = self.keys();
         // A second time if what was found is of no use.
         for _ in 0..2 {
-            lead.acquire_sent();
-            let Self { budget, seen, .. } = self;
-            let seen = seen.bytes();
-            match budget
-                .spend(|deadline| lease::acquire(&redis, &keys, lock_request, seen, deadline))
-                .await
-            {
-                Ok(AcquireReply::Lease(lease)) => {
-                    return Acquisition::Granted(Right::Lease(Granted { redis, keys, lease }));
+            let Self {
+                cache,
+                budget,
+                key,
+                seen,
+                ..
+            } = self;
+            let place = (&*cache.prefix, &*key);
+            let acquired = cache
+                .store
+                .acquire(lead, place, lock_request, seen, budget)
+                .await;
+            match acquired {
+                Ok(Acquired::Right(right)) => return Acquisition::Granted(right),
+                Ok(Acquired::Locked { elsewhere, left }) => {
+                    return Acquisition::Locked { elsewhere, left };
                 }
-                Ok(AcquireReply::Locked { holder, left }) => {
-                    return Acquisition::Locked {
-                        redis,
-                        keys,
-                        holder,
-                        left,
-                    };
-                }
-                Ok(AcquireReply::Value(bytes)) => {
-                    let found = self.decode(&redis, Fetched::alone(bytes), slot).await;
+                Ok(Acquired::Value(reading)) => {
+                    let found = self.take(reading, slot).await;
                     if let Some(found) = found
                         && found.is_fresh()
                     {

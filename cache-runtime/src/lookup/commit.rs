@@ -13,105 +13,61 @@ use std::{
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::{
-    Lookup, Outgoing, Slot, report,
-    right::{Granted, Right},
-};
+use super::{Lookup, Outgoing, Slot, report};
 use crate::{
     answer::Answer,
     budget::is_out_of_reach,
     cache::Inner,
-    codec::{self, CodecError, Stamp, payload_of},
+    codec::{self, CodecError, Stamp},
     error::Error,
     flight::Lead,
     policy::{Lifetime, not_decoded, not_encoded},
     site::Site,
     store::{
-        lease::{self, Content, StoreReply},
-        memory::MemoryStore,
+        Prepared, Right,
+        lease::{StoreReply, Written},
     },
 };
 
 impl Lookup {
-    pub(super) fn store_in_process(
-        &self,
-        mut lead: Lead<Answer>,
-        memory: &MemoryStore,
-        slot: &dyn Slot,
-        lifetime: Option<Lifetime>,
-        took: Duration,
-    ) -> Option<Duration> {
-        let Some(answer) = self.answer(slot, None) else {
-            self.rest(slot);
-            lead.everybody_alone();
-            return None;
-        };
-        lead.answer_early(&answer);
-        let kept = lifetime.and_then(|lifetime| {
-            let kept = self.kept(slot, &answer)?;
-            Some((kept, lifetime))
-        });
-        let stood = memory.store(&mut lead, &self.key, |place| match &kept {
-            Some((kept, lifetime)) => place.insert(kept, *lifetime, took),
-            None if self.outdated && lifetime.is_none() => place.remove(),
-            None => {}
-        });
-        if !stood {
-            // Dropping the lead makes those who came later start over.
-            return None;
-        }
-        if kept.is_none() && lifetime.is_some() {
-            self.rest(slot);
-        } else {
-            self.recovered(slot);
-        }
-        lead.finish(&answer);
-        kept.map(|(_, lifetime)| lifetime.fresh_for)
-    }
-
-    pub(super) async fn store_in_redis(
+    /// The step "store". How long the value is fresh, if it was stored.
+    pub(super) async fn store(
         &mut self,
         mut lead: Lead<Answer>,
-        granted: Granted,
+        right: Right,
         slot: &mut dyn Slot,
         lifetime: Option<Lifetime>,
         took: Duration,
     ) -> Option<Duration> {
-        let encoded = match lifetime.map(|lifetime| self.written(slot, lifetime, took)) {
-            Some(Some(encoded)) => Some(encoded),
+        let prepared = match lifetime.map(|lifetime| self.prepared(slot, lifetime, took)) {
+            Some(Some(prepared)) => Some(prepared),
             Some(None) => {
                 self.rest(slot);
                 let answer = slot.share_kept();
-                self.settle(lead, Some(Right::Lease(granted)), answer);
+                self.settle(lead, Some(right), answer);
                 return None;
             }
             None if self.outdated => None,
             None => {
                 let answer = self.answer(slot, None);
-                self.settle(lead, Some(Right::Lease(granted)), answer);
+                self.settle(lead, Some(right), answer);
                 return None;
             }
         };
+        let prepared = prepared.as_ref();
         if self.unreadable
-            && let Some(encoded) = &encoded
+            && let Some(bytes) = prepared.and_then(Prepared::bytes)
         {
-            self.read_back(encoded, slot);
+            self.read_back(bytes, slot);
         }
-        let json = encoded.as_ref().map(|encoded| payload_of(&encoded.bytes));
         if lead.has_waiters()
-            && let Some(answer) = self.answer(slot, json.as_ref())
+            && let Some(answer) = self.answer_of(slot, prepared)
         {
             lead.answer_early(&answer);
         }
-        lead.close();
-        let content = encoded.as_ref().map(Written::content);
-        let Granted { redis, keys, lease } = &granted;
         let locked = slot.freshness().cluster;
-        let stored = self
-            .budget
-            .spend(|deadline| lease::store(redis, keys, lease, content, locked, deadline))
-            .await;
-        let ttl = match stored {
+        let Self { budget, key, .. } = self;
+        let ttl = match right.store(&mut lead, key, prepared, locked, budget).await {
             Ok(StoreReply::Refused) => {
                 lead.start_over(false);
                 None
@@ -124,7 +80,7 @@ impl Lookup {
                     self.recovered(slot);
                 }
                 if lead.has_waiters()
-                    && let Some(answer) = self.answer(slot, json.as_ref())
+                    && let Some(answer) = self.answer_of(slot, prepared)
                 {
                     lead.finish(&answer);
                 }
@@ -139,33 +95,32 @@ impl Lookup {
         ttl.map(|lifetime| lifetime.fresh_for)
     }
 
-    /// The value as Redis is going to have it; `None` if it cannot be stored.
-    fn written(&self, slot: &dyn Slot, lifetime: Lifetime, took: Duration) -> Option<Written> {
+    /// The value as the store is going to have it; `None` if it cannot be stored.
+    fn prepared(&self, slot: &dyn Slot, lifetime: Lifetime, took: Duration) -> Option<Prepared> {
         if self.is_too_large() {
             return None;
         }
-        let written = written(slot, &self.cache, lifetime, took);
-        self.unless_not_encoded(written)
+        let prepared = prepared(self.site, &self.cache, slot, lifetime, took);
+        self.unless_not_encoded(prepared)
+    }
+
+    /// What others can have of a value that is prepared for the store, or is not to be stored.
+    fn answer_of(&self, slot: &dyn Slot, prepared: Option<&Prepared>) -> Option<Answer> {
+        match prepared.and_then(Prepared::shared) {
+            Some(shared) => Some(shared.clone()),
+            None => self.answer(slot, prepared.and_then(Prepared::json).as_ref()),
+        }
     }
 
     /// Tells the log if the call's own value cannot be read either, which is no matter of another release's bytes.
     #[cold]
     #[inline(never)]
-    fn read_back(&self, written: &Written, slot: &dyn Slot) {
-        let stored = codec::Stored::parse(&written.bytes).map_err(not_decoded);
+    fn read_back(&self, bytes: &Bytes, slot: &dyn Slot) {
+        let stored = codec::Stored::parse(bytes).map_err(not_decoded);
         let read = stored.and_then(|stored| slot.reads(&stored));
         if let Err(error) = read {
             self.site.warn_unread(&error);
         }
-    }
-
-    /// What the in-process store is going to have of it; `None` if it cannot be stored.
-    fn kept(&self, slot: &dyn Slot, answer: &Answer) -> Option<Answer> {
-        if self.is_too_large() {
-            return None;
-        }
-        let kept = kept_in_process(self.site, slot, answer, self.cache.max_value);
-        self.unless_not_encoded(kept)
     }
 
     /// What others can have of the value; `None` if that takes JSON, and it has none.
@@ -211,10 +166,10 @@ impl Lookup {
     ) {
         let Some(answer) = answer else {
             lead.everybody_alone();
-            if let Some(Right::Lease(granted)) = right {
+            if let Some(right) = right {
                 let deadline = Instant::now() + self.cache.timeout;
                 // Only tidies up: a lease that stays behind expires by itself.
-                in_background(async move { drop(granted.release(deadline).await) });
+                in_background(async move { drop(right.release(deadline).await) });
             }
             return;
         };
@@ -226,12 +181,7 @@ impl Lookup {
                 let asked = !lead.unanswered();
                 lead.start_over(asked);
             }
-            Some(Right::InProcess(_)) => {
-                if lead.close_with(|| ()).is_some() {
-                    lead.finish(&answer);
-                }
-            }
-            Some(Right::Lease(granted)) => self.prove(lead, granted, answer),
+            Some(right) => self.prove(lead, right, answer),
         }
     }
 
@@ -240,36 +190,40 @@ impl Lookup {
     pub(super) fn end(&self, lead: Lead<Answer>, right: Option<Right>) {
         // As in `settle`.
         let unanswered = right.is_none() && !lead.unanswered();
-        if let Some(Right::Lease(granted)) = right {
-            self.give_back(granted);
+        if let Some(right) = right {
+            self.give_back(right);
         }
         lead.start_over(unanswered);
     }
 
     /// Gives the right to store back, behind the call.
-    fn give_back(&self, granted: Granted) {
+    fn give_back(&self, right: Right) {
         let deadline = Instant::now() + self.budget.whole();
         let site = self.site;
         in_background(async move {
-            if let Err(error) = granted.release(deadline).await {
+            if let Err(error) = right.release(deadline).await {
                 report(site, &error);
             }
         });
     }
 
     /// Gives the right to store back, behind the call, and answers those who wait for the proof in that.
-    fn prove(&self, mut lead: Lead<Answer>, granted: Granted, answer: Answer) {
+    fn prove(&self, mut lead: Lead<Answer>, right: Right, answer: Answer) {
         if !lead.has_waiters() {
-            self.give_back(granted);
+            self.give_back(right);
             // The flight ends here: nobody is to wait for this runtime, which may be left alone.
             return;
         }
         // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
         let deadline = Instant::now() + self.budget.whole();
         let site = self.site;
-        lead.close();
+        match right.close(&mut lead) {
+            Some(true) => return lead.finish(&answer),
+            Some(false) => return lead.start_over(false),
+            None => {}
+        }
         in_background(async move {
-            match granted.release(deadline).await {
+            match right.release(deadline).await {
                 Ok(true) => lead.finish(&answer),
                 Ok(false) => lead.start_over(false),
                 Err(error) => {
@@ -281,26 +235,26 @@ impl Lookup {
     }
 }
 
-/// A value as Redis is going to have it.
-pub(crate) struct Written {
-    pub(crate) bytes: Bytes,
-    pub(crate) lifetime: Lifetime,
-    /// There is a stamp, and the server fills in its time.
-    stamped: bool,
-}
-
-impl Written {
-    pub(crate) fn content(&self) -> Content<'_> {
-        Content {
-            bytes: &self.bytes,
-            kept_for: self.lifetime.kept_for,
-            stamped: self.stamped,
-        }
-    }
+/// `value` as the cache's store is going to have it.
+pub(crate) fn prepared(
+    site: &Site,
+    cache: &Inner,
+    value: &dyn Outgoing,
+    lifetime: Lifetime,
+    took: Duration,
+) -> Result<Prepared, CodecError> {
+    let most = cache.max_value;
+    let shared = || {
+        let shared = value.share(None, most)?;
+        let kept = kept_in_process(site, value, &shared, most)?;
+        Ok((shared, kept))
+    };
+    let written = || written(value, cache, lifetime, took);
+    cache.store.prepared(lifetime, took, shared, written)
 }
 
 /// Writes `value`, with a stamp if its readers need one.
-pub(crate) fn written(
+fn written(
     value: &dyn Outgoing,
     cache: &Inner,
     lifetime: Lifetime,
@@ -323,7 +277,7 @@ pub(crate) fn written(
 ///
 /// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
 /// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back or is too large.
-pub(crate) fn kept_in_process(
+fn kept_in_process(
     site: &Site,
     value: &dyn Outgoing,
     answer: &Answer,

@@ -7,16 +7,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use super::{Lookup, Slot, boxed};
 use crate::{
+    answer::SharedValue,
     clock::Clock,
     codec::{Stamp, Stored},
     control::Tier,
     error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
-    store::{Store, Urgency, fetched::Fetched, memory::MemoryStore, redis::RedisStore},
+    store::{Reading, Seen, Urgency, fetched::Fetched, redis::RedisStore},
 };
 
 /// What is known of the value that a store put into the slot.
@@ -35,26 +34,6 @@ impl Found {
     }
 }
 
-/// What stood under the key when it was last looked at, to tell it from what may stand there later.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(super) enum Seen {
-    #[default]
-    Nothing,
-    /// All of it, or the header, in which no two values are alike.
-    Bytes(Bytes),
-    /// In this process: the entry's number.
-    Numbered(u64),
-}
-
-impl Seen {
-    pub(super) fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Nothing | Self::Numbered(_) => None,
-        }
-    }
-}
-
 impl Lookup {
     /// The step "read": puts what the store has into the slot.
     ///
@@ -62,34 +41,48 @@ impl Lookup {
     ///
     /// If the store could not be asked. What is no value of this type is counted, and nothing.
     pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
-        match self.cache.store.clone() {
-            Store::Memory(memory) => Ok(self.read_memory(&memory, slot)),
-            Store::Redis(redis) => {
-                let Some(fetched) = self.read_redis(&redis).await? else {
-                    return Ok(None);
-                };
-                let Some(mut found) = self.decode(&redis, fetched, slot).await else {
-                    return Ok(None);
-                };
-                if found.aged.is_none() && self.control.reports() {
-                    let Self { budget, key, .. } = self;
-                    // Only for the report: a failure leaves it without.
-                    let left = boxed(|| budget.spend(|deadline| redis.ttl(key, deadline)));
-                    found.left = left.await.ok().flatten();
-                }
-                Ok(Some(found))
+        if self.cache.pending.holds(&self.key) {
+            boxed(|| self.delete_first()).await?;
+        }
+        let Self {
+            cache, budget, key, ..
+        } = self;
+        let Some(reading) = cache.store.read(key, budget).await? else {
+            return Ok(None);
+        };
+        let Some(mut found) = self.take(reading, slot).await else {
+            return Ok(None);
+        };
+        if found.aged.is_none() && self.control.reports() {
+            let Self {
+                cache, budget, key, ..
+            } = self;
+            // Only for the report: a failure leaves it without.
+            let left = boxed(|| budget.spend(|deadline| cache.store.ttl(key, deadline)));
+            found.left = left.await.ok().flatten();
+        }
+        Ok(Some(found))
+    }
+
+    /// Puts what was read into the slot.
+    pub(super) async fn take(&mut self, reading: Reading, slot: &mut dyn Slot) -> Option<Found> {
+        match reading {
+            Reading::Shared(value, aged, number) => {
+                self.take_shared(value.as_ref(), aged, number, slot)
             }
+            Reading::Written(fetched, redis) => self.decode(&redis, fetched, slot).await,
         }
     }
 
-    pub(super) fn read_memory(
+    fn take_shared(
         &mut self,
-        memory: &MemoryStore,
+        value: Option<&SharedValue>,
+        aged: Aged,
+        number: u64,
         slot: &mut dyn Slot,
     ) -> Option<Found> {
-        let (stored, aged, number) = memory.get(&self.key)?;
         self.seen = Seen::Numbered(number);
-        if !slot.take(stored.as_ref()) {
+        if !slot.take(value) {
             self.failed(&Error::new(
                 ErrorKind::Decode,
                 "what is kept in this process is no value of this type",
@@ -102,15 +95,6 @@ impl Lookup {
             tier: Tier::Process,
             left: None,
         })
-    }
-
-    async fn read_redis(&mut self, redis: &Arc<RedisStore>) -> Result<Option<Fetched>, Error> {
-        let link = redis.link().inspect_err(|_| self.budget.end())?;
-        if self.cache.pending.holds(&self.key) {
-            boxed(|| self.delete_first()).await?;
-        }
-        let Self { budget, key, .. } = self;
-        budget.spend(|deadline| link.read(key, deadline)).await
     }
 
     /// Deletes what an earlier invalidation could not, before this process reads it again.
@@ -139,7 +123,7 @@ impl Lookup {
         deleted
     }
 
-    pub(super) async fn decode(
+    async fn decode(
         &mut self,
         redis: &Arc<RedisStore>,
         Fetched { bytes, decoded }: Fetched,

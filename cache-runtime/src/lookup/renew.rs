@@ -11,8 +11,8 @@ use std::{
 
 use tokio::time::Instant as TimerInstant;
 
-use super::{BoxFuture, alarm::alarm, right::Granted};
-use crate::store::lease::{self, LockGuard};
+use super::{BoxFuture, alarm::alarm};
+use crate::store::lease::{self, Granted, LockGuard};
 
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);

@@ -15,15 +15,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, right::Right, within::Led,
-};
+use super::{BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, within::Led};
 use crate::{
     answer::Answer,
     control::{Control, Report},
     flight::Lead,
     share::Kept,
     site::Site,
+    store::Right,
 };
 
 /// A body that is about to run.
@@ -66,7 +65,7 @@ impl Body {
             body.lead.body_begun();
             led = Some(Led::by(&body.lead));
             clock = Some(body.lookup.cache.clock.now());
-            if let Some(Right::Lease(granted)) = &body.right {
+            if let Some(granted) = body.right.as_ref().and_then(Right::lease) {
                 renewal = Some(Renewal::of(granted));
             }
         }
@@ -128,9 +127,9 @@ impl Running {
             }
         } else if let Some(renewal) = &mut self.renewal
             && let Some(Body::Led(LedBody {
-                right: Some(Right::Lease(granted)),
-                ..
+                right: Some(right), ..
             })) = self.body.as_deref()
+            && let Some(granted) = right.lease()
         {
             renewal.poll(granted, cx);
         }
@@ -218,14 +217,9 @@ impl Running {
                 lookup.settle(lead, right, answer);
                 None
             }
-            (Ok(lifetime), Some(Right::InProcess(memory))) => {
-                lookup.store_in_process(lead, &memory, slot, lifetime, took)
-            }
-            (Ok(lifetime), Some(Right::Lease(granted))) => {
+            (Ok(lifetime), Some(right)) => {
                 return Some(Box::pin(async move {
-                    let ttl = lookup
-                        .store_in_redis(lead, granted, slot, lifetime, took)
-                        .await;
+                    let ttl = lookup.store(lead, right, slot, lifetime, took).await;
                     lookup.end_led(ttl, is_in_background);
                 }));
             }

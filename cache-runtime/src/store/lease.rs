@@ -45,6 +45,7 @@ use crate::{
     codec::STORED_AT,
     error::{Error, ErrorKind},
     key::{lease_key, lock_key},
+    policy::Lifetime,
 };
 
 /// How long a lease lives without being renewed.
@@ -87,6 +88,42 @@ pub(crate) struct Lease {
 impl Lease {
     pub(crate) fn has_lock(&self) -> bool {
         self.lock.is_some()
+    }
+}
+
+/// A lease, with the store that granted it and the keys that it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Granted {
+    pub(crate) redis: Arc<RedisStore>,
+    pub(crate) keys: LeaseKeys,
+    pub(crate) lease: Lease,
+}
+
+/// The lock of another process.
+#[derive(Debug)]
+pub(crate) struct LockedElsewhere {
+    redis: Arc<RedisStore>,
+    lock: Arc<str>,
+    holder: Bytes,
+}
+
+impl LockedElsewhere {
+    pub(super) fn new(redis: &Arc<RedisStore>, keys: &LeaseKeys, holder: Bytes) -> Self {
+        Self {
+            redis: Arc::clone(redis),
+            lock: Arc::clone(&keys.lock),
+            holder,
+        }
+    }
+
+    /// Waits until its holder no longer has it, or until then.
+    pub(crate) async fn changed(&self, attempt: u32, until: Instant) {
+        let Self {
+            redis,
+            lock,
+            holder,
+        } = self;
+        redis.changed(lock, holder, attempt, until).await;
     }
 }
 
@@ -247,6 +284,25 @@ fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<Acq
             Ok(AcquireReply::Locked { holder, left })
         }
         _ => Err(unexpected()),
+    }
+}
+
+/// A value as Redis is going to have it.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) bytes: Bytes,
+    pub(crate) lifetime: Lifetime,
+    /// There is a stamp, and the server fills in its time.
+    pub(crate) stamped: bool,
+}
+
+impl Written {
+    pub(super) fn content(&self) -> Content<'_> {
+        Content {
+            bytes: &self.bytes,
+            kept_for: self.lifetime.kept_for,
+            stamped: self.stamped,
+        }
     }
 }
 

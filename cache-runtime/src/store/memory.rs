@@ -54,6 +54,15 @@ struct Writes {
     rights: HashMap<Arc<str>, u64>,
 }
 
+/// The outcome of a body or a write on its way into the store.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) outcome: Answer,
+    pub(crate) lifetime: Lifetime,
+    /// How long the body took.
+    pub(crate) took: Duration,
+}
+
 /// A stored outcome; `None` stands for a body's `None`.
 #[derive(Debug, Clone)]
 struct MemoryEntry {
@@ -157,14 +166,18 @@ impl MemoryStore {
         dropping_values_later(|| flights.detach(key, || change(Place { memory: self, key })))
     }
 
-    /// The same for the flight's own outcome: closes its attempt, and stores under the lock if the flight is still
-    /// there. Whether it was; else nothing is changed.
+    /// The same for the flight's own outcome: closes its attempt, and under the lock stores the outcome, or takes away what
+    /// is there, if the flight still is. Whether it was; else nothing is changed.
     pub(crate) fn store(
         &self,
         lead: &mut Lead<Answer>,
         key: &Arc<str>,
-        change: impl FnOnce(Place<'_>),
+        incoming: Option<&Incoming>,
     ) -> bool {
+        let change = |place: Place<'_>| match incoming {
+            Some(incoming) => place.insert(incoming),
+            None => place.remove(),
+        };
         let stored =
             dropping_values_later(|| lead.close_with(|| change(Place { memory: self, key })));
         stored.is_some()
@@ -178,17 +191,11 @@ impl MemoryStore {
         });
     }
 
-    /// Puts `outcome` in the place of what is stored or computed now.
-    pub(crate) fn put(
-        &self,
-        flights: &Flights<Answer>,
-        key: &Arc<str>,
-        outcome: &Answer,
-        lifetime: Lifetime,
-    ) {
+    /// Puts `incoming` in the place of what is stored or computed now.
+    pub(crate) fn put(&self, flights: &Flights<Answer>, key: &Arc<str>, incoming: &Incoming) {
         self.change(flights, key, |place| {
             place.end_write();
-            place.insert(outcome, lifetime, Duration::ZERO);
+            place.insert(incoming);
         });
     }
 
@@ -205,12 +212,11 @@ impl MemoryStore {
         flights: &Flights<Answer>,
         key: &Arc<str>,
         right: u64,
-        outcome: &Answer,
-        lifetime: Lifetime,
+        incoming: &Incoming,
     ) {
         self.change(flights, key, |place| {
             if place.end_write() == Some(right) {
-                place.insert(outcome, lifetime, Duration::ZERO);
+                place.insert(incoming);
             } else {
                 place.remove();
             }
@@ -258,7 +264,7 @@ impl MemoryStore {
 
 /// What stands under one key, while the lock of the key's flight is held.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+struct Place<'a> {
     memory: &'a MemoryStore,
     key: &'a Arc<str>,
 }
@@ -277,9 +283,9 @@ impl Place<'_> {
         lock(&self.memory.writes).rights.remove(&**self.key)
     }
 
-    /// Keeps the outcome of a body; a failure is never kept.
-    pub(crate) fn insert(&self, outcome: &Answer, lifetime: Lifetime, took: Duration) {
-        let value = match outcome {
+    /// A failure is never kept.
+    fn insert(&self, incoming: &Incoming) {
+        let value = match &incoming.outcome {
             Answer::Value(value) => Some(value.clone()),
             Answer::Nothing => None,
             Answer::Failed(_) => return,
@@ -290,8 +296,8 @@ impl Place<'_> {
             value,
             number,
             stored_at: memory.clock.coarse(),
-            lifetime,
-            took,
+            lifetime: incoming.lifetime,
+            took: incoming.took,
         };
         memory.entries.insert(Arc::clone(key), entry);
         let due = memory.sweep_at.load(Relaxed);
@@ -307,7 +313,7 @@ impl Place<'_> {
         }
     }
 
-    pub(crate) fn remove(&self) {
+    fn remove(&self) {
         self.memory.entries.remove(&**self.key);
     }
 }
@@ -326,7 +332,12 @@ mod tests {
             kept_for,
         };
         let key = key.to_string().into();
-        store.put(&Flights::new(), &key, &Answer::Nothing, lifetime);
+        let incoming = Incoming {
+            outcome: Answer::Nothing,
+            lifetime,
+            took: Duration::ZERO,
+        };
+        store.put(&Flights::new(), &key, &incoming);
     }
 
     #[test]
