@@ -9,7 +9,9 @@
 //! | floor | is |
 //! |---|---|
 //! | this file | which store a cache has |
-//! | [`lease`] | the right to store, and the lock beside it |
+//! | [`right`] | the right to store, in the process or in Redis |
+//! | [`prepared`] | a value as its store is going to have it |
+//! | [`lease`] | the right to store in Redis, and the lock beside it |
 //! | [`commands`] | what else is asked of Redis than values |
 //! | [`redis`] · [`memory`] | the two stores |
 //! | [`fetch`] · [`watch`] | reads of values, alone or together · waiting for the lock of another process |
@@ -36,11 +38,13 @@ pub(crate) mod link;
 mod links;
 pub(crate) mod live;
 pub(crate) mod memory;
+mod prepared;
 mod pulse;
 mod pushes;
 pub(crate) mod redis;
 pub(crate) mod request;
 mod retry;
+mod right;
 mod send;
 mod server;
 #[cfg(test)]
@@ -58,7 +62,7 @@ use bytes::Bytes;
 use self::{
     connect::Connector,
     fetched::Fetched,
-    lease::{AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, StoreReply, Written},
+    lease::{AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, Written},
     memory::{Incoming, MemoryStore},
     redis::RedisStore,
 };
@@ -66,7 +70,7 @@ use crate::{
     answer::{Answer, SharedValue},
     budget::Budget,
     clock::Clock,
-    codec::{CodecError, payload_of},
+    codec::CodecError,
     config::StoreChoice,
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
@@ -74,7 +78,11 @@ use crate::{
     stats::StoreStats,
 };
 
-pub(crate) use self::gate::Urgency;
+pub(crate) use self::{
+    gate::Urgency,
+    prepared::Prepared,
+    right::{Right, Write},
+};
 
 /// The store of one cache.
 #[derive(Debug, Clone)]
@@ -89,14 +97,14 @@ enum Inner {
 
 /// What stands in a store, in the form in which it stands there; made to be matched on.
 #[derive(Debug)]
-pub(crate) enum Reading {
+pub(crate) enum Standing {
     /// A value of this process (`None`: a body's `None`), its age, and its number, which no other has.
     Shared(Option<SharedValue>, Aged, u64),
     /// Bytes, and the Redis whose time the stamp in them is to be compared with.
     Written(Fetched, Arc<RedisStore>),
 }
 
-impl Reading {
+impl Standing {
     fn shared((value, aged, number): (Option<SharedValue>, Aged, u64)) -> Self {
         Self::Shared(value, aged, number)
     }
@@ -126,192 +134,11 @@ impl Seen {
     }
 }
 
-/// The right to store what a body, or a write, is going to return: it is got before that begins, and an invalidation
-/// takes it away.
-#[derive(Debug)]
-pub(crate) struct Right(Held);
-
-/// Private, as the store's own.
-#[derive(Debug)]
-enum Held {
-    /// The flight itself, for as long as it is in the map of flights.
-    Flight(Arc<MemoryStore>),
-    Lease(Granted),
-}
-
-/// The right to store what a write to the source is going to return.
-#[derive(Debug)]
-pub(crate) struct Write(Begun);
-
-#[derive(Debug)]
-enum Begun {
-    InProcess(Arc<MemoryStore>, u64),
-    Lease(Granted),
-}
-
-/// A value in the form in which the store keeps it.
-#[derive(Debug)]
-pub(crate) struct Prepared(Form);
-
-#[derive(Debug)]
-enum Form {
-    Shared {
-        /// What others can have of the value.
-        shared: Answer,
-        incoming: Incoming,
-    },
-    Written(Written),
-}
-
-const PREPARED: &str = "invariant: a value is prepared by the store that takes it";
-
-impl Prepared {
-    /// What others can have of the value, where preparing it has shown that already.
-    pub(crate) fn shared(&self) -> Option<&Answer> {
-        match &self.0 {
-            Form::Shared { shared, .. } => Some(shared),
-            Form::Written(_) => None,
-        }
-    }
-
-    /// The bytes that are going to be stored, where the store keeps bytes.
-    pub(crate) fn bytes(&self) -> Option<&Bytes> {
-        match &self.0 {
-            Form::Shared { .. } => None,
-            Form::Written(written) => Some(&written.bytes),
-        }
-    }
-
-    /// The value's JSON, where the store keeps bytes.
-    pub(crate) fn json(&self) -> Option<Bytes> {
-        self.bytes().map(payload_of)
-    }
-
-    fn incoming(&self) -> &Incoming {
-        match &self.0 {
-            Form::Shared { incoming, .. } => Some(incoming),
-            Form::Written(_) => None,
-        }
-        .expect(PREPARED)
-    }
-
-    fn written(&self) -> &Written {
-        match &self.0 {
-            Form::Shared { .. } => None,
-            Form::Written(written) => Some(written),
-        }
-        .expect(PREPARED)
-    }
-}
-
-impl Right {
-    /// The lease that is to be renewed while the body runs; a flight lives on by itself.
-    pub(crate) fn lease(&self) -> Option<&Granted> {
-        match &self.0 {
-            Held::Flight(_) => None,
-            Held::Lease(granted) => Some(granted),
-        }
-    }
-
-    /// Closes the attempt of the flight, and stores if the right still stands; without a value, takes away what is
-    /// there. `locked`: who computes the value takes the lock first.
-    ///
-    /// # Errors
-    ///
-    /// If Redis does not answer in time, so that nobody knows.
-    pub(crate) async fn store(
-        &self,
-        lead: &mut Lead<Answer>,
-        key: &Arc<str>,
-        value: Option<&Prepared>,
-        locked: bool,
-        budget: &mut Budget,
-    ) -> Result<StoreReply, Error> {
-        match &self.0 {
-            Held::Flight(memory) => {
-                let stood = memory.store(lead, key, value.map(Prepared::incoming));
-                Ok(if stood {
-                    StoreReply::Yes
-                } else {
-                    StoreReply::Refused
-                })
-            }
-            Held::Lease(Granted { redis, keys, lease }) => {
-                lead.close();
-                let content = value.map(|value| value.written().content());
-                let stored = budget
-                    .spend(|deadline| lease::store(redis, keys, lease, content, locked, deadline));
-                stored.await
-            }
-        }
-    }
-
-    /// Closes the attempt of a flight whose outcome is not stored: whether the right stood then; `None` if that takes
-    /// a question, which is [`release`](Self::release).
-    pub(crate) fn close(&self, lead: &mut Lead<Answer>) -> Option<bool> {
-        match &self.0 {
-            Held::Flight(_) => Some(lead.close_with(|| ()).is_some()),
-            Held::Lease(_) => {
-                lead.close();
-                None
-            }
-        }
-    }
-
-    /// Gives the right back: whether it was still there, which proves that nothing was invalidated since it was
-    /// granted. A flight is given back by its end.
-    ///
-    /// # Errors
-    ///
-    /// If Redis does not answer in time.
-    pub(crate) async fn release(&self, deadline: Instant) -> Result<bool, Error> {
-        match &self.0 {
-            Held::Flight(_) => Ok(true),
-            Held::Lease(Granted { redis, keys, lease }) => {
-                lease::release(redis, keys, lease, deadline).await
-            }
-        }
-    }
-}
-
-impl Write {
-    /// The lease that is to be renewed while the source is written.
-    pub(crate) fn lease(&self) -> Option<&Granted> {
-        match &self.0 {
-            Begun::InProcess(..) => None,
-            Begun::Lease(granted) => Some(granted),
-        }
-    }
-
-    /// Stores what the write returned, unless the key was changed since it began; then nothing stays.
-    ///
-    /// # Errors
-    ///
-    /// If Redis does not take it in time.
-    pub(crate) async fn put(
-        &self,
-        flights: &Flights<Answer>,
-        key: &Arc<str>,
-        value: &Prepared,
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        match &self.0 {
-            Begun::InProcess(memory, right) => {
-                memory.put_written(flights, key, *right, value.incoming());
-                Ok(())
-            }
-            Begun::Lease(Granted { redis, keys, lease }) => {
-                lease::put(redis, keys, lease, value.written().content(), deadline).await
-            }
-        }
-    }
-}
-
 /// What came of asking for the right to store; made to be matched on.
 #[derive(Debug)]
 pub(crate) enum Acquired {
     /// Somebody stored a value meanwhile.
-    Value(Reading),
+    Value(Standing),
     Right(Right),
     /// Another process computes the value, and lets its lock go after this long unless it renews it.
     Locked {
@@ -360,13 +187,13 @@ impl Store {
         &self,
         key: &Arc<str>,
         budget: &mut Budget,
-    ) -> Result<Option<Reading>, Error> {
+    ) -> Result<Option<Standing>, Error> {
         match &self.0 {
-            Inner::Memory(memory) => Ok(memory.get(key).map(Reading::shared)),
+            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::shared)),
             Inner::Redis(redis) => {
                 let link = redis.link().inspect_err(|_| budget.end())?;
                 let fetched = budget.spend(|deadline| link.read(key, deadline)).await?;
-                Ok(fetched.map(|fetched| Reading::Written(fetched, Arc::clone(redis))))
+                Ok(fetched.map(|fetched| Standing::Written(fetched, Arc::clone(redis))))
             }
         }
     }
@@ -390,9 +217,9 @@ impl Store {
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
                 Some(stored) if !seen.is_numbered(stored.2) => {
-                    Acquired::Value(Reading::shared(stored))
+                    Acquired::Value(Standing::shared(stored))
                 }
-                _ => Acquired::Right(Right(Held::Flight(Arc::clone(memory)))),
+                _ => Acquired::Right(Right::of_flight(memory)),
             }),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
@@ -401,13 +228,13 @@ impl Store {
                     .spend(|deadline| lease::acquire(redis, &keys, lock_request, seen, deadline));
                 Ok(match acquired.await? {
                     AcquireReply::Value(bytes) => {
-                        Acquired::Value(Reading::Written(Fetched::alone(bytes), Arc::clone(redis)))
+                        Acquired::Value(Standing::Written(Fetched::alone(bytes), Arc::clone(redis)))
                     }
-                    AcquireReply::Lease(lease) => Acquired::Right(Right(Held::Lease(Granted {
+                    AcquireReply::Lease(lease) => Acquired::Right(Right::of_lease(Granted {
                         redis: Arc::clone(redis),
                         keys,
                         lease,
-                    }))),
+                    })),
                     AcquireReply::Locked { holder, left } => Acquired::Locked {
                         elsewhere: LockedElsewhere::new(redis, &keys, holder),
                         left,
@@ -429,18 +256,18 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<Right, Error> {
         lead.acquire_sent();
-        Ok(Right(match &self.0 {
-            Inner::Memory(memory) => Held::Flight(Arc::clone(memory)),
+        Ok(match &self.0 {
+            Inner::Memory(memory) => Right::of_flight(memory),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
                 let lease = budget.spend(|deadline| lease::seize(redis, &keys, deadline));
-                Held::Lease(Granted {
+                Right::of_lease(Granted {
                     lease: lease.await?,
                     redis: Arc::clone(redis),
                     keys,
                 })
             }
-        }))
+        })
     }
 
     /// How much longer what stands under `key` lives; `None` if there is nothing, or it never expires.
@@ -468,7 +295,7 @@ impl Store {
         shared: impl FnOnce() -> Result<(Answer, Answer), CodecError>,
         written: impl FnOnce() -> Result<Written, CodecError>,
     ) -> Result<Prepared, CodecError> {
-        Ok(Prepared(match &self.0 {
+        Ok(match &self.0 {
             Inner::Memory(_) => {
                 let (shared, kept) = shared()?;
                 let incoming = Incoming {
@@ -476,10 +303,10 @@ impl Store {
                     lifetime,
                     took,
                 };
-                Form::Shared { shared, incoming }
+                Prepared::kept_shared(shared, incoming)
             }
-            Inner::Redis(_) => Form::Written(written()?),
-        }))
+            Inner::Redis(_) => Prepared::kept_written(written()?),
+        })
     }
 
     /// Puts `value` in the place of what is stored or computed now.
@@ -519,20 +346,19 @@ impl Store {
         keys: &LeaseKeys,
         deadline: Instant,
     ) -> Result<Write, Error> {
-        Ok(Write(match &self.0 {
+        Ok(match &self.0 {
             Inner::Memory(memory) => {
-                let right = memory.begin_write(flights, &keys.value);
-                Begun::InProcess(Arc::clone(memory), right)
+                Write::in_process(memory, memory.begin_write(flights, &keys.value))
             }
             Inner::Redis(redis) => {
                 flights.detach(&keys.value, || ());
-                Begun::Lease(Granted {
+                Write::of_lease(Granted {
                     lease: lease::seize(redis, keys, deadline).await?,
                     redis: Arc::clone(redis),
                     keys: keys.clone(),
                 })
             }
-        }))
+        })
     }
 
     /// Takes from this process what it has of `key`: the value where it is kept here, and the flight from new

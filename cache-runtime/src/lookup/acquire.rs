@@ -155,8 +155,8 @@ impl Lookup {
                 Ok(Acquired::Locked { elsewhere, left }) => {
                     return Acquisition::Locked { elsewhere, left };
                 }
-                Ok(Acquired::Value(reading)) => {
-                    let found = self.take(reading, slot).await;
+                Ok(Acquired::Value(standing)) => {
+                    let found = self.take(standing, slot).await;
                     if let Some(found) = found
                         && found.is_fresh()
                     {

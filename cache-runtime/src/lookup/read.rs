@@ -15,7 +15,7 @@ use crate::{
     control::Tier,
     error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
-    store::{Reading, Seen, Urgency, fetched::Fetched, redis::RedisStore},
+    store::{Seen, Standing, Urgency, fetched::Fetched, redis::RedisStore},
 };
 
 /// What is known of the value that a store put into the slot.
@@ -47,10 +47,10 @@ impl Lookup {
         let Self {
             cache, budget, key, ..
         } = self;
-        let Some(reading) = cache.store.read(key, budget).await? else {
+        let Some(standing) = cache.store.read(key, budget).await? else {
             return Ok(None);
         };
-        let Some(mut found) = self.take(reading, slot).await else {
+        let Some(mut found) = self.take(standing, slot).await else {
             return Ok(None);
         };
         if found.aged.is_none() && self.control.reports() {
@@ -65,12 +65,12 @@ impl Lookup {
     }
 
     /// Puts what was read into the slot.
-    pub(super) async fn take(&mut self, reading: Reading, slot: &mut dyn Slot) -> Option<Found> {
-        match reading {
-            Reading::Shared(value, aged, number) => {
+    pub(super) async fn take(&mut self, standing: Standing, slot: &mut dyn Slot) -> Option<Found> {
+        match standing {
+            Standing::Shared(value, aged, number) => {
                 self.take_shared(value.as_ref(), aged, number, slot)
             }
-            Reading::Written(fetched, redis) => self.decode(&redis, fetched, slot).await,
+            Standing::Written(fetched, redis) => self.decode(&redis, fetched, slot).await,
         }
     }
 

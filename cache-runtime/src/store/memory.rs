@@ -2,7 +2,7 @@
 //!
 //! The one rule: **the right to store is that the flight is still in the map of flights**, so a
 //! store and an invalidation of one key happen one after the other, under that map's lock: only
-//! a [`Place`] can be written to, and [`MemoryStore::change`] and [`MemoryStore::store`] give it
+//! a [`Locked`] can be written to, and [`MemoryStore::change`] and [`MemoryStore::store`] give it
 //! under that lock. Bounded in entries; an entry's own ttl ends it, to within the few
 //! milliseconds of a coarse clock.
 
@@ -161,9 +161,9 @@ impl MemoryStore {
         &self,
         flights: &Flights<Answer>,
         key: &Arc<str>,
-        change: impl FnOnce(Place<'_>) -> R,
+        change: impl FnOnce(Locked<'_>) -> R,
     ) -> R {
-        dropping_values_later(|| flights.detach(key, || change(Place { memory: self, key })))
+        dropping_values_later(|| flights.detach(key, || change(Locked { memory: self, key })))
     }
 
     /// The same for the flight's own outcome: closes its attempt, and under the lock stores the outcome, or takes away what
@@ -174,35 +174,35 @@ impl MemoryStore {
         key: &Arc<str>,
         incoming: Option<&Incoming>,
     ) -> bool {
-        let change = |place: Place<'_>| match incoming {
-            Some(incoming) => place.insert(incoming),
-            None => place.remove(),
+        let change = |locked: Locked<'_>| match incoming {
+            Some(incoming) => locked.insert(incoming),
+            None => locked.remove(),
         };
         let stored =
-            dropping_values_later(|| lead.close_with(|| change(Place { memory: self, key })));
+            dropping_values_later(|| lead.close_with(|| change(Locked { memory: self, key })));
         stored.is_some()
     }
 
     /// Takes the value, and the right to store from every body and every write.
     pub(crate) fn remove(&self, flights: &Flights<Answer>, key: &Arc<str>) {
-        self.change(flights, key, |place| {
-            place.end_write();
-            place.remove();
+        self.change(flights, key, |locked| {
+            locked.end_write();
+            locked.remove();
         });
     }
 
     /// Puts `incoming` in the place of what is stored or computed now.
     pub(crate) fn put(&self, flights: &Flights<Answer>, key: &Arc<str>, incoming: &Incoming) {
-        self.change(flights, key, |place| {
-            place.end_write();
-            place.insert(incoming);
+        self.change(flights, key, |locked| {
+            locked.end_write();
+            locked.insert(incoming);
         });
     }
 
     /// Gives the right to store what a write is going to return, and takes that of every body and every other write.
     /// [`put_written`](Self::put_written) or [`remove`](Self::remove) follows, whatever becomes of the write.
     pub(crate) fn begin_write(&self, flights: &Flights<Answer>, key: &Arc<str>) -> u64 {
-        self.change(flights, key, |place| place.begin_write())
+        self.change(flights, key, |locked| locked.begin_write())
     }
 
     /// Ends a write that began with this `right`: puts what it returned, unless the key was changed since; then
@@ -214,11 +214,11 @@ impl MemoryStore {
         right: u64,
         incoming: &Incoming,
     ) {
-        self.change(flights, key, |place| {
-            if place.end_write() == Some(right) {
-                place.insert(incoming);
+        self.change(flights, key, |locked| {
+            if locked.end_write() == Some(right) {
+                locked.insert(incoming);
             } else {
-                place.remove();
+                locked.remove();
             }
         });
     }
@@ -237,7 +237,7 @@ impl MemoryStore {
         (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.number))
     }
 
-    /// Takes out what has expired. Nobody else does where nothing takes its place.
+    /// Takes out what has expired. Nobody else does where nothing takes its locked.
     fn sweep(&self) {
         let now = self.clock.coarse();
         self.entries.retain(|_, entry| !entry.is_over(now));
@@ -264,12 +264,12 @@ impl MemoryStore {
 
 /// What stands under one key, while the lock of the key's flight is held.
 #[derive(Debug)]
-struct Place<'a> {
+struct Locked<'a> {
     memory: &'a MemoryStore,
     key: &'a Arc<str>,
 }
 
-impl Place<'_> {
+impl Locked<'_> {
     fn begin_write(&self) -> u64 {
         let mut writes = lock(&self.memory.writes);
         writes.begun += 1;

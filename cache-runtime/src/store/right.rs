@@ -1,0 +1,162 @@
+//! The right to store what a body, or a write to the source, is going to return.
+//!
+//! The one rule: **a right is got before its body or write begins, and an invalidation takes it away.**
+//!
+//! | of | in process | in Redis |
+//! |---|---|---|
+//! | a body | its flight, for as long as that is in the map of flights | a lease |
+//! | a write | a number, for as long as nothing else changes the key | a lease of its own |
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    lease::{self, Granted, StoreReply},
+    memory::MemoryStore,
+    prepared::Prepared,
+};
+use crate::{
+    answer::Answer,
+    budget::Budget,
+    error::Error,
+    flight::{Flights, Lead},
+};
+
+/// The right to store what a body is going to return.
+#[derive(Debug)]
+pub(crate) struct Right(Basis);
+
+#[derive(Debug)]
+enum Basis {
+    /// The flight itself, for as long as it is in the map of flights.
+    Flight(Arc<MemoryStore>),
+    Lease(Granted),
+}
+
+/// The right to store what a write to the source is going to return.
+#[derive(Debug)]
+pub(crate) struct Write(Begun);
+
+#[derive(Debug)]
+enum Begun {
+    InProcess(Arc<MemoryStore>, u64),
+    Lease(Granted),
+}
+
+impl Right {
+    pub(super) fn of_flight(memory: &Arc<MemoryStore>) -> Self {
+        Self(Basis::Flight(Arc::clone(memory)))
+    }
+
+    pub(super) fn of_lease(granted: Granted) -> Self {
+        Self(Basis::Lease(granted))
+    }
+
+    /// The lease that is to be renewed while the body runs; a flight lives on by itself.
+    pub(crate) fn lease(&self) -> Option<&Granted> {
+        match &self.0 {
+            Basis::Flight(_) => None,
+            Basis::Lease(granted) => Some(granted),
+        }
+    }
+
+    /// Closes the attempt of the flight, and stores if the right still stands; without a value, takes away what is
+    /// there. `locked`: who computes the value takes the lock first.
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not answer in time, so that nobody knows.
+    pub(crate) async fn store(
+        &self,
+        lead: &mut Lead<Answer>,
+        key: &Arc<str>,
+        value: Option<&Prepared>,
+        locked: bool,
+        budget: &mut Budget,
+    ) -> Result<StoreReply, Error> {
+        match &self.0 {
+            Basis::Flight(memory) => {
+                let stood = memory.store(lead, key, value.map(Prepared::incoming));
+                Ok(if stood {
+                    StoreReply::Yes
+                } else {
+                    StoreReply::Refused
+                })
+            }
+            Basis::Lease(Granted { redis, keys, lease }) => {
+                lead.close();
+                let content = value.map(|value| value.written().content());
+                let stored = budget
+                    .spend(|deadline| lease::store(redis, keys, lease, content, locked, deadline));
+                stored.await
+            }
+        }
+    }
+
+    /// Closes the attempt of a flight whose outcome is not stored: whether the right stood then; `None` if that takes
+    /// a question, which is [`release`](Self::release).
+    pub(crate) fn close(&self, lead: &mut Lead<Answer>) -> Option<bool> {
+        match &self.0 {
+            Basis::Flight(_) => Some(lead.close_with(|| ()).is_some()),
+            Basis::Lease(_) => {
+                lead.close();
+                None
+            }
+        }
+    }
+
+    /// Gives the right back: whether it was still there, which proves that nothing was invalidated since it was
+    /// granted. A flight is given back by its end.
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not answer in time.
+    pub(crate) async fn release(&self, deadline: Instant) -> Result<bool, Error> {
+        match &self.0 {
+            Basis::Flight(_) => Ok(true),
+            Basis::Lease(Granted { redis, keys, lease }) => {
+                lease::release(redis, keys, lease, deadline).await
+            }
+        }
+    }
+}
+
+impl Write {
+    pub(super) fn in_process(memory: &Arc<MemoryStore>, right: u64) -> Self {
+        Self(Begun::InProcess(Arc::clone(memory), right))
+    }
+
+    pub(super) fn of_lease(granted: Granted) -> Self {
+        Self(Begun::Lease(granted))
+    }
+
+    /// The lease that is to be renewed while the source is written.
+    pub(crate) fn lease(&self) -> Option<&Granted> {
+        match &self.0 {
+            Begun::InProcess(..) => None,
+            Begun::Lease(granted) => Some(granted),
+        }
+    }
+
+    /// Stores what the write returned, unless the key was changed since it began; then nothing stays.
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not take it in time.
+    pub(crate) async fn put(
+        &self,
+        flights: &Flights<Answer>,
+        key: &Arc<str>,
+        value: &Prepared,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        match &self.0 {
+            Begun::InProcess(memory, right) => {
+                memory.put_written(flights, key, *right, value.incoming());
+                Ok(())
+            }
+            Begun::Lease(Granted { redis, keys, lease }) => {
+                lease::put(redis, keys, lease, value.written().content(), deadline).await
+            }
+        }
+    }
+}
