@@ -63,18 +63,18 @@ use self::{
     connect::Connector,
     fetched::Fetched,
     lease::{AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, Written},
-    memory::{Incoming, MemoryStore},
+    memory::{Incoming, MemoryStore, Shared},
     redis::RedisStore,
 };
 use crate::{
-    answer::{Answer, SharedValue},
+    answer::Answer,
     budget::Budget,
     clock::Clock,
     codec::CodecError,
     config::StoreChoice,
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
-    policy::{Aged, Lifetime},
+    policy::Lifetime,
     stats::StoreStats,
 };
 
@@ -98,16 +98,10 @@ enum Inner {
 /// What stands in a store, in the form in which it stands there; made to be matched on.
 #[derive(Debug)]
 pub(crate) enum Standing {
-    /// A value of this process (`None`: a body's `None`), its age, and its number, which no other has.
-    Shared(Option<SharedValue>, Aged, u64),
+    /// A value of this process.
+    Shared(Shared),
     /// Bytes, and the Redis whose time the stamp in them is to be compared with.
     Written(Fetched, Arc<RedisStore>),
-}
-
-impl Standing {
-    fn shared((value, aged, number): (Option<SharedValue>, Aged, u64)) -> Self {
-        Self::Shared(value, aged, number)
-    }
 }
 
 /// What stood under the key when it was last looked at, to tell it from what may stand there later.
@@ -167,11 +161,8 @@ impl Store {
         }))
     }
 
-    /// A look at the values that this process has, which waits for nothing; `None` where it has none. It gives the
-    /// value (`None`: a body's `None`), its age, and its number, which no other entry has.
-    pub(crate) fn at_hand(
-        &self,
-    ) -> Option<impl Fn(&str) -> Option<(Option<SharedValue>, Aged, u64)> + '_> {
+    /// A look at the values that this process has, which waits for nothing; `None` where it has none.
+    pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
         match &self.0 {
             Inner::Memory(memory) => Some(|key: &str| memory.get(key)),
             Inner::Redis(_) => None,
@@ -189,7 +180,7 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<Option<Standing>, Error> {
         match &self.0 {
-            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::shared)),
+            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::Shared)),
             Inner::Redis(redis) => {
                 let link = redis.link().inspect_err(|_| budget.end())?;
                 let fetched = budget.spend(|deadline| link.read(key, deadline)).await?;
@@ -216,8 +207,8 @@ impl Store {
         match &self.0 {
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
-                Some(stored) if !seen.is_numbered(stored.2) => {
-                    Acquired::Value(Standing::shared(stored))
+                Some(shared) if !seen.is_numbered(shared.number) => {
+                    Acquired::Value(Standing::Shared(shared))
                 }
                 _ => Acquired::Right(Right::of_flight(memory)),
             }),

@@ -20,6 +20,7 @@ use crate::{
     global,
     policy::{Circumstances, Freshness, Judgement, Rules},
     site::{Key, Site},
+    store::memory::Shared,
 };
 
 /// The value for a call with this key, and counts the hit; `None` says nothing about the store.
@@ -66,7 +67,7 @@ fn fresh_in(
     if cache.is_shut_down() {
         return None;
     }
-    let (stored, aged, _) = key.look_up(&inner.prefix, at_hand)?;
+    let Shared { value, aged, .. } = key.look_up(&inner.prefix, at_hand)?;
     // The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one
     // draw is left to the rest of the call.
     let the_most = Circumstances {
@@ -75,7 +76,7 @@ fn fresh_in(
         draw: &|| 0.0,
     };
     if freshness.judge(Some(aged), &the_most) == Judgement::Fresh {
-        take(stored.as_ref());
+        take(value.as_ref());
     }
     None
 }

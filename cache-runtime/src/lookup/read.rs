@@ -9,13 +9,12 @@ use std::{
 
 use super::{Lookup, Slot, boxed};
 use crate::{
-    answer::SharedValue,
     clock::Clock,
     codec::{Stamp, Stored},
     control::Tier,
     error::{Error, ErrorKind},
     policy::{Aged, not_decoded},
-    store::{Seen, Standing, Urgency, fetched::Fetched, redis::RedisStore},
+    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::RedisStore},
 };
 
 /// What is known of the value that a store put into the slot.
@@ -67,22 +66,14 @@ impl Lookup {
     /// Puts what was read into the slot.
     pub(super) async fn take(&mut self, standing: Standing, slot: &mut dyn Slot) -> Option<Found> {
         match standing {
-            Standing::Shared(value, aged, number) => {
-                self.take_shared(value.as_ref(), aged, number, slot)
-            }
+            Standing::Shared(shared) => self.take_shared(&shared, slot),
             Standing::Written(fetched, redis) => self.decode(&redis, fetched, slot).await,
         }
     }
 
-    fn take_shared(
-        &mut self,
-        value: Option<&SharedValue>,
-        aged: Aged,
-        number: u64,
-        slot: &mut dyn Slot,
-    ) -> Option<Found> {
-        self.seen = Seen::Numbered(number);
-        if !slot.take(value) {
+    fn take_shared(&mut self, shared: &Shared, slot: &mut dyn Slot) -> Option<Found> {
+        self.seen = Seen::Numbered(shared.number);
+        if !slot.take(shared.value.as_ref()) {
             self.failed(&Error::new(
                 ErrorKind::Decode,
                 "what is kept in this process is no value of this type",
@@ -91,7 +82,7 @@ impl Lookup {
         }
         self.outdated = true;
         Some(Found {
-            aged: Some(aged),
+            aged: Some(shared.aged),
             tier: Tier::Process,
             left: None,
         })

@@ -63,6 +63,16 @@ pub(crate) struct Incoming {
     pub(crate) took: Duration,
 }
 
+/// What a look at the store finds.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    /// `None`: a body's `None`.
+    pub(crate) value: Option<SharedValue>,
+    pub(crate) aged: Aged,
+    /// No other entry has this one.
+    pub(crate) number: u64,
+}
+
 /// A stored outcome; `None` stands for a body's `None`.
 #[derive(Debug, Clone)]
 struct MemoryEntry {
@@ -223,8 +233,8 @@ impl MemoryStore {
         });
     }
 
-    /// The outcome under `key`, how old it is, and its number, which no other entry has.
-    pub(crate) fn get(&self, key: &str) -> Option<(Option<SharedValue>, Aged, u64)> {
+    /// The outcome under `key`, and how old it is.
+    pub(crate) fn get(&self, key: &str) -> Option<Shared> {
         // Nothing ends in there: what is cloned is in the store as well.
         let mut entry = self.entries.get(key)?;
         let age = entry.age(self.clock.coarse());
@@ -234,7 +244,11 @@ impl MemoryStore {
             took: entry.took,
         };
         // The store itself knows nothing of time.
-        (age < entry.lifetime.kept_for).then(|| (entry.value.take(), aged, entry.number))
+        (age < entry.lifetime.kept_for).then(|| Shared {
+            value: entry.value.take(),
+            aged,
+            number: entry.number,
+        })
     }
 
     /// Takes out what has expired. Nobody else does where nothing takes its locked.
@@ -386,7 +400,7 @@ mod tests {
     #[test]
     fn two_entries_of_one_moment_are_told_apart() {
         let memory = MemoryStore::new(10, Clock::manual(ManualClock::new()));
-        let number = || memory.get("1").map(|(_, _, number)| number);
+        let number = || memory.get("1").map(|shared| shared.number);
         store(&memory, 1, LONG);
         let first = number();
         store(&memory, 1, LONG);
