@@ -41,17 +41,18 @@ impl SharedValue {
         })
     }
 
-    /// A value for one caller; `None` if it is not a `V`.
-    pub(crate) fn take<V>(&self, share: &ValueShare<V>, codec: &Codec<V>) -> Option<V> {
+    /// Puts a value for one caller into an empty place, which stays empty if the value is not a `V`.
+    pub(crate) fn put<V>(&self, share: &ValueShare<V>, codec: &Codec<V>, place: &mut Option<V>) {
         match self {
             Self::Kept { value, encode } => {
-                let taken = share.take(&**value);
-                if taken.is_none() {
-                    return codec.decode(&encode(&**value)?).ok();
+                share.put(&**value, place);
+                if place.is_none()
+                    && let Some(json) = encode(&**value)
+                {
+                    drop(codec.decode_into(&json, place));
                 }
-                taken
             }
-            Self::Json(json) => codec.decode(json).ok(),
+            Self::Json(json) => drop(codec.decode_into(json, place)),
         }
     }
 }

@@ -280,7 +280,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
                     cache,
                     ..
                 } = call;
-                near(site, key, policy, cache.as_ref()).map(&hit)
+                near(site, key, policy, cache.as_ref(), &hit)
             },
             |(call, errors, work)| answer(call, errors, work, end),
         )

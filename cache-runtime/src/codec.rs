@@ -28,9 +28,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::de::{Read, SliceRead, StrRead};
 
 use self::{nulls::Nulls, sink::Sink};
-use crate::{clock::milliseconds, error::Error};
+use crate::{
+    clock::milliseconds,
+    error::Error,
+    share::{clear, empty},
+};
 
 const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
@@ -88,7 +93,8 @@ impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 pub struct Codec<V> {
     /// Appends to what is given, so many bytes at most.
     encode: fn(&V, Vec<u8>, usize) -> Encoded,
-    decode: fn(&[u8]) -> Result<V, serde_json::Error>,
+    /// Into an empty place, which stays empty where it fails.
+    decode: fn(&[u8], &mut Option<V>) -> Result<(), serde_json::Error>,
     encode_kept: EncodeKept,
     /// The `==` of the type, if it was found. Only debug builds compare values, so that no call of another one copies it.
     #[cfg(debug_assertions)]
@@ -192,16 +198,27 @@ fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
 /// Kept out of the function that encodes, which needs no room for a second value.
 #[inline(never)]
 fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
-    let same = |value: V| Nulls::of(&value).is_ok_and(|back| back == *nulls);
-    decode(json).is_ok_and(same)
+    let mut value = empty::<V>();
+    let same = |value: &V| Nulls::of(value).is_ok_and(|back| back == *nulls);
+    decode(json, &mut value).is_ok_and(|()| value.as_ref().as_ref().is_some_and(same))
 }
 
-fn decode<V: Cacheable>(payload: &[u8]) -> Result<V, serde_json::Error> {
+fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), serde_json::Error> {
     match std::str::from_utf8(payload) {
         // Checked as a whole, which takes less than string by string.
-        Ok(json) => serde_json::from_str(json),
-        Err(_) => serde_json::from_slice(payload),
+        Ok(json) => decode_from(StrRead::new(json), place),
+        Err(_) => decode_from(SliceRead::new(payload), place),
     }
+}
+
+/// As `serde_json::from_str`, whose value would be moved on its way to its place.
+fn decode_from<'a, V: Cacheable>(
+    json: impl Read<'a>,
+    place: &mut Option<V>,
+) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::new(json);
+    V::deserialize(&mut json).map(|value| *place = Some(value))?;
+    json.end().inspect_err(|_| clear(place))
 }
 
 impl<V> Codec<V> {
@@ -229,13 +246,25 @@ impl<V> Codec<V> {
         self.encode_kept
     }
 
-    /// The value of a payload.
+    /// Puts the value of a payload into an empty place, which stays empty where that fails.
     ///
     /// # Errors
     ///
     /// If the payload is not the JSON of a `V`, or the type's `Deserialize` fails or panics.
+    pub(crate) fn decode_into(
+        &self,
+        payload: &[u8],
+        place: &mut Option<V>,
+    ) -> Result<(), CodecError> {
+        caught(|| (self.decode)(payload, place).map_err(CodecError::Json))
+    }
+
+    /// The same, for a look at the value alone.
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<V, CodecError> {
-        caught(|| (self.decode)(payload).map_err(CodecError::Json))
+        let mut value = None;
+        self.decode_into(payload, &mut value)?;
+        Ok(value.expect("invariant: what is decoded is there"))
     }
 
     /// Whether `==` says that `back` is `value`; `None` where it says nothing: the type has none that was found, a value is
@@ -250,22 +279,34 @@ impl<V> Codec<V> {
         None
     }
 
-    /// The value, or the `None`, that was stored under a function that returns an `Option`.
+    /// Puts the value that was stored under a function that returns an `Option` into an empty place, which stays empty if a
+    /// `None` was.
     ///
     /// A plain `null` is a value where `V` takes it for one, else another program's `None`.
     ///
     /// # Errors
     ///
     /// If it is neither.
-    pub(crate) fn decode_optional(&self, stored: &Stored<'_>) -> Result<Option<V>, CodecError> {
+    pub(crate) fn decode_optional_into(
+        &self,
+        stored: &Stored<'_>,
+        place: &mut Option<V>,
+    ) -> Result<(), CodecError> {
         if stored.none {
-            return Ok(None);
+            return Ok(());
         }
-        match self.decode(stored.payload) {
-            Ok(value) => Ok(Some(value)),
-            Err(CodecError::Json(_)) if stored.payload.trim_ascii() == b"null" => Ok(None),
-            Err(error) => Err(error),
+        match self.decode_into(stored.payload, place) {
+            Err(CodecError::Json(_)) if stored.payload.trim_ascii() == b"null" => Ok(()),
+            decoded => decoded,
         }
+    }
+
+    /// The same, for a look at the value alone.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn decode_optional(&self, stored: &Stored<'_>) -> Result<Option<V>, CodecError> {
+        let mut value = None;
+        self.decode_optional_into(stored, &mut value)?;
+        Ok(value)
     }
 }
 

@@ -39,7 +39,7 @@ use crate::{
     answer::{Answer, Decoded, SharedValue},
     codec::{Codec, CodecError, Stamp, Stored, encode_none, header},
     error::{Error, ErrorKind},
-    share::ValueShare,
+    share::{ValueShare, clear, empty},
 };
 
 /// Beyond this Redis would overflow its clock; nothing is meant to live longer.
@@ -261,9 +261,8 @@ pub(crate) enum Ttl<V> {
 /// How `R` is made of a `V`.
 struct Shape<V, R> {
     value: fn(&R) -> Option<&V>,
-    wrap: fn(Option<V>) -> Option<R>,
-    /// A shared value wrapped, for on its way through another function it would be moved.
-    take: fn(&SharedValue, &ValueShare<V>, &Codec<V>) -> Option<R>,
+    /// The empty place for a `V` in an empty one for an `R`, so that no value is moved from the one into the other.
+    place: fn(&mut Option<R>) -> &mut Option<V>,
 }
 
 impl<V, R> Clone for Shape<V, R> {
@@ -285,8 +284,7 @@ impl<V> Policy<V, V> {
             freshness: Freshness::default(),
             shape: Shape {
                 value: |value| Some(value),
-                wrap: |value| value,
-                take: SharedValue::take,
+                place: |place| place,
             },
         }
     }
@@ -303,8 +301,7 @@ impl<V> Policy<V, V> {
         } = self;
         let shape = Shape {
             value: Option::as_ref,
-            wrap: Some,
-            take: |shared, share, codec| shared.take(share, codec).map(Some),
+            place: |place| place.insert(None),
         };
         Policy {
             codec,
@@ -348,8 +345,14 @@ pub(crate) trait Rules<R> {
     fn encode(&self, returned: &R, stamp: Option<&Stamp>, most: usize)
     -> Result<Bytes, CodecError>;
 
-    /// What stored bytes stand for. `decoded`: where others get the same bytes, what came of them so far.
-    fn decode(&self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<R, Error>;
+    /// Puts what stored bytes stand for into an empty place, which stays empty where that fails. `decoded`: where others get
+    /// the same bytes, what came of them so far.
+    fn decode(
+        &self,
+        stored: &Stored<'_>,
+        decoded: Option<&Decoded>,
+        place: &mut Option<R>,
+    ) -> Result<(), Error>;
 
     /// What can be handed to many callers; `json` as [`encode`](Self::encode) gave it without a stamp, if it did.
     /// `most`: so many bytes of JSON are made for it.
@@ -365,9 +368,9 @@ pub(crate) trait Rules<R> {
         most: usize,
     ) -> Result<(Answer, Option<&'static str>), CodecError>;
 
-    /// What a shared value (`None`: a body's `None`) is for this function's callers; `None` if it is
-    /// of another type.
-    fn take(&self, shared: Option<&SharedValue>) -> Option<R>;
+    /// Puts what a shared value (`None`: a body's `None`) is for this function's callers into an empty place, which stays
+    /// empty if that is of another type.
+    fn take(&self, shared: Option<&SharedValue>, place: &mut Option<R>);
 
     /// The same rules, for a run that its caller does not wait for.
     fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>;
@@ -431,14 +434,24 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         }
     }
 
-    fn decode(&self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<R, Error> {
-        let value = match decoded {
-            Some(decoded) => self.decode_once(stored, decoded),
-            None => self.codec.decode_optional(stored),
+    fn decode(
+        &self,
+        stored: &Stored<'_>,
+        decoded: Option<&Decoded>,
+        place: &mut Option<R>,
+    ) -> Result<(), Error> {
+        let of_value = (self.shape.place)(place);
+        let done = match decoded {
+            Some(decoded) => self.decode_once(stored, decoded, of_value),
+            None => self.codec.decode_optional_into(stored, of_value),
         };
-        match (self.shape.wrap)(value.map_err(not_decoded)?) {
-            Some(returned) => Ok(returned),
-            None => self.decode_nothing(),
+        match done {
+            Ok(()) if place.is_some() => Ok(()),
+            Ok(()) => self.decode_nothing(place),
+            Err(error) => {
+                clear(place);
+                Err(not_decoded(error))
+            }
         }
     }
 
@@ -469,25 +482,35 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         most: usize,
     ) -> Result<(Answer, Option<&'static str>), CodecError> {
         let bytes = self.encode(returned, None, most)?;
-        let decoded = self.decode(&Stored::parse(&bytes)?, None);
-        let decoded = decoded.map_err(CodecError::Unread)?;
-        let again = self.encode(&decoded, None, most)?;
+        let mut decoded = empty();
+        self.decode(&Stored::parse(&bytes)?, None, &mut decoded)
+            .map_err(CodecError::Unread)?;
+        let decoded = decoded.as_ref().as_ref();
+        let decoded = decoded.expect("invariant: what is decoded is there");
+        let again = self.encode(decoded, None, most)?;
         let value = self.shape.value;
         let equal = value(returned)
-            .zip(value(&decoded))
+            .zip(value(decoded))
             .and_then(|(value, back)| self.codec.equal(value, back));
         let loss = match equal {
             Some(true) => None,
             Some(false) => Some("by `==`, what is read from the JSON is another value"),
             None => (again != bytes).then_some("what is read from the JSON has other JSON"),
         };
-        Ok((self.share(&decoded, Some(&again), most)?, loss))
+        Ok((self.share(decoded, Some(&again), most)?, loss))
     }
 
-    fn take(&self, shared: Option<&SharedValue>) -> Option<R> {
+    fn take(&self, shared: Option<&SharedValue>, place: &mut Option<R>) {
+        let of_value = (self.shape.place)(place);
         match shared {
-            None => (self.shape.wrap)(None).or_else(|| self.decode_nothing().ok()),
-            Some(value) => (self.shape.take)(value, &self.share, &self.codec),
+            Some(value) => {
+                value.put(&self.share, &self.codec, of_value);
+                if of_value.is_none() {
+                    clear(place);
+                }
+            }
+            None if place.is_none() => drop(self.decode_nothing(place)),
+            None => {}
         }
     }
 
@@ -497,27 +520,35 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
 }
 
 impl<V, R> Policy<V, R> {
-    /// A clone of what another caller decoded, else what is stored, and a clone of it for the others.
-    fn decode_once(&self, stored: &Stored<'_>, decoded: &Decoded) -> Result<Option<V>, CodecError> {
-        if let Some(kept) = decoded.get()
-            && let Some(value) = self.share.take(&**kept)
-        {
-            return Ok(Some(value));
+    /// Puts a clone of what another caller decoded into an empty place, else what is stored, and keeps a clone of that for
+    /// the others.
+    fn decode_once(
+        &self,
+        stored: &Stored<'_>,
+        decoded: &Decoded,
+        place: &mut Option<V>,
+    ) -> Result<(), CodecError> {
+        if let Some(kept) = decoded.get() {
+            self.share.put(&**kept, place);
+            if place.is_some() {
+                return Ok(());
+            }
         }
-        let value = self.codec.decode_optional(stored)?;
-        if let Some(value) = &value
+        self.codec.decode_optional_into(stored, place)?;
+        if let Some(value) = place
             && let Some(kept) = self.share.keep(value)
         {
             // Whoever was first is as good.
             drop(decoded.set(kept));
         }
-        Ok(value)
+        Ok(())
     }
 
-    /// A body's `None`, read as a `V` that is an `Option` itself: that of `Cache::entry`.
-    fn decode_nothing(&self) -> Result<R, Error> {
-        let value = self.codec.decode(b"null").map_err(not_decoded)?;
-        (self.shape.wrap)(Some(value)).ok_or_else(not_an_option)
+    /// Puts a body's `None`, read as a `V` that is an `Option` itself, into an empty place: that of `Cache::entry`.
+    fn decode_nothing(&self, place: &mut Option<R>) -> Result<(), Error> {
+        let of_value = (self.shape.place)(place);
+        let done = self.codec.decode_into(b"null", of_value);
+        done.map_err(not_decoded)
     }
 }
 
@@ -565,13 +596,6 @@ pub(crate) fn not_decoded(error: CodecError) -> Error {
         ErrorKind::Decode,
         "what is stored is no value of this type",
         error,
-    )
-}
-
-fn not_an_option() -> Error {
-    Error::new(
-        ErrorKind::Decode,
-        "`None` is stored here, but the function returns no `Option`",
     )
 }
 

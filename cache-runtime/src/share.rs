@@ -42,12 +42,34 @@ impl<V> ValueShare<V> {
         (self.functions?.keep)(value)
     }
 
-    /// Clones a value that [`keep`](Self::keep) kept; `None` if it is of another type, or its
-    /// `Clone` panics.
-    #[must_use]
-    pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
-        (self.functions?.take)(kept)
+    /// Puts a clone of a value that [`keep`](Self::keep) kept into an empty place, which stays empty if the value is of
+    /// another type, or its `Clone` panics.
+    pub(crate) fn put(&self, kept: &(dyn Any + Send + Sync), place: &mut Option<V>) {
+        if let Some(functions) = &self.functions {
+            (functions.put)(kept, place);
+        }
     }
+
+    /// The same, for a look at the value alone.
+    #[cfg(test)]
+    pub(crate) fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
+        let mut value = None;
+        self.put(kept, &mut value);
+        value
+    }
+}
+
+/// A place for a value on the heap, where the value is put without a stay on the stack.
+///
+/// Made out of line, because the place is on the stack while it is made.
+#[inline(never)]
+pub(crate) fn empty<T>() -> Box<Option<T>> {
+    Box::new(None)
+}
+
+/// Empties a place. A function, because an unoptimised build makes room for a value where one is overwritten.
+pub(crate) fn clear<T>(place: &mut Option<T>) {
+    *place = None;
 }
 
 /// How the callers of one flight share its error.
@@ -159,7 +181,7 @@ impl<E> Copy for ErrorFunctions<E> {}
 /// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
 struct Functions<T> {
     keep: fn(&T) -> Option<Kept>,
-    take: fn(&(dyn Any + Send + Sync)) -> Option<T>,
+    put: fn(&(dyn Any + Send + Sync), &mut Option<T>),
 }
 
 // Derives would ask for `T: Clone`, `V: Clone` and `E: Clone`.
@@ -208,20 +230,26 @@ impl<E> fmt::Debug for ErrorShare<E> {
 impl<T: Clone + Send + Sync + 'static> Functions<T> {
     fn cloned() -> Self {
         Self {
-            keep: |value| Some(Arc::new(cloned(value)?)),
-            take: |kept| cloned(kept.downcast_ref::<T>()?),
+            keep: |value| {
+                let mut clone = None;
+                clone_into(value, &mut clone);
+                clone.map(|clone| Arc::new(clone) as Kept)
+            },
+            put: |kept, place| {
+                if let Some(value) = kept.downcast_ref::<T>() {
+                    clone_into(value, place);
+                }
+            },
         }
     }
 }
 
-/// A clone is made for the cache's sake, so its panic is no reason for a call to fail.
-fn cloned<T: Clone>(value: &T) -> Option<T> {
-    let mut clone = None;
-    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped. What is returned from in
-    // there would be moved.
-    let caught = catch_unwind(AssertUnwindSafe(|| clone = Some(value.clone())));
+/// Clones a value into an empty place, which stays empty if its `Clone` panics: a clone is made for the cache's sake, so
+/// that is no reason for a call to fail.
+fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
+    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped.
+    let caught = catch_unwind(AssertUnwindSafe(|| *place = Some(value.clone())));
     drop(caught);
-    clone
 }
 
 /// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.

@@ -62,8 +62,6 @@ pub(crate) fn inline<R, E, I>(inline: I) -> Work<(), I, Nowhere<R, E>> {
 
 /// Answers from the cache, else from the body that `work` is. `end`: what the caller gets for that outcome.
 ///
-/// The value is taken out of its slot in one place, because each such place takes room on the stack.
-///
 /// # Cancel safety
 ///
 /// Dropping the future hands the work to a call that waits for it, which runs its own body.
@@ -97,12 +95,12 @@ where
                 if let Some(wait) = wait {
                     wait.answer(held.slot()).await;
                 }
-                return end(Ok(held.answer()));
+                return ended(&mut held, Ok(()), end);
             }
             Step::Failed(kept, mut lookup) => match errors.take(&*kept) {
                 Some(error) => {
                     lookup.shares_error();
-                    return end(Err(error));
+                    return ended(&mut held, Err(error), end);
                 }
                 None => Some(lookup.alone(None)),
             },
@@ -112,10 +110,23 @@ where
             let running = body.begin();
             let body = boxed(|| (work.inline)(work.arguments));
             if let Err(error) = run(running, &mut held, errors, body).await {
-                return end(Err(error));
+                return ended(&mut held, Err(error), end);
             }
         }
-        end(Ok(held.answer()))
+        ended(&mut held, Ok(()), end)
+    }
+}
+
+/// What the caller gets. A function, because an unoptimised build makes room for each value on its way out of the slot,
+/// and that is not to stand under what a call waits for.
+fn ended<R, E, T>(
+    held: &mut Held<'_, R>,
+    ended: Result<(), E>,
+    end: impl Fn(Result<R, E>) -> T,
+) -> T {
+    match ended {
+        Ok(()) => end(Ok(held.answer())),
+        Err(error) => end(Err(error)),
     }
 }
 
@@ -132,7 +143,7 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     let begins = asks.question().begin_anew(held.slot()).await;
     let body = boxed(|| body);
     match run(begins.begin(), &mut held, ErrorShare::alone(), body).await {
-        Ok(()) => Ok(held.answer()),
+        Ok(()) => ended(&mut held, Ok(()), |outcome| outcome),
         Err(error) => Err(error),
     }
 }

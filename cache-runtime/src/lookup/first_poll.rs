@@ -23,21 +23,22 @@ use crate::{
     store::memory::Shared,
 };
 
-/// The value for a call with this key, and counts the hit; `None` says nothing about the store.
+/// The value for a call with this key, by way of `hit`, and counts that; pending says nothing about the store.
 /// `cache`: the global one where there is none.
-pub(crate) fn near<R>(
+pub(crate) fn near<R, T>(
     site: &'static Site,
     key: &Key,
     rules: &impl Rules<R>,
     cache: Option<&Cache>,
-) -> Option<R> {
+    hit: impl FnOnce(R) -> T,
+) -> Poll<T> {
     let mut value = None;
-    let take = &mut |shared: Option<&SharedValue>| value = rules.take(shared);
+    let take = &mut |shared: Option<&SharedValue>| rules.take(shared, &mut value);
     fresh(key, rules.freshness(), cache, take);
     if value.is_some() {
         site.counters().hit();
     }
-    value
+    value.map_or(Poll::Pending, |value| Poll::Ready(hit(value)))
 }
 
 /// Lends the entry with this key to `take`, if it is fresh whatever else holds.
@@ -84,17 +85,18 @@ fn fresh_in(
 /// Answers at the first poll by what `near` finds, else by `rest`, which is only made then.
 pub(crate) fn near_first<C, F: Future>(
     call: C,
-    near: impl Fn(&C) -> Option<F::Output>,
+    near: impl Fn(&C) -> Poll<F::Output>,
     rest: impl FnOnce(C) -> F,
 ) -> impl Future<Output = F::Output> {
     let mut first = Some((call, rest));
     let mut going: Option<Pin<Box<F>>> = None;
     poll_fn(move |cx| {
         // Borrowed, because the call would be copied on its way out of here and back.
-        if let Some((call, _)) = &first
-            && let Some(answer) = near(call)
-        {
-            return Poll::Ready(answer);
+        if let Some((call, _)) = &first {
+            let answer = near(call);
+            if answer.is_ready() {
+                return answer;
+            }
         }
         if let Some((call, rest)) = first.take() {
             going = Some(boxed(|| rest(call)));

@@ -20,6 +20,7 @@ use crate::{
     codec::{CodecError, Stamp, Stored},
     error::Error,
     policy::{Freshness, Lifetime, Rules},
+    share::{clear, empty},
 };
 
 /// A value on its way to others. What is asked of the value panics where there is none.
@@ -153,22 +154,22 @@ impl<R> Outgoing for Held<'_, R> {
 
 impl<R: Send> Slot for Held<'_, R> {
     fn decode(&mut self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<(), Error> {
-        self.value = None;
-        self.value = Some(self.rules.decode(stored, decoded)?);
-        Ok(())
+        clear(&mut self.value);
+        self.rules.decode(stored, decoded, &mut self.value)
     }
 
     fn reads(&self, stored: &Stored<'_>) -> Result<(), Error> {
-        self.rules.decode(stored, None).map(drop)
+        self.rules.decode(stored, None, &mut empty())
     }
 
     fn take(&mut self, shared: Option<&SharedValue>) -> bool {
-        self.value = self.rules.take(shared);
+        clear(&mut self.value);
+        self.rules.take(shared, &mut self.value);
         self.value.is_some()
     }
 
     fn clear(&mut self) {
-        self.value = None;
+        clear(&mut self.value);
     }
 
     fn share_kept(&self) -> Option<Answer> {
