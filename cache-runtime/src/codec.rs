@@ -23,7 +23,6 @@ mod sink;
 use std::any::Any;
 use std::fmt;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -34,7 +33,7 @@ use self::{nulls::Nulls, sink::Sink};
 use crate::{
     clock::milliseconds,
     error::Error,
-    share::{clear, empty},
+    share::{clear, panics},
 };
 
 const HEADER: u8 = 0xC1;
@@ -94,7 +93,7 @@ pub struct Codec<V> {
     /// Appends to what is given, so many bytes at most.
     encode: fn(&V, Vec<u8>, usize) -> Encoded,
     /// Into an empty place, which stays empty where it fails.
-    decode: fn(&[u8], &mut Option<V>) -> Result<(), serde_json::Error>,
+    decode: fn(&[u8], &mut Option<V>) -> Result<(), CodecError>,
     encode_kept: EncodeKept,
     /// The `==` of the type, if it was found. Only debug builds compare values, so that no call of another one copies it.
     #[cfg(debug_assertions)]
@@ -159,7 +158,7 @@ impl<V: Cacheable> Codec<V> {
             decode,
             encode_kept: |value| {
                 let value = value.downcast_ref::<V>()?;
-                caught(|| encode(value, Vec::new(), usize::MAX)).ok()
+                caught(&mut || encode(value, Vec::new(), usize::MAX)).ok()
             },
             #[cfg(debug_assertions)]
             equal: None,
@@ -198,27 +197,31 @@ fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
 /// Kept out of the function that encodes, which needs no room for a second value.
 #[inline(never)]
 fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
-    let mut value = empty::<V>();
+    let mut value = None::<V>;
     let same = |value: &V| Nulls::of(value).is_ok_and(|back| back == *nulls);
-    decode(json, &mut value).is_ok_and(|()| value.as_ref().as_ref().is_some_and(same))
+    decode(json, &mut value).is_ok() && value.as_ref().is_some_and(same)
 }
 
-fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), serde_json::Error> {
-    match std::str::from_utf8(payload) {
+fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), CodecError> {
+    let done = match std::str::from_utf8(payload) {
         // Checked as a whole, which takes less than string by string.
         Ok(json) => decode_from(StrRead::new(json), place),
         Err(_) => decode_from(SliceRead::new(payload), place),
-    }
+    };
+    done.map_err(|error| {
+        clear(place);
+        CodecError::Json(error)
+    })
 }
 
-/// As `serde_json::from_str`, whose value would be moved on its way to its place.
+/// As `serde_json::from_str`, whose value would be moved on its way to its place. There may be one where it fails.
 fn decode_from<'a, V: Cacheable>(
     json: impl Read<'a>,
     place: &mut Option<V>,
 ) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::new(json);
     V::deserialize(&mut json).map(|value| *place = Some(value))?;
-    json.end().inspect_err(|_| clear(place))
+    json.end()
 }
 
 impl<V> Codec<V> {
@@ -238,7 +241,8 @@ impl<V> Codec<V> {
     ///
     /// As [`encode`](Self::encode).
     pub(crate) fn encode_after(&self, header: Vec<u8>, value: &V, most: usize) -> Encoded {
-        caught(|| (self.encode)(value, header, most))
+        let mut header = header;
+        caught(&mut || (self.encode)(value, std::mem::take(&mut header), most))
     }
 
     /// The function that encodes a `V` for somebody who does not know its type.
@@ -256,7 +260,9 @@ impl<V> Codec<V> {
         payload: &[u8],
         place: &mut Option<V>,
     ) -> Result<(), CodecError> {
-        caught(|| (self.decode)(payload, place).map_err(CodecError::Json))
+        let mut done = Err(CodecError::Panicked);
+        panics(&mut || done = (self.decode)(payload, place));
+        done
     }
 
     /// The same, for a look at the value alone.
@@ -272,8 +278,9 @@ impl<V> Codec<V> {
     pub(crate) fn equal(&self, value: &V, back: &V) -> Option<bool> {
         #[cfg(debug_assertions)]
         if let Some(equal) = self.equal {
-            let compared = caught(|| Ok(equal(value, value).then(|| equal(value, back))));
-            return compared.ok().flatten();
+            let mut compared = None;
+            panics(&mut || compared = equal(value, value).then(|| equal(value, back)));
+            return compared;
         }
         let _ = (value, back);
         None
@@ -311,9 +318,10 @@ impl<V> Codec<V> {
 }
 
 /// User code runs in here; its panic must reach nobody.
-fn caught<T>(run: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
-    // What a panic leaves half done is dropped with the closure.
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(CodecError::Panicked))
+fn caught(encode: &mut dyn FnMut() -> Encoded) -> Encoded {
+    let mut encoded = Err(CodecError::Panicked);
+    panics(&mut || encoded = encode());
+    encoded
 }
 
 /// What stands before the JSON: nothing where the value says it all.

@@ -27,11 +27,7 @@
 //! `took × -ln(draw) ≥ ttl - age`, with `took` the time that the body took and `draw` in (0, 1] once per call, and never
 //! before half the ttl (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -39,7 +35,7 @@ use crate::{
     answer::{Answer, Decoded, SharedValue},
     codec::{Codec, CodecError, Stamp, Stored, encode_none, header},
     error::{Error, ErrorKind},
-    share::{ValueShare, clear, empty},
+    share::{ValueShare, clear, empty, panics},
 };
 
 /// Beyond this Redis would overflow its clock; nothing is meant to live longer.
@@ -241,6 +237,18 @@ impl Freshness {
         }
     }
 
+    /// The lifetime by closures of an attribute: what they panic about is whether to store, not what to return.
+    fn judged(&self, ttl: &mut dyn FnMut() -> Option<Duration>) -> Result<Option<Lifetime>, Error> {
+        let mut judged = None;
+        if panics(&mut || judged = ttl()) {
+            return Err(Error::new(
+                ErrorKind::Encode,
+                "the attribute's `ttl` or `cache_if` panicked",
+            ));
+        }
+        Ok(judged.and_then(|ttl| self.lifetime(ttl)))
+    }
+
     /// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
     fn lifetime(&self, ttl: Duration) -> Option<Lifetime> {
         let fresh_for = ttl.clamp(Duration::from_millis(1), LONGEST_TTL);
@@ -391,14 +399,14 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         ttl: Option<Duration>,
         draw: f64,
     ) -> Result<Option<Lifetime>, Error> {
-        let lifetime = || match (self.shape.value)(returned) {
+        let lifetime = &mut || match (self.shape.value)(returned) {
             None => self.none_ttl.map(|ttl| self.freshness.shorten(ttl, draw)),
             Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => None,
             Some(value) => {
                 Some(ttl.unwrap_or_else(|| self.freshness.shorten(self.ttl.of(value), draw)))
             }
         };
-        Ok(judged(lifetime)?.and_then(|ttl| self.freshness.lifetime(ttl)))
+        self.freshness.judged(lifetime)
     }
 
     fn lifetime_of_put(
@@ -415,8 +423,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
             };
             ttl.map(|ttl| self.freshness.shorten(ttl, draw))
         };
-        let ttl = judged(|| ttl.or_else(of_attribute))?;
-        Ok(ttl.and_then(|ttl| self.freshness.lifetime(ttl)))
+        self.freshness.judged(&mut || ttl.or_else(of_attribute))
     }
 
     fn encode(
@@ -569,17 +576,6 @@ impl<V> Clone for Ttl<V> {
 }
 
 impl<V> Copy for Ttl<V> {}
-
-/// Runs closures of an attribute: what they panic about is whether to store, not what to return.
-fn judged<T>(judge: impl FnOnce() -> T) -> Result<T, Error> {
-    // They are plain functions over a shared reference, so nothing is left half done.
-    catch_unwind(AssertUnwindSafe(judge)).map_err(|_| {
-        Error::new(
-            ErrorKind::Encode,
-            "the attribute's `ttl` or `cache_if` panicked",
-        )
-    })
-}
 
 pub(crate) fn not_encoded(error: CodecError) -> Error {
     match error {

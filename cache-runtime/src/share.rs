@@ -247,9 +247,15 @@ impl<T: Clone + Send + Sync + 'static> Functions<T> {
 /// Clones a value into an empty place, which stays empty if its `Clone` panics: a clone is made for the cache's sake, so
 /// that is no reason for a call to fail.
 fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
-    // `Clone` only reads, so what a panic leaves half done is the clone, which is dropped.
-    let caught = catch_unwind(AssertUnwindSafe(|| *place = Some(value.clone())));
-    drop(caught);
+    panics(&mut || *place = Some(value.clone()));
+}
+
+/// Runs the user's code, which only reads what it did not make, and says whether it panicked: what it leaves half done is
+/// dropped then.
+///
+/// It takes a reference, because it would be compiled for each type otherwise.
+pub(crate) fn panics(code: &mut dyn FnMut()) -> bool {
+    catch_unwind(AssertUnwindSafe(code)).is_err()
 }
 
 /// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.

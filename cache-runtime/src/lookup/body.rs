@@ -278,5 +278,12 @@ impl<F: ?Sized> Drop for InFlight<F> {
 
 /// Puts what a body returned into its slot.
 fn put_outcome<R, E>(outcome: Poll<Result<R, E>>, held: &mut Held<'_, R>) -> Poll<Result<(), E>> {
-    outcome.map_ok(|value| held.put(value))
+    match outcome {
+        Poll::Ready(Ok(value)) => {
+            held.put(value);
+            Poll::Ready(Ok(()))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => Poll::Pending,
+    }
 }

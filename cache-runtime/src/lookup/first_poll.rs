@@ -38,7 +38,10 @@ pub(crate) fn near<R, T>(
     if value.is_some() {
         site.counters().hit();
     }
-    value.map_or(Poll::Pending, |value| Poll::Ready(hit(value)))
+    match value {
+        Some(value) => Poll::Ready(hit(value)),
+        None => Poll::Pending,
+    }
 }
 
 /// Lends the entry with this key to `take`, if it is fresh whatever else holds.
