@@ -2,7 +2,13 @@
 //!
 //! The one rule: **an expansion only states facts**; what they mean is decided in the read path.
 
-use std::{convert::Infallible, fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    convert::{Infallible, identity},
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     cache::Cache,
@@ -193,7 +199,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     {
         let errors = ErrorShare::<Infallible>::cloned();
         let work = inline(|()| sure(body()));
-        self.answer(errors, work, |value| value, infallible)
+        self.answer(errors, work, identity, infallible)
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
@@ -205,7 +211,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.answer(errors, inline(|()| body()), Ok, |outcome| outcome)
+        self.answer(errors, inline(|()| body()), Ok, identity)
     }
 
     /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
@@ -230,7 +236,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
             inline: |arguments| sure(here(arguments)),
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
-        self.answer(errors, work, |value| value, infallible).await
+        self.answer(errors, work, identity, infallible).await
     }
 
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
@@ -254,10 +260,11 @@ impl<V: 'static, R: 'static> Call<V, R> {
             inline: here,
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
-        self.answer(errors, work, Ok, |outcome| outcome).await
+        self.answer(errors, work, Ok, identity).await
     }
 
-    /// `hit`, `end`: what the function returns for a value of the cache, and for the outcome of the whole way.
+    /// `hit`, `end`: what the function returns for a value of the cache, and for the outcome of the whole way. Functions and
+    /// no closures, because a closure is a type of each function of the user, for which all that takes it is compiled.
     fn answer<A, E, F, I, B, T>(
         self,
         errors: ErrorShare<E>,

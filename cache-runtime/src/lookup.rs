@@ -331,14 +331,14 @@ impl Drop for Lookup {
     }
 }
 
-/// Boxes a future out of line, so that the temporaries of its construction are not part of the caller's stack frame
-/// while it is polled.
+/// Boxes the future that `make` makes `of` something, out of line, so that the temporaries of its construction are not part
+/// of the caller's stack frame while it is polled.
 ///
 /// Off the path of a hit, so that calls stay small, and those that stand in bodies of others need little of
 /// the stack.
 #[inline(never)]
-pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
-    Box::pin(make())
+pub(crate) fn boxed<A, F: Future>(make: impl FnOnce(A) -> F, of: A) -> Pin<Box<F>> {
+    Box::pin(make(of))
 }
 
 /// A random number in (0, 1].

@@ -4,6 +4,7 @@
 //! its error is not. Nothing is decided here: each function carries a value between its caller, its slot and its body.
 
 use std::{
+    convert::identity,
     future::{Future, poll_fn},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -108,7 +109,7 @@ where
         };
         if let Some(body) = body {
             let running = body.begin();
-            let body = boxed(|| (work.inline)(work.arguments));
+            let body = boxed(work.inline, work.arguments);
             if let Err(error) = run(running, &mut held, errors, body).await {
                 return ended(&mut held, Err(error), end);
             }
@@ -121,10 +122,10 @@ where
 /// and that is not to stand under what a call waits for.
 fn ended<R, E, T>(
     held: &mut Held<'_, R>,
-    ended: Result<(), E>,
+    outcome: Result<(), E>,
     end: impl Fn(Result<R, E>) -> T,
 ) -> T {
-    match ended {
+    match outcome {
         Ok(()) => end(Ok(held.answer())),
         Err(error) => end(Err(error)),
     }
@@ -141,9 +142,9 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
 ) -> Result<R, E> {
     let mut held = Held::new(asks.rules(), asks.as_slot());
     let begins = asks.question().begin_anew(held.slot()).await;
-    let body = boxed(|| body);
+    let body = boxed(identity, body);
     match run(begins.begin(), &mut held, ErrorShare::alone(), body).await {
-        Ok(()) => ended(&mut held, Ok(()), |outcome| outcome),
+        Ok(()) => ended(&mut held, Ok(()), identity),
         Err(error) => Err(error),
     }
 }
@@ -263,8 +264,10 @@ struct InFlight<F: ?Sized> {
 
 impl<F: Future + ?Sized> InFlight<F> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let body = self.body.as_mut().expect("invariant: there until the drop");
-        body.as_mut().poll(cx)
+        match &mut self.body {
+            Some(body) => body.as_mut().poll(cx),
+            None => unreachable!("invariant: there until the drop"),
+        }
     }
 }
 

@@ -102,10 +102,12 @@ pub(crate) fn near_first<C, F: Future>(
             }
         }
         if let Some((call, rest)) = first.take() {
-            going = Some(boxed(|| rest(call)));
+            going = Some(boxed(rest, call));
         }
-        let going = going.as_mut();
-        go_on(going.expect("invariant: made at the first poll"), cx)
+        match &mut going {
+            Some(going) => go_on(going, cx),
+            None => unreachable!("invariant: made at the first poll"),
+        }
     })
 }
 

@@ -41,7 +41,7 @@ impl Lookup {
     /// If the store could not be asked. What is no value of this type is counted, and nothing.
     pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
         if self.cache.pending.holds(&self.key) {
-            boxed(|| self.delete_first()).await?;
+            boxed(|()| self.delete_first(), ()).await?;
         }
         let Self {
             cache, budget, key, ..
@@ -57,7 +57,7 @@ impl Lookup {
                 cache, budget, key, ..
             } = self;
             // Only for the report: a failure leaves it without.
-            let left = boxed(|| budget.spend(|deadline| cache.store.ttl(key, deadline)));
+            let left = boxed(|()| budget.spend(|deadline| cache.store.ttl(key, deadline)), ());
             found.left = left.await.ok().flatten();
         }
         Ok(Some(found))
@@ -93,7 +93,7 @@ impl Lookup {
         if !self.cache.pending.holds(&self.key) {
             return true;
         }
-        match boxed(|| self.delete_first()).await {
+        match boxed(|()| self.delete_first(), ()).await {
             Ok(()) => true,
             Err(error) => {
                 self.failed(&error);
@@ -140,7 +140,7 @@ impl Lookup {
                 let known = known_age(&self.cache.clock, redis, stamp);
                 Some(match known {
                     Some(aged) => aged,
-                    None => boxed(|| self.aged(redis, stamp)).await,
+                    None => boxed(|()| self.aged(redis, stamp), ()).await,
                 })
             }
         };
