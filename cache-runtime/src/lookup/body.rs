@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::Poll,
 };
 
 use tokio::time::timeout;
@@ -235,7 +235,10 @@ async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
         poll_fn(move |cx| {
             let mut outcome = Poll::Pending;
             running.poll(cx, &mut |cx| {
-                outcome = put_outcome(body.poll(cx), held);
+                outcome = match &mut body.body {
+                    Some(body) => put_outcome(body.as_mut().poll(cx), held),
+                    None => unreachable!("invariant: there until the drop"),
+                };
                 outcome.is_ready()
             });
             outcome
@@ -260,15 +263,6 @@ struct InFlight<F: ?Sized> {
     led: Option<Arc<Led>>,
     /// `None`: it was dropped.
     body: Option<Pin<Box<F>>>,
-}
-
-impl<F: Future + ?Sized> InFlight<F> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<F::Output> {
-        match &mut self.body {
-            Some(body) => body.as_mut().poll(cx),
-            None => unreachable!("invariant: there until the drop"),
-        }
-    }
 }
 
 impl<F: ?Sized> Drop for InFlight<F> {
