@@ -57,7 +57,10 @@ impl Lookup {
                 cache, budget, key, ..
             } = self;
             // Only for the report: a failure leaves it without.
-            let left = boxed(|()| budget.spend(|deadline| cache.store.ttl(key, deadline)), ());
+            let left = boxed(
+                |()| budget.spend(|deadline| cache.store.ttl(key, deadline)),
+                (),
+            );
             found.left = left.await.ok().flatten();
         }
         Ok(Some(found))
