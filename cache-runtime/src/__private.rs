@@ -4,9 +4,11 @@
 use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
-    call::Call,
-    own::{Own, OwnArgument, own},
-    probe::{ErrorForAll, Probe, probe},
+    expansion::{
+        call::Call,
+        own::{Own, OwnArgument, own},
+        probe::{ErrorForAll, Probe, probe},
+    },
     site::Site,
 };
 

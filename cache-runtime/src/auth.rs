@@ -39,7 +39,7 @@ use self::{
     refresher::{AccessToken, Refresher},
     schedule::Now,
 };
-use crate::{error::Error, stats::TokenStats};
+use crate::{error::Error, observe::stats::TokenStats};
 
 #[cfg(feature = "entra-id")]
 pub(crate) use self::credential::OwnCredential;

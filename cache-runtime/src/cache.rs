@@ -3,6 +3,12 @@
 //! The one rule: **a [`Cache`] is cheap to clone and safe to keep**: it outlives connections,
 //! restarts of Redis and tokio runtimes.
 
+pub(crate) mod background;
+pub(crate) mod connection;
+pub(crate) mod global;
+pub(crate) mod invalidation;
+mod too_large;
+
 use std::{
     fmt,
     sync::{
@@ -13,18 +19,18 @@ use std::{
 };
 
 use crate::{
-    answer::Answer,
-    clock::Clock,
+    base::clock::Clock,
+    cache::{
+        background::Background, connection::Connection, invalidation::PendingInvalidations,
+        too_large::TooLarge,
+    },
     config::{Config, Coordination, Hint, builder::CacheBuilder},
-    connection::Connection,
     error::Error,
     flight::Flights,
-    invalidation::PendingInvalidations,
-    refresh::Background,
+    observe::stats::Stats,
     site::sites,
-    stats::Stats,
-    store::{Store, Urgency, lease::LeaseKeys},
-    too_large::TooLarge,
+    store::{Store, Urgency, redis::lease::LeaseKeys},
+    value::answer::Answer,
 };
 
 /// Between two attempts at an invalidation.

@@ -15,19 +15,20 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    cache::{Cache, Inner, RecordOnDrop},
-    codec::Codec,
+    cache::{Cache, Inner, RecordOnDrop, global},
     error::{Error, ErrorKind},
-    global,
     key::CacheKey,
     lookup::{
         AsSlot, Asks, Held, Lent, Outgoing as _, Question, answer, draw, inline, prepared, refresh,
         renewing,
     },
-    policy::{Policy, Rules, not_encoded},
-    share::{ErrorShare, ValueShare},
     site::{Key, SharedKey, Site},
-    store::{Prepared, Write, lease::LeaseKeys},
+    store::{Prepared, Write, redis::lease::LeaseKeys},
+    value::{
+        codec::Codec,
+        policy::{Policy, Rules, not_encoded},
+        share::{ErrorShare, ValueShare},
+    },
 };
 
 impl Cache {

@@ -4,6 +4,7 @@
 //! a deeper cause, and neither repeats the other. No error holds a password or a connection string.
 
 mod reason;
+pub(crate) mod shared;
 #[cfg(test)]
 mod tests;
 

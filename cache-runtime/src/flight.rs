@@ -36,7 +36,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{
+use crate::base::{
     sharded::{Sharded, lock},
     sync::{Mutex, MutexGuard, oneshot},
 };

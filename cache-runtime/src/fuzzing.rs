@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::codec::{Codec, Stored};
 use crate::key::oracle::{self, Data};
+use crate::value::codec::{Codec, Stored};
 
 /// Reads any bytes as stored ones. Panics where that would not be a clean answer.
 pub fn decode(bytes: &[u8]) {

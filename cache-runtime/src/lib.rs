@@ -84,63 +84,46 @@
 #[doc(hidden)]
 pub mod __private;
 
-mod answer;
 mod auth;
-mod backoff;
-mod breaker;
-mod budget;
+mod base;
 mod cache;
-mod call;
-mod clock;
-mod codec;
 mod config;
-mod connection;
-mod control;
 mod entry;
 mod error;
+mod expansion;
 mod flight;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod global;
-mod invalidation;
 mod key;
 mod lookup;
-mod own;
-mod policy;
-mod probe;
-mod refresh;
-mod runtime;
-mod sharded;
-mod share;
-mod shared_error;
+mod observe;
 mod site;
-mod stats;
 mod store;
-mod sync;
 #[cfg(feature = "tls")]
 mod tls;
-mod too_large;
+mod value;
 
 /// The Azure SDK, for a credential of your own: [`CacheBuilder::credential`].
 #[cfg(feature = "entra-id")]
 pub use auth::azure_core;
-pub use breaker::BreakerState;
+pub use base::clock::ManualClock;
 pub use cache::Cache;
+pub use cache::connection::Connection;
+pub use cache::global::{get_cache, set_cache};
 #[cfg(feature = "macros")]
 pub use cache_macros::redis_cached;
-pub use clock::ManualClock;
-pub use codec::Cacheable;
 pub use config::builder::CacheBuilder;
-pub use connection::Connection;
-pub use control::{CacheControl, Outcome, Source, Tier, only_if_cached};
 pub use entry::{Entry, Returns};
+pub use error::shared::SharedError;
 pub use error::{Error, ErrorKind};
-pub use global::{get_cache, set_cache};
 pub use key::CacheKey;
-pub use shared_error::SharedError;
+pub use observe::control::{CacheControl, Outcome, Source, Tier, only_if_cached};
+pub use observe::stats::{
+    BreakerState, Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
+};
 pub use site::sites;
-pub use stats::{Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats};
+pub use value::codec::Cacheable;
 
 /// The Redis client, for commands on a [`Connection`].
 pub use redis;

@@ -24,7 +24,7 @@ use std::{
 use crate::{
     error::{Error, ErrorKind},
     key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace, Pattern},
-    stats::Counters,
+    observe::stats::Counters,
 };
 
 pub use seen::sites;

@@ -11,45 +11,15 @@
 //! | this file | which store a cache has |
 //! | [`right`] | the right to store, in the process or in Redis |
 //! | [`prepared`] | a value as its store is going to have it |
-//! | [`lease`] | the right to store in Redis, and the lock beside it |
-//! | [`commands`] | what else is asked of Redis than values |
 //! | [`redis`] · [`memory`] | the two stores |
-//! | [`fetch`] · [`watch`] | reads of values, alone or together · waiting for the lock of another process |
-//! | [`send`] | one request, until its deadline, and again where that is safe |
-//! | [`request`] · [`links`] | what is sent in one go · the links of all runtimes |
-//! | [`link`] with its `renewal` | the connection of one runtime: whether there is one, and who makes the next |
-//! | [`batch`] · [`fetched`] · [`server`] | which reads go together · what comes of a read · what all connections share |
-//! | [`gate`] · [`live`] · [`retry`] | the breaker at work · a connection that stands · what may be sent again |
-//! | [`connect`] with its `addresses` | how a connection is made and logged in |
-//! | [`attempts`] | when a connection may be tried |
-//! | [`pulse`] · [`pushes`] | whether the server still says something · what it says without being asked |
-//!
-//! Tests may look up: they stand beside what they test, and use the whole store.
+//! | [`fetched`] · [`budget`] | what comes of a read · what a call may still spend |
 
-mod attempts;
-mod batch;
-mod commands;
-pub(crate) mod connect;
-mod fetch;
+pub(crate) mod budget;
 pub(crate) mod fetched;
-mod gate;
-pub(crate) mod lease;
-pub(crate) mod link;
-mod links;
-pub(crate) mod live;
 pub(crate) mod memory;
 mod prepared;
-mod pulse;
-mod pushes;
 pub(crate) mod redis;
-pub(crate) mod request;
-mod retry;
 mod right;
-mod send;
-mod server;
-#[cfg(test)]
-mod test_server;
-mod watch;
 
 use std::{
     fmt,
@@ -60,27 +30,27 @@ use std::{
 use bytes::Bytes;
 
 use self::{
-    connect::Connector,
     fetched::Fetched,
-    lease::{AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, Written},
     memory::{Incoming, MemoryStore, Shared},
-    redis::RedisStore,
+    redis::{
+        client::RedisStore,
+        connect::Connector,
+        lease::{self, AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, Written},
+    },
 };
 use crate::{
-    answer::Answer,
-    budget::Budget,
-    clock::Clock,
-    codec::CodecError,
+    base::clock::Clock,
     config::StoreChoice,
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
-    policy::Lifetime,
-    stats::StoreStats,
+    observe::stats::StoreStats,
+    store::budget::Budget,
+    value::{answer::Answer, codec::CodecError, policy::Lifetime},
 };
 
 pub(crate) use self::{
-    gate::Urgency,
     prepared::Prepared,
+    redis::gate::Urgency,
     right::{Right, Write},
 };
 

@@ -14,7 +14,7 @@ use super::{
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::azure_core;
-use crate::{auth::Secret, clock::ManualClock, error::Error};
+use crate::{auth::Secret, base::clock::ManualClock, error::Error};
 
 /// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
 ///

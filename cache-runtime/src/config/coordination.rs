@@ -5,7 +5,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use super::setting::Setting;
-use crate::{clock::ManualClock, error::Error};
+use crate::{base::clock::ManualClock, error::Error};
 
 /// The settings as they were given; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]

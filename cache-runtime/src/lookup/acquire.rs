@@ -12,12 +12,12 @@ use super::{
     wait,
 };
 use crate::{
-    answer::Answer,
     flight::{Joined, Lead},
     store::{
         Acquired, Right,
-        lease::{LockRequest, LockedElsewhere},
+        redis::lease::{LockRequest, LockedElsewhere},
     },
+    value::answer::Answer,
 };
 
 /// What came of asking for the right to store.

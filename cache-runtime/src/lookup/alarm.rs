@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use crate::runtime::has_timers;
+use crate::base::runtime::has_timers;
 
 /// Waits until `at`; for ever while the present runtime has no timers.
 ///

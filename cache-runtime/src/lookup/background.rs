@@ -18,14 +18,12 @@ use super::{
     wait,
 };
 use crate::{
-    answer::Answer,
-    budget::Budget,
-    cache::Inner,
-    control::Control,
+    cache::{Inner, background::Permit},
     flight::{Lead, Turn, Waiting},
-    refresh::Permit,
+    observe::control::Control,
     site::Site,
-    store::lease::LockRequest,
+    store::{budget::Budget, redis::lease::LockRequest},
+    value::answer::Answer,
 };
 
 /// A run that is about to begin in the background.

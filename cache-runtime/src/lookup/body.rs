@@ -22,7 +22,7 @@ use super::{
     slot::{AsSlot, Held},
     within::Led,
 };
-use crate::{policy::Rules, share::ErrorShare};
+use crate::value::{policy::Rules, share::ErrorShare};
 
 /// Somebody whose calls return `R`.
 pub(crate) trait Asks<R> {

@@ -15,17 +15,19 @@ use futures_util::FutureExt as _;
 
 use super::{Lookup, Outgoing, Slot, report};
 use crate::{
-    answer::Answer,
-    budget::is_out_of_reach,
     cache::Inner,
-    codec::{self, CodecError, Stamp},
     error::Error,
     flight::Lead,
-    policy::{Lifetime, not_decoded, not_encoded},
     site::Site,
     store::{
         Prepared, Right,
-        lease::{StoreReply, Written},
+        budget::is_out_of_reach,
+        redis::lease::{StoreReply, Written},
+    },
+    value::{
+        answer::Answer,
+        codec::{self, CodecError, Stamp},
+        policy::{Lifetime, not_decoded, not_encoded},
     },
 };
 

@@ -14,13 +14,14 @@ use std::{
 
 use super::boxed;
 use crate::{
-    answer::SharedValue,
-    cache::Cache,
-    control::Control,
-    global,
-    policy::{Circumstances, Freshness, Judgement, Rules},
+    cache::{Cache, global},
+    observe::control::Control,
     site::{Key, Site},
     store::memory::Shared,
+    value::{
+        answer::SharedValue,
+        policy::{Circumstances, Freshness, Judgement, Rules},
+    },
 };
 
 /// The value for a call with this key, by way of `hit`, and counts that; pending says nothing about the store.

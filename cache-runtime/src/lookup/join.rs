@@ -15,8 +15,8 @@ use super::{
     wait, within,
 };
 use crate::{
-    answer::Answer,
     flight::{Joined, Turn},
+    value::answer::Answer,
 };
 
 impl Lookup {

@@ -9,12 +9,14 @@ use std::{
 
 use super::{Lookup, Slot, boxed};
 use crate::{
-    clock::Clock,
-    codec::{Stamp, Stored},
-    control::Tier,
+    base::clock::Clock,
     error::{Error, ErrorKind},
-    policy::{Aged, not_decoded},
-    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::RedisStore},
+    observe::control::Tier,
+    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::client::RedisStore},
+    value::{
+        codec::{Stamp, Stored},
+        policy::{Aged, not_decoded},
+    },
 };
 
 /// What is known of the value that a store put into the slot.

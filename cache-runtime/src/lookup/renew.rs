@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant as TimerInstant;
 
 use super::{BoxFuture, alarm::alarm};
-use crate::store::lease::{self, Granted, LockGuard};
+use crate::store::redis::lease::{self, Granted, LockGuard};
 
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);

@@ -17,12 +17,11 @@ use std::{
 
 use super::{BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, within::Led};
 use crate::{
-    answer::Answer,
-    control::{Control, Report},
     flight::Lead,
-    share::Kept,
+    observe::control::{Control, Report},
     site::Site,
     store::Right,
+    value::{answer::Answer, share::Kept},
 };
 
 /// A body that is about to run.

@@ -16,11 +16,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    answer::{Answer, Decoded, SharedValue},
-    codec::{CodecError, Stamp, Stored},
     error::Error,
-    policy::{Freshness, Lifetime, Rules},
-    share::{clear, empty},
+    value::{
+        answer::{Answer, Decoded, SharedValue},
+        codec::{CodecError, Stamp, Stored},
+        policy::{Freshness, Lifetime, Rules},
+        share::{clear, empty},
+    },
 };
 
 /// A value on its way to others. What is asked of the value panics where there is none.

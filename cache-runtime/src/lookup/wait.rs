@@ -9,10 +9,10 @@ use tokio::time::Instant;
 
 use super::alarm::alarm;
 use crate::{
-    answer::Answer,
     cache::Inner,
     flight::{Lead, Turn, Waiting},
     site::Site,
+    value::answer::Answer,
 };
 
 /// A wait as long as this is worth a line in the log, because nothing else shows a body that hangs.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use crate::{
-    answer::Answer,
     flight::{FlightId, Lead, Waiting},
+    value::answer::Answer,
 };
 
 tokio::task_local! {

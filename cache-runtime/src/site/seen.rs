@@ -7,9 +7,9 @@ use std::sync::{Mutex, atomic::Ordering};
 
 use super::Site;
 use crate::{
+    base::sharded::lock,
     key::{Namespace, Pattern},
-    sharded::lock,
-    stats::SiteInfo,
+    observe::stats::SiteInfo,
 };
 
 /// A function that was called.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::Site;
-use crate::{clock::Seldom, error::Error};
+use crate::{base::clock::Seldom, error::Error};
 
 /// One field for each reason.
 pub(super) struct Warnings {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::{answer::Decoded, error::Error};
+use crate::{error::Error, value::answer::Decoded};
 
 /// The bytes of a value, if there is one.
 pub(crate) type FetchResult = Result<Option<Fetched>, Error>;

@@ -19,11 +19,12 @@ use std::{
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, sync};
 
 use crate::{
-    answer::{Answer, SharedValue},
-    clock::Clock,
+    base::{clock::Clock, sharded::lock},
     flight::{Flights, Lead},
-    policy::{Aged, Lifetime},
-    sharded::lock,
+    value::{
+        answer::{Answer, SharedValue},
+        policy::{Aged, Lifetime},
+    },
 };
 
 /// A shard of fewer entries would evict by chance what a whole store has room for.
@@ -335,7 +336,7 @@ impl Locked<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::base::clock::ManualClock;
 
     const SHORT: Duration = Duration::from_secs(1);
     const LONG: Duration = Duration::from_secs(1000);

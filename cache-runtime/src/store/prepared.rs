@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
-use super::{lease::Written, memory::Incoming};
-use crate::{answer::Answer, codec::payload_of};
+use super::{memory::Incoming, redis::lease::Written};
+use crate::value::{answer::Answer, codec::payload_of};
 
 /// A value in the form in which the store keeps it.
 #[derive(Debug)]

@@ -10,15 +10,15 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    lease::{self, Granted, StoreReply},
     memory::MemoryStore,
     prepared::Prepared,
+    redis::lease::{self, Granted, StoreReply},
 };
 use crate::{
-    answer::Answer,
-    budget::Budget,
     error::Error,
     flight::{Flights, Lead},
+    store::budget::Budget,
+    value::answer::Answer,
 };
 
 /// The right to store what a body is going to return.

@@ -16,8 +16,8 @@ use shuttle::{
 };
 
 use crate::{
+    base::sync::{point, whole},
     flight::{Flights, Joined, Lead, Turn},
-    sync::{point, whole},
 };
 
 /// Where values are kept, and what proves that an outcome still stands.

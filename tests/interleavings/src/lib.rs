@@ -1,6 +1,6 @@
 //! The runtime's flight and its reads, under every order in which threads can take turns.
 //!
-//! The one rule: **the files under test are the runtime's own**; what differs is `crate::sync`.
+//! The one rule: **the files under test are the runtime's own**; what differs is `crate::base::sync`.
 
 // It has no unit tests; clippy builds them all the same, and would look for the runtime's.
 #![cfg(not(test))]
@@ -13,12 +13,14 @@
 mod flight;
 #[allow(dead_code)]
 #[rustfmt::skip]
-#[path = "../../../cache-runtime/src/store/batch.rs"]
+#[path = "../../../cache-runtime/src/store/redis/batch.rs"]
 mod batch;
-#[rustfmt::skip]
-#[path = "../../../cache-runtime/src/sharded.rs"]
-mod sharded;
-mod sync;
+mod base {
+    #[rustfmt::skip]
+    #[path = "../../../../cache-runtime/src/base/sharded.rs"]
+    pub(crate) mod sharded;
+    pub(crate) mod sync;
+}
 
 mod caller;
 mod readers;

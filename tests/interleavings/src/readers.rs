@@ -11,8 +11,8 @@ use std::{
 use shuttle::thread::{self, JoinHandle};
 
 use crate::{
+    base::sync::{oneshot, point, whole},
     batch::{Arrival, Batch, Batches, Duties, ENOUGH, Way},
-    sync::{oneshot, point, whole},
 };
 
 /// What becomes of a caller.

@@ -20,7 +20,7 @@ use shuttle::{
     },
 };
 
-use crate::sync;
+use crate::base::sync;
 
 /// Holds a schedule to run instead of all others.
 const REPLAY: &str = "INTERLEAVINGS_REPLAY";

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    stats::TokenStats,
+    observe::stats::TokenStats,
 };
 
 /// Whether the provider is asked for the next token.

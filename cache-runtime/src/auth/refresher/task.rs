@@ -32,8 +32,8 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
+    base::sharded::lock,
     error::{Error, ErrorKind},
-    sharded::lock,
 };
 
 /// How long one question to the identity provider may take in all; each credential has a bound of its own.

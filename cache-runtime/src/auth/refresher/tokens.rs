@@ -21,7 +21,7 @@ use super::{
     hand::AccessToken,
     state::{OutageReport, State, TokenArrival},
 };
-use crate::{error::Error, stats::TokenStats};
+use crate::{error::Error, observe::stats::TokenStats};
 
 /// How long a connection that is being made waits for a token.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);

@@ -1,0 +1,365 @@
+//! Body runs that no caller waits for, and how often a key may have one.
+//!
+//! The one rule: **a run is counted before it begins, over the whole process and for its function, and
+//! is ended by `shutdown`**; a key whose last run failed, or is somebody else's, rests for a while.
+//!
+//! That there is one run per key is the flight's business.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    ops::RangeInclusive,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, Mutex, Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    FutureExt as _,
+    future::{AbortHandle, Abortable},
+};
+use tokio::{
+    runtime::{Handle, Id},
+    sync::watch,
+};
+use tracing::{Instrument as _, Span};
+
+use crate::{
+    base::{clock::Clock, runtime::has_timers, sharded::lock},
+    site::Site,
+};
+
+/// So many keys rest at most; one that is forgotten is asked for earlier.
+const RESTING: usize = 10_000;
+
+/// Runs of all caches.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// The background runs of one cache.
+#[derive(Debug)]
+pub(crate) struct Background {
+    limit: usize,
+    limit_of_function: usize,
+    /// By number; `None`: no more are to begin.
+    tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
+    begun: AtomicU64,
+    /// How many have begun and have not ended; ended runs may take a moment until they are dropped.
+    alive: watch::Sender<usize>,
+    rests: quick_cache::sync::Cache<Arc<str>, Rest>,
+    pauses: RangeInclusive<Duration>,
+    clock: Clock,
+    /// The runtime that was last looked at, and whether it has timers.
+    timers: Mutex<Option<(Id, bool)>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    /// In a row.
+    failures: u32,
+    until: Instant,
+}
+
+/// The right to one background run.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    function: &'static Site,
+}
+
+/// Takes a run off the list when it is over.
+#[derive(Debug)]
+struct Listed {
+    background: Weak<Background>,
+    number: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let Some(background) = self.background.upgrade() else {
+            return;
+        };
+        if let Some(tasks) = &mut *lock(&background.tasks) {
+            tasks.remove(&self.number);
+        }
+        background.alive.send_modify(|alive| *alive -= 1);
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        self.function
+            .counters()
+            .running_behind()
+            .fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Permit {
+    /// The span of the run: a root, because a span ends with the last one inside it, so that the caller's would last for as
+    /// long as the run, and not for as long as the call.
+    fn span(&self) -> Span {
+        let span = tracing::info_span!(
+            parent: None,
+            "run_behind",
+            function = %self.function.place(),
+        );
+        span.follows_from(Span::current());
+        span
+    }
+}
+
+impl Background {
+    /// `limit`: while so many run in this process, none begins here. `limit_of_function`: while so many of
+    /// one function do, none of it begins. `pauses`: the first one after a failure, and the longest.
+    pub(crate) fn new(
+        limit: usize,
+        limit_of_function: usize,
+        pauses: RangeInclusive<Duration>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            limit,
+            limit_of_function,
+            tasks: Mutex::new(Some(HashMap::new())),
+            begun: AtomicU64::new(0),
+            alive: watch::Sender::new(0),
+            rests: quick_cache::sync::Cache::new(RESTING),
+            pauses,
+            clock,
+            timers: Mutex::new(None),
+        }
+    }
+
+    /// How many runs there are in this process, whichever cache began them.
+    pub(crate) fn running() -> usize {
+        RUNNING.load(Ordering::Relaxed)
+    }
+
+    /// Whether a run could begin at all: there is a runtime, and it can end what takes too long.
+    pub(crate) fn is_possible(&self) -> bool {
+        lock(&self.tasks).is_some() && self.has_timers()
+    }
+
+    /// Whether there is a runtime, and it has timers.
+    pub(crate) fn has_timers(&self) -> bool {
+        let Ok(runtime) = Handle::try_current() else {
+            return false;
+        };
+        let id = runtime.id();
+        let known = lock(&self.timers).filter(|(known, _)| *known == id);
+        let (_, has) = known.unwrap_or_else(|| {
+            let found = (id, has_timers());
+            *lock(&self.timers) = Some(found);
+            found
+        });
+        has
+    }
+
+    /// The right to begin a run of a function; `None` while there are as many as there may be.
+    pub(crate) fn permit(&self, function: &'static Site) -> Option<Permit> {
+        let of_function = function.counters().running_behind();
+        let counted = |running: &AtomicUsize, limit| {
+            let one_more = |running| (running < limit).then_some(running + 1);
+            running
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)
+                .is_ok()
+        };
+        if !counted(of_function, self.limit_of_function) {
+            return None;
+        }
+        if !counted(&RUNNING, self.limit) {
+            of_function.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Permit { function })
+    }
+
+    /// Begins `run` on the present runtime, in a span of its own. That it panicked reaches nobody but the log.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        permit: Permit,
+        run: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let (handle, registration) = AbortHandle::new_pair();
+        match &mut *lock(&self.tasks) {
+            Some(tasks) => drop(tasks.insert(number, handle)),
+            None => return,
+        }
+        self.alive.send_modify(|alive| *alive += 1);
+        let listed = Listed {
+            background: Arc::downgrade(self),
+            number,
+        };
+        let (function, span) = (permit.function, permit.span());
+        let run = async move {
+            let _ended = (permit, listed);
+            // What a panic leaves half done is dropped with the run, or told to those who wait by its drop.
+            let run = AssertUnwindSafe(Abortable::new(run, registration));
+            if run.catch_unwind().await.is_err() {
+                // What it said may hold an argument, and the panic hook was told.
+                tracing::error!(
+                    function = %function.place(),
+                    cause = "a panic, whose message went to the panic hook",
+                    "a body panicked in the background"
+                );
+            }
+        };
+        drop(runtime.spawn(run.instrument(span)));
+    }
+
+    /// Ends every run, and lets none begin.
+    pub(crate) fn close(&self) {
+        let tasks = lock(&self.tasks).take();
+        for task in tasks.into_iter().flatten() {
+            task.1.abort();
+        }
+    }
+
+    /// Waits until every run has been dropped, and with it what it held.
+    pub(crate) async fn ended(&self) {
+        // The sender is in the borrow.
+        let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
+    }
+
+    /// Whether `key` is to be left alone.
+    pub(crate) fn rests(&self, key: &str) -> bool {
+        self.rests
+            .get(key)
+            .is_some_and(|rest| self.clock.now() < rest.until)
+    }
+
+    /// What was said of `key` last, unless that was so long ago that its failures do not matter any more.
+    fn last(&self, key: &str, now: Instant) -> Option<Rest> {
+        let matters_for = *self.pauses.end() + Duration::from_secs(60);
+        self.rests
+            .get(key)
+            .filter(|rest| now < rest.until + matters_for)
+    }
+
+    /// A body of `key` failed: it rests for the first pause, doubled with each failure in a row up to the
+    /// longest, and up to a tenth longer.
+    pub(crate) fn failed(&self, key: &Arc<str>) {
+        let now = self.clock.now();
+        let last = self.last(key, now);
+        // Several that ran side by side failed once.
+        if last.is_some_and(|rest| rest.failures > 0 && now < rest.until) {
+            return;
+        }
+        let failures = last.map_or(0, |rest| rest.failures);
+        let longest = *self.pauses.end();
+        let pause = self
+            .pauses
+            .start()
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(longest);
+        let rest = Rest {
+            failures: failures.saturating_add(1),
+            until: now + pause.mul_f64(1.0 + fastrand::f64() / 10.0),
+        };
+        self.rests.insert(Arc::clone(key), rest);
+    }
+
+    /// Somebody else computes `key`, for this long at least.
+    pub(crate) fn leave(&self, key: &Arc<str>, left: Duration) {
+        let now = self.clock.now();
+        let until = now + left;
+        let last = self.last(key, now);
+        let rest = Rest {
+            failures: last.map_or(0, |rest| rest.failures),
+            until: last.map_or(until, |rest| rest.until.max(until)),
+        };
+        self.rests.insert(Arc::clone(key), rest);
+    }
+
+    /// A body of `key` succeeded, or the key was changed.
+    pub(crate) fn recovered(&self, key: &str) {
+        if self.rests.contains_key(key) {
+            self.rests.remove(key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::ManualClock;
+
+    static FUNCTION: Site = Site::new("function", &());
+    const FIRST: Duration = Duration::from_secs(1);
+    const LONGEST: Duration = Duration::from_secs(4);
+
+    fn background(clock: &ManualClock) -> Arc<Background> {
+        Arc::new(Background::new(
+            4,
+            2,
+            FIRST..=LONGEST,
+            Clock::manual(clock.clone()),
+        ))
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
+        let (clock, key) = (ManualClock::new(), Arc::from("k"));
+        let background = background(&clock);
+        assert!(!background.rests("k"));
+        for pause in [1, 2, 4, 4] {
+            let pause = Duration::from_secs(pause);
+            background.failed(&key);
+            clock.advance(pause - Duration::from_millis(1));
+            assert!(background.rests("k"), "{pause:?}");
+            // Another run of the same moment is no further failure.
+            background.failed(&key);
+            clock.advance(pause / 10 + Duration::from_millis(1));
+            assert!(!background.rests("k"), "{pause:?}");
+        }
+        background.recovered("k");
+        background.failed(&key);
+        clock.advance(FIRST.mul_f64(1.1));
+        assert!(!background.rests("k"));
+    }
+
+    #[test]
+    fn a_key_that_is_left_to_somebody_else_has_not_failed() {
+        let (clock, key) = (ManualClock::new(), Arc::from("k"));
+        let background = background(&clock);
+        background.leave(&key, Duration::from_secs(2));
+        assert!(background.rests("k"));
+        clock.advance(Duration::from_secs(2));
+        assert!(!background.rests("k"));
+        background.failed(&key);
+        clock.advance(FIRST.mul_f64(1.1));
+        assert!(!background.rests("k"), "the first pause");
+    }
+
+    #[tokio::test]
+    async fn a_run_that_panics_or_is_ended_gives_its_permit_back() {
+        let background = background(&ManualClock::new());
+        let before = Background::running();
+        background.begin(background.permit(&FUNCTION).unwrap(), async {
+            panic!("on purpose")
+        });
+        background.begin(
+            background.permit(&FUNCTION).unwrap(),
+            std::future::pending(),
+        );
+        assert_eq!(Background::running(), before + 2);
+        while Background::running() > before + 1 {
+            tokio::task::yield_now().await;
+        }
+        background.close();
+        while Background::running() > before {
+            tokio::task::yield_now().await;
+        }
+        background.begin(background.permit(&FUNCTION).unwrap(), async {
+            panic!("never runs")
+        });
+        assert!(!background.is_possible());
+    }
+}

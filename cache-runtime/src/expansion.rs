@@ -1,0 +1,7 @@
+//! All that an expansion names: the call, and what it finds out about the function's types.
+//!
+//! The one rule: **what is generic over a user's types is a few lines that hand on to what is not.**
+
+pub(crate) mod call;
+pub(crate) mod own;
+pub(crate) mod probe;

@@ -1,0 +1,342 @@
+//! Reads of values: those of one key share a command, and so do those of many keys when there are many.
+//!
+//! The one rule: **a reply belongs to the callers that came before its read was sent**; a later one is sent for
+//! those who come later.
+//!
+//! | when somebody reads a key | the read |
+//! |---|---|
+//! | fewer than [`ENOUGH`] callers' reads are on their way, and no crowd was there a moment ago | goes at once, as a GET that its caller drives |
+//! | fewer are, and a crowd was there | goes when all tasks that can run have run, with those who came meanwhile |
+//! | more are | goes in the same way once fewer are, or once a batch is full |
+//! | values are large | goes in batches of few keys, or alone: nobody waits long for the bytes of others |
+//! | the server refused an MGET: a cluster, or a user without the right | goes alone, for a minute |
+//! | it has waited to go for [`LINGER`] | goes: those on their way may be kept by callers that do not poll them, or the server may be far |
+//! | the latest has been on its way for `patience` | goes: those on their way are taken for abandoned, futures that are kept and not polled |
+//!
+//! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A crowd
+//! is [`ENOUGH`] callers at once: a reply wakes many of them, and they are likely to come back together.
+//!
+//! Words: a *seat* is a caller that waits for the reply to a read. Reads are *on their way* from the moment at which they
+//! are sent until they are answered or given up. Those that wait *depart* together once all tasks that can run have run,
+//! and somebody *hurries* those that wait for too long. A *round* ends when the reads on their way are taken for abandoned.
+//!
+//! A batch is full with the keys of half a crowd, so that one half is read while the other half uses what it got; and
+//! it holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes. Whoever came first
+//! goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
+//! it.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    base::{
+        sharded::lock,
+        sync::{Mutex, oneshot},
+    },
+    flight::push_seat,
+};
+
+/// So many callers' reads on their way keep the connection and the server busy.
+pub(crate) const ENOUGH: usize = 16;
+/// The keys of one MGET.
+pub(crate) const LARGEST: usize = 128;
+/// The bytes of its reply.
+const BYTES: usize = 64 * 1024;
+/// How many replies the average size goes back, about.
+const SMOOTHING: usize = 16;
+/// How long a read waits to go, to within as much again.
+pub(crate) const LINGER: Duration = Duration::from_millis(5);
+/// For how long reads go alone where the server refused an MGET.
+const ALONE: Duration = Duration::from_secs(60);
+
+/// The reads of one connection, on their way or about to go; `T` is what comes of one.
+#[derive(Debug)]
+pub(crate) struct Batches<T> {
+    state: Mutex<State<T>>,
+    patience: Duration,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    /// Those that wait to go, in the order in which their keys came.
+    waiting: Vec<Read<T>>,
+    /// Where in that order a key is.
+    places: HashMap<Arc<str>, usize, ahash::RandomState>,
+    /// When the first of them came.
+    first_came: Instant,
+    /// Whether somebody is about to let them go.
+    departing: bool,
+    /// Whether somebody looks for those that wait for too long.
+    hurrying: bool,
+    /// How many callers there were at once of late.
+    crowd: usize,
+    /// Callers whose reads are on their way.
+    under_way: usize,
+    /// When the latest of them went, or was answered.
+    since: Instant,
+    /// Advances when those on their way are taken for abandoned.
+    round: u64,
+    /// The same callers, abandoned or not.
+    unended: usize,
+    /// The bytes of late replies, times [`SMOOTHING`].
+    average: usize,
+    alone_until: Option<Instant>,
+}
+
+/// A key, and those who wait for its value.
+#[derive(Debug)]
+pub(crate) struct Read<T> {
+    pub(crate) key: Arc<str>,
+    pub(crate) seats: Vec<Seat<T>>,
+}
+
+/// One who waits.
+#[derive(Debug)]
+pub(crate) struct Seat<T> {
+    pub(crate) turn: oneshot::Sender<T>,
+    /// When it gives up.
+    pub(crate) deadline: Instant,
+}
+
+/// What a caller does first.
+#[derive(Debug)]
+pub(crate) enum Arrival<T> {
+    /// Send a read, for itself.
+    Go(Way),
+    /// Do what is next, and wait for a reply; a channel that closes without one means that nobody asked.
+    Wait(oneshot::Receiver<T>, Duties<T>),
+}
+
+/// What is to be done for those who wait.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Duties<T> {
+    /// To be sent.
+    pub(crate) batches: Vec<Batch<T>>,
+    /// Whether to call [`Batches::depart`] once all tasks that can run have run.
+    pub(crate) depart: bool,
+    /// Whether to call [`Batches::hurry`] after [`LINGER`].
+    pub(crate) hurry: bool,
+}
+
+/// A note that reads are on their way, to be given to [`Batches::end`] whatever becomes of them.
+#[derive(Debug, Clone, Copy)]
+#[must_use]
+pub(crate) struct Way {
+    round: u64,
+    callers: usize,
+}
+
+/// Reads that go together.
+#[derive(Debug)]
+pub(crate) struct Batch<T> {
+    pub(crate) reads: Vec<Read<T>>,
+    /// When the last of the callers gives up.
+    pub(crate) deadline: Instant,
+    pub(crate) way: Way,
+}
+
+impl<T> Batches<T> {
+    /// `patience`: after it, reads that did not end are taken for abandoned.
+    pub(crate) fn new(patience: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            state: Mutex::new(State {
+                waiting: Vec::new(),
+                places: HashMap::default(),
+                first_came: now,
+                departing: false,
+                hurrying: false,
+                crowd: 0,
+                under_way: 0,
+                since: now,
+                round: 0,
+                unended: 0,
+                average: 0,
+                alone_until: None,
+            }),
+            patience,
+        }
+    }
+
+    /// Registers a caller that reads `key`, and waits until `deadline` at most.
+    pub(crate) fn arrive(&self, key: &Arc<str>, deadline: Instant, now: Instant) -> Arrival<T> {
+        let mut state = lock(&self.state);
+        if state.under_way > 0 && now.saturating_duration_since(state.since) >= self.patience {
+            state.forget_those_under_way();
+        }
+        let is_free = state.under_way < ENOUGH && state.crowd < ENOUGH;
+        if state.waiting.is_empty() && (is_free || state.limit(now) == 1) {
+            return Arrival::Go(state.way(1, now));
+        }
+        let (turn, told) = oneshot::channel();
+        state.wait(key, Seat { turn, deadline }, now);
+        Arrival::Wait(told, state.next(now))
+    }
+
+    /// Gives those that wait, if they may go.
+    pub(crate) fn depart(&self, now: Instant) -> Vec<Batch<T>> {
+        let mut state = lock(&self.state);
+        state.departing = false;
+        if state.under_way < ENOUGH {
+            state.take(now)
+        } else {
+            // A full batch went meanwhile, at whose end the rest is next.
+            Vec::new()
+        }
+    }
+
+    /// Gives those that wait if they have done so for too long; and says when to look again, if anybody waits.
+    pub(crate) fn hurry(&self, now: Instant) -> (Vec<Batch<T>>, Option<Instant>) {
+        let mut state = lock(&self.state);
+        let mut batches = Vec::new();
+        if !state.waiting.is_empty() && now >= state.first_came + LINGER {
+            state.forget_those_under_way();
+            batches = state.take(now);
+        }
+        state.hurrying = !state.waiting.is_empty();
+        (batches, state.hurrying.then(|| state.first_came + LINGER))
+    }
+
+    /// Notes that reads are on their way no more, and says what is next.
+    ///
+    /// `reply`: how many values came, and how many bytes they were.
+    pub(crate) fn end(&self, way: Way, reply: Option<(usize, usize)>, now: Instant) -> Duties<T> {
+        let mut state = lock(&self.state);
+        if let Some((values, bytes)) = reply {
+            state.average += bytes / values.max(1);
+            state.average -= state.average / SMOOTHING;
+        }
+        state.unended -= way.callers;
+        if way.round == state.round {
+            state.under_way -= way.callers;
+            state.since = now;
+        }
+        state.next(now)
+    }
+
+    /// Lets reads go alone for a while: the server refused to answer several in one command. Those of a batch,
+    /// whose way is to be ended as well, go again.
+    pub(crate) fn go_alone(&self, refused: Vec<Read<T>>, now: Instant) {
+        let mut state = lock(&self.state);
+        state.alone_until = Some(now + ALONE);
+        for Read { key, seats } in refused {
+            for seat in seats {
+                state.wait(&key, seat, now);
+            }
+        }
+    }
+
+    /// How many callers' reads wait or are on their way.
+    pub(crate) fn len(&self) -> usize {
+        let state = lock(&self.state);
+        let waiting = state.waiting.iter().map(|read| read.seats.len());
+        state.unended + waiting.sum::<usize>()
+    }
+}
+
+impl<T> State<T> {
+    /// How many keys may share a command.
+    fn limit(&self, now: Instant) -> usize {
+        if self.alone_until.is_some_and(|until| now < until) {
+            return 1;
+        }
+        let average = self.average / SMOOTHING;
+        let half = (self.crowd / 2).clamp(ENOUGH, LARGEST);
+        (BYTES / average.max(1)).clamp(1, half)
+    }
+
+    /// Their ends count no more.
+    fn forget_those_under_way(&mut self) {
+        self.under_way = 0;
+        self.round += 1;
+    }
+
+    fn way(&mut self, callers: usize, now: Instant) -> Way {
+        self.under_way += callers;
+        self.unended += callers;
+        self.since = now;
+        Way {
+            round: self.round,
+            callers,
+        }
+    }
+
+    fn wait(&mut self, key: &Arc<str>, seat: Seat<T>, now: Instant) {
+        if self.waiting.is_empty() {
+            self.first_came = now;
+        }
+        match self.places.entry(Arc::clone(key)) {
+            Entry::Occupied(place) => {
+                let seats = &mut self.waiting[*place.get()].seats;
+                push_seat(seats, seat, Seat::is_left);
+            }
+            Entry::Vacant(place) => {
+                place.insert(self.waiting.len());
+                self.waiting.push(Read {
+                    key: Arc::clone(key),
+                    seats: vec![seat],
+                });
+            }
+        }
+    }
+
+    fn next(&mut self, now: Instant) -> Duties<T> {
+        let batches = if !self.waiting.is_empty() && self.waiting.len() >= self.limit(now) {
+            self.take(now)
+        } else {
+            Vec::new()
+        };
+        let waits = !self.waiting.is_empty();
+        let depart = waits && !self.departing && self.under_way < ENOUGH;
+        let hurry = waits && !self.hurrying;
+        self.departing |= depart;
+        self.hurrying |= hurry;
+        Duties {
+            batches,
+            depart,
+            hurry,
+        }
+    }
+
+    /// Takes out all that wait.
+    fn take(&mut self, now: Instant) -> Vec<Batch<T>> {
+        self.places.clear();
+        let mut reads = std::mem::take(&mut self.waiting);
+        for read in &mut reads {
+            read.seats.retain(|seat| !seat.is_left());
+        }
+        reads.retain(|read| !read.seats.is_empty());
+        let waiting: usize = reads.iter().map(|read| read.seats.len()).sum();
+        // A crowd that went away is forgotten in a few steps.
+        self.crowd = (self.unended + waiting).max(self.crowd / 2);
+        let limit = self.limit(now);
+        let mut batches = Vec::new();
+        while !reads.is_empty() {
+            let rest = reads.split_off(limit.min(reads.len()));
+            let seats = || reads.iter().flat_map(|read| &read.seats);
+            let callers = seats().count();
+            let deadline = seats().map(|seat| seat.deadline).max().unwrap_or(now);
+            batches.push(Batch {
+                deadline,
+                way: self.way(callers, now),
+                reads,
+            });
+            reads = rest;
+        }
+        batches
+    }
+}
+
+impl<T> Seat<T> {
+    /// Whether nobody sits there any more.
+    fn is_left(&self) -> bool {
+        self.turn.is_closed()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! The commands of this crate, but for the reads of values, which [`fetch`](super::fetch) has.
+//!
+//! The one rule: **a command goes to the connection of the present runtime, and has a deadline.** Whether it may be sent
+//! again, and whether the breaker has a say, is said here or by the script.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use redis::{Cmd, Pipeline};
+
+use super::{
+    client::RedisStore,
+    gate::Urgency,
+    request::{Argument, Reply, Request, Script, unexpected},
+    retry::Repeat,
+};
+use crate::{base::clock::milliseconds, error::Error};
+
+impl RedisStore {
+    /// SET with an expiry, whatever was there.
+    pub(crate) async fn set(
+        &self,
+        key: &str,
+        value: &[u8],
+        expiry: Duration,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut command = redis::cmd("SET");
+        command
+            .arg(key)
+            .arg(value)
+            .arg("PX")
+            .arg(milliseconds(expiry));
+        self.send(&command, Repeat::Unsafe, urgency, deadline)
+            .await
+            .map(drop)
+    }
+
+    /// DEL of each key, one command a key, in this order, in one write.
+    pub(crate) async fn delete(
+        &self,
+        keys: &[&str],
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut pipeline = Pipeline::with_capacity(keys.len());
+        for key in keys {
+            pipeline.cmd("DEL").arg(key);
+        }
+        self.run(Request::Deletes(&pipeline), Repeat::Safe, urgency, deadline)
+            .await
+            .map(drop)
+    }
+
+    /// PEXPIRE.
+    pub(crate) async fn expire(
+        &self,
+        key: &str,
+        expiry: Duration,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut command = redis::cmd("PEXPIRE");
+        command.arg(key).arg(milliseconds(expiry));
+        self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await
+            .map(drop)
+    }
+
+    /// PTTL: `None` if there is no such key, or it never expires.
+    pub(crate) async fn ttl(
+        &self,
+        key: &str,
+        deadline: Instant,
+    ) -> Result<Option<Duration>, Error> {
+        let mut command = redis::cmd("PTTL");
+        command.arg(key);
+        match self
+            .send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await?
+        {
+            Reply::Int(left) => Ok(u64::try_from(left).ok().map(Duration::from_millis)),
+            _ => Err(unexpected("PTTL")),
+        }
+    }
+
+    /// TIME, in milliseconds since 1970.
+    pub(crate) async fn time(&self, deadline: Instant) -> Result<u64, Error> {
+        let asked = self.server().time().ask();
+        let sent = Instant::now();
+        let reply = self
+            .send(
+                &redis::cmd("TIME"),
+                Repeat::Safe,
+                Urgency::Ordinary,
+                deadline,
+            )
+            .await?;
+        let Reply::List(parts) = reply else {
+            return Err(unexpected("TIME"));
+        };
+        let [Reply::Bytes(seconds), Reply::Bytes(micros)] = parts.as_slice() else {
+            return Err(unexpected("TIME"));
+        };
+        let number = |text: &Bytes| std::str::from_utf8(text).ok()?.parse::<u64>().ok();
+        let (Some(seconds), Some(micros)) = (number(seconds), number(micros)) else {
+            return Err(unexpected("TIME"));
+        };
+        let time = seconds.saturating_mul(1000).saturating_add(micros / 1000);
+        // It was so somewhere between the sending and the reply.
+        self.server()
+            .time()
+            .read(asked, sent + sent.elapsed() / 2, time);
+        Ok(time)
+    }
+
+    /// The server's time, if it said so lately.
+    pub(crate) fn known_time(&self, now: Instant) -> Option<u64> {
+        self.server().time().at(now)
+    }
+
+    /// Whether the server is to be asked for its time by a caller who doubts what is known.
+    pub(crate) fn is_time_to_be_asked(&self, now: Instant) -> bool {
+        self.server().time().is_to_be_asked(now)
+    }
+
+    /// The server's time as far as anybody knows.
+    pub(crate) fn guessed_time(&self, now: Instant) -> u64 {
+        self.server().time().guess(now)
+    }
+
+    /// PING.
+    pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Error> {
+        self.send(&redis::cmd("PING"), Repeat::Safe, Urgency::Urgent, deadline)
+            .await
+            .map(drop)
+    }
+
+    /// Runs a script by its hash, or by its text where the server does not know it yet.
+    pub(crate) async fn eval(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[Argument<'_>],
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let request = Request::Script {
+            script,
+            keys,
+            arguments,
+        };
+        self.run(request, script.repeat, script.urgency, deadline)
+            .await
+    }
+
+    async fn send(
+        &self,
+        command: &Cmd,
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        self.run(Request::Command(command), repeat, urgency, deadline)
+            .await
+    }
+
+    /// Sends one request on the present runtime's connection.
+    async fn run(
+        &self,
+        request: Request<'_>,
+        repeat: Repeat,
+        urgency: Urgency,
+        deadline: Instant,
+    ) -> Result<Reply, Error> {
+        let link = self.link()?;
+        link.send(request, repeat, urgency, deadline).await
+    }
+}

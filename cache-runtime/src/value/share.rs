@@ -1,0 +1,286 @@
+//! How those who share an outcome get it: a value, or an error, as each of them can have it.
+//!
+//! The one rule: **whoever shares keeps function pointers and no types**, so a share is `Copy`, `Send` and `Sync`
+//! whatever it shares, and a panic of the user's code is a value or an error that is not shared.
+
+use std::any::Any;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::error::shared::SharedError;
+
+/// A value or an error that several callers share, with its type forgotten.
+pub(crate) type Kept = Arc<dyn Any + Send + Sync>;
+
+/// How the callers of one flight share its value.
+pub struct ValueShare<V> {
+    functions: Option<Functions<V>>,
+}
+
+impl<V: Clone + Send + Sync + 'static> ValueShare<V> {
+    /// Keeps clones.
+    #[must_use]
+    pub fn cloned() -> Self {
+        Self {
+            functions: Some(Functions::cloned()),
+        }
+    }
+}
+
+impl<V> ValueShare<V> {
+    /// Keeps nothing.
+    #[must_use]
+    pub const fn alone() -> Self {
+        Self { functions: None }
+    }
+
+    /// Keeps a clone of `value` for others, unless its type cannot be shared or its `Clone` panics.
+    #[must_use]
+    pub fn keep(&self, value: &V) -> Option<Kept> {
+        (self.functions?.keep)(value)
+    }
+
+    /// Puts a clone of a value that [`keep`](Self::keep) kept into an empty place, which stays empty if the value is of
+    /// another type, or its `Clone` panics.
+    pub(crate) fn put(&self, kept: &(dyn Any + Send + Sync), place: &mut Option<V>) {
+        if let Some(functions) = &self.functions {
+            (functions.put)(kept, place);
+        }
+    }
+
+    /// The same, for a look at the value alone.
+    #[cfg(test)]
+    pub(crate) fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
+        let mut value = None;
+        self.put(kept, &mut value);
+        value
+    }
+}
+
+/// A place for a value on the heap, where the value is put without a stay on the stack.
+///
+/// Made out of line, because the place is on the stack while it is made.
+#[inline(never)]
+pub(crate) fn empty<T>() -> Box<Option<T>> {
+    Box::new(None)
+}
+
+/// Empties a place. A function, because an unoptimised build makes room for a value where one is overwritten.
+pub(crate) fn clear<T>(place: &mut Option<T>) {
+    *place = None;
+}
+
+/// How the callers of one flight share its error.
+pub struct ErrorShare<E> {
+    functions: Option<ErrorFunctions<E>>,
+}
+
+impl<E: Clone + Send + Sync + 'static> ErrorShare<E> {
+    /// Keeps clones.
+    #[must_use]
+    pub fn cloned() -> Self {
+        Self::copied(E::clone)
+    }
+}
+
+impl<E: Send + Sync + 'static> ErrorShare<E> {
+    /// Keeps what `copy` makes of an error, and gives what it makes of that.
+    pub(crate) fn copied(copy: fn(&E) -> E) -> Self {
+        Self {
+            functions: Some(ErrorFunctions {
+                copy: Some(copy),
+                keep: |copy, error| {
+                    let copy = copy?;
+                    Some(Arc::new(unless_it_panics(|| copy(error))?))
+                },
+                take: |copy, kept| {
+                    let (copy, error) = (copy?, kept.downcast_ref::<E>()?);
+                    unless_it_panics(|| copy(error))
+                },
+            }),
+        }
+    }
+}
+
+impl<E: From<SharedError> + 'static> ErrorShare<E> {
+    /// Keeps the texts that `keep` reads, and gives what `From` makes of them.
+    pub(crate) fn told(keep: Keep<E>) -> Self {
+        Self {
+            functions: Some(ErrorFunctions {
+                copy: None,
+                keep,
+                take: |_, kept| {
+                    let texts = kept.downcast_ref::<Texts<E>>()?.texts.clone();
+                    unless_it_panics(|| E::from(texts))
+                },
+            }),
+        }
+    }
+}
+
+impl<E> ErrorShare<E> {
+    /// Keeps nothing.
+    #[must_use]
+    pub const fn alone() -> Self {
+        Self { functions: None }
+    }
+
+    /// Keeps of `error` what others can have, unless its type cannot be shared or its code panics.
+    #[must_use]
+    pub fn keep(&self, error: &E) -> Option<Kept> {
+        let functions = self.functions?;
+        (functions.keep)(functions.copy, error)
+    }
+
+    /// An error for one of them, of what [`keep`](Self::keep) kept; `None` if that is of another type, or the
+    /// error's code panics.
+    #[must_use]
+    pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<E> {
+        let functions = self.functions?;
+        (functions.take)(functions.copy, kept)
+    }
+}
+
+/// The texts of an `E`. No other error type is made from them, as none would be made from a clone of the error.
+struct Texts<E> {
+    texts: SharedError,
+    of: PhantomData<fn() -> E>,
+}
+
+pub(crate) fn keep_texts<E: 'static>(read: impl FnOnce() -> SharedError) -> Option<Kept> {
+    Some(Arc::new(Texts::<E> {
+        texts: unless_it_panics(read)?,
+        of: PhantomData,
+    }))
+}
+
+/// Makes an error for another caller.
+pub(crate) type CopyOf<E> = fn(&E) -> E;
+
+/// Keeps of an error what others can have.
+pub(crate) type Keep<E> = fn(Option<CopyOf<E>>, &E) -> Option<Kept>;
+
+/// Function pointers are `Copy`, `Send` and `Sync`, whatever `E` is.
+struct ErrorFunctions<E> {
+    /// `None` where texts are kept.
+    copy: Option<CopyOf<E>>,
+    keep: Keep<E>,
+    take: fn(Option<CopyOf<E>>, &(dyn Any + Send + Sync)) -> Option<E>,
+}
+
+impl<E> Clone for ErrorFunctions<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for ErrorFunctions<E> {}
+
+/// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
+struct Functions<T> {
+    keep: fn(&T) -> Option<Kept>,
+    put: fn(&(dyn Any + Send + Sync), &mut Option<T>),
+}
+
+// Derives would ask for `T: Clone`, `V: Clone` and `E: Clone`.
+impl<T> Clone for Functions<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Functions<T> {}
+
+impl<V> Clone for ValueShare<V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<V> Copy for ValueShare<V> {}
+
+impl<E> Clone for ErrorShare<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for ErrorShare<E> {}
+
+impl<V> fmt::Debug for ValueShare<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { functions } = self;
+        f.debug_struct("ValueShare")
+            .field("by_clone", &functions.is_some())
+            .finish()
+    }
+}
+
+impl<E> fmt::Debug for ErrorShare<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { functions } = self;
+        f.debug_struct("ErrorShare")
+            .field("shares", &functions.is_some())
+            .finish()
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> Functions<T> {
+    fn cloned() -> Self {
+        Self {
+            keep: |value| {
+                let mut clone = None;
+                clone_into(value, &mut clone);
+                clone.map(|clone| Arc::new(clone) as Kept)
+            },
+            put: |kept, place| {
+                if let Some(value) = kept.downcast_ref::<T>() {
+                    clone_into(value, place);
+                }
+            },
+        }
+    }
+}
+
+/// Clones a value into an empty place, which stays empty if its `Clone` panics: a clone is made for the cache's sake, so
+/// that is no reason for a call to fail.
+fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
+    panics(&mut || *place = Some(value.clone()));
+}
+
+/// Runs the user's code, which only reads what it did not make, and says whether it panicked: what it leaves half done is
+/// dropped then.
+///
+/// It takes a reference, because it would be compiled for each type otherwise.
+pub(crate) fn panics(code: &mut dyn FnMut()) -> bool {
+    catch_unwind(AssertUnwindSafe(code)).is_err()
+}
+
+/// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.
+fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
+    // It only reads what outlives it, so what a panic leaves half done is gone.
+    catch_unwind(AssertUnwindSafe(make)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ValueShare;
+
+    #[derive(Debug, Clone, PartialEq)]
+    struct Plain(u8);
+
+    #[test]
+    fn a_clone_value_is_kept_and_taken() {
+        let share = ValueShare::<Plain>::cloned();
+        let kept = share.keep(&Plain(7)).unwrap();
+        assert_eq!(share.take(&*kept), Some(Plain(7)));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_not_taken() {
+        let kept = ValueShare::<String>::cloned().keep(&String::new()).unwrap();
+        assert_eq!(ValueShare::<Plain>::cloned().take(&*kept), None);
+    }
+}
