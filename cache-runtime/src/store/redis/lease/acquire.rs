@@ -1,0 +1,142 @@
+//! Asks for a lease, and keeps it.
+//!
+//! The one rule: **a lease that was revoked stays revoked**: it is set by ACQUIRE and [`seize`] alone, and renewed only
+//! where it stands.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    super::{
+        client::RedisStore,
+        gate::Urgency,
+        request::{Argument, Reply, nonce},
+    },
+    grant::{LIFE, Lease, LeaseKeys},
+    lock::{LOCKED, LockGuard, LockRequest},
+    scripts::{ACQUIRE, unexpected},
+};
+use crate::{
+    base::clock::milliseconds,
+    error::{Error, ErrorKind},
+};
+
+/// What ACQUIRE answers.
+#[derive(Debug)]
+pub(crate) enum AcquireReply {
+    /// Somebody stored a value meanwhile.
+    Value(Bytes),
+    Lease(Lease),
+    /// Somebody else has the lock, for this long unless it is renewed.
+    Locked {
+        holder: Bytes,
+        left: Duration,
+    },
+}
+
+/// Asks for a lease, unless a value is there that does not begin with `seen`; with a `lock_request`, only if nobody else
+/// has the lock.
+///
+/// # Errors
+///
+/// There is no lease then.
+pub(crate) async fn acquire(
+    redis: &Arc<RedisStore>,
+    keys: &LeaseKeys,
+    lock_request: Option<&LockRequest>,
+    seen: Option<&[u8]>,
+    deadline: Instant,
+) -> Result<AcquireReply, Error> {
+    let (holder, waited): (&[u8], _) = match lock_request {
+        Some(request) => (&request.holder, request.waited),
+        None => (b"", false),
+    };
+    let arguments = [
+        Argument::Nonce,
+        Argument::Int(milliseconds(LIFE)),
+        Argument::Bytes(holder),
+        Argument::Int(milliseconds(LOCKED)),
+        Argument::Int(u64::from(waited)),
+        Argument::Bytes(seen.unwrap_or_default()),
+    ];
+    let arguments = &arguments[..if seen.is_some() { 6 } else { 5 }];
+    let names = [&*keys.value, &*keys.lease, &*keys.lock];
+    let names = &names[..if lock_request.is_some() { 3 } else { 2 }];
+    let guard = LockGuard::new(redis, keys, lock_request.map(|request| &request.holder));
+    let reply = redis.eval(&ACQUIRE, names, arguments, deadline).await;
+    let acquired = match reply {
+        Ok(reply) => acquire_reply(reply, lock_request)?,
+        Err(error) => {
+            // Refused by the server, before it took the lock.
+            if matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth) {
+                guard.disarm();
+            }
+            return Err(error);
+        }
+    };
+    // It is somebody else's, or the caller's, who runs a body for it.
+    guard.disarm();
+    Ok(acquired)
+}
+
+/// Reads the answer of ACQUIRE.
+fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<AcquireReply, Error> {
+    let Reply::List(fields) = reply else {
+        return Err(unexpected());
+    };
+    let mut fields = fields.into_iter();
+    match (fields.next(), fields.next(), fields.next(), fields.next()) {
+        (Some(Reply::Int(1)), Some(Reply::Bytes(value)), None, None) => {
+            Ok(AcquireReply::Value(value))
+        }
+        (
+            Some(Reply::Int(0)),
+            Some(Reply::Bytes(content)),
+            Some(Reply::Int(own)),
+            Some(Reply::Int(locked)),
+        ) => Ok(AcquireReply::Lease(Lease {
+            content,
+            own: own == 1,
+            lock: lock_request
+                .filter(|_| locked == 1)
+                .map(|request| request.holder.clone()),
+        })),
+        (Some(Reply::Int(2)), Some(Reply::Bytes(holder)), Some(Reply::Int(left)), None) => {
+            let left = u64::try_from(left).map_or(LOCKED, Duration::from_millis);
+            Ok(AcquireReply::Locked { holder, left })
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+/// Takes a lease for its holder alone, and revokes everybody else's.
+pub(crate) async fn seize(
+    redis: &Arc<RedisStore>,
+    keys: &LeaseKeys,
+    deadline: Instant,
+) -> Result<Lease, Error> {
+    let content = Bytes::from(nonce());
+    redis
+        .set(&keys.lease, &content, LIFE, Urgency::Urgent, deadline)
+        .await?;
+    Ok(Lease {
+        content,
+        own: true,
+        lock: None,
+    })
+}
+
+/// Makes the lease live on while a body runs.
+///
+/// PEXPIRE and never SET: a lease that was revoked stays revoked.
+pub(crate) async fn renew(
+    redis: &Arc<RedisStore>,
+    keys: &LeaseKeys,
+    deadline: Instant,
+) -> Result<(), Error> {
+    redis.expire(&keys.lease, LIFE, deadline).await
+}

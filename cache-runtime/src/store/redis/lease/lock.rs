@@ -1,0 +1,182 @@
+//! The lock beside a lease, for those who want to be the only ones.
+//!
+//! The one rule: **no lock is left behind**: a caller that may have it keeps a [`LockGuard`].
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+
+use super::{
+    super::{
+        client::RedisStore,
+        request::{Argument, nonce},
+    },
+    grant::{Lease, LeaseKeys},
+    scripts::RENEW,
+};
+use crate::{base::clock::milliseconds, error::Error};
+
+/// How long a lock lives without being renewed: what a holder that is killed costs the others.
+pub(crate) const LOCKED: Duration = Duration::from_secs(2);
+
+/// How long a lock stays to tell those who wait that its holder's body came to nothing.
+pub(super) const SAID: Duration = Duration::from_secs(1);
+
+/// The lock of another process.
+#[derive(Debug)]
+pub(crate) struct LockedElsewhere {
+    redis: Arc<RedisStore>,
+    lock: Arc<str>,
+    holder: Bytes,
+}
+
+impl LockedElsewhere {
+    pub(crate) fn new(redis: &Arc<RedisStore>, keys: &LeaseKeys, holder: Bytes) -> Self {
+        Self {
+            redis: Arc::clone(redis),
+            lock: Arc::clone(&keys.lock),
+            holder,
+        }
+    }
+
+    /// Waits until its holder no longer has it, or until then.
+    pub(crate) async fn changed(&self, attempt: u32, until: Instant) {
+        let Self {
+            redis,
+            lock,
+            holder,
+        } = self;
+        redis.changed(lock, holder, attempt, until).await;
+    }
+}
+
+/// The request of a caller to be the only one who computes a value.
+#[derive(Debug, Clone)]
+pub(crate) struct LockRequest {
+    /// The same for each attempt, because one whose answer is lost may have taken the lock.
+    pub(super) holder: Bytes,
+    /// Whether the caller has waited for somebody: it waits for no other once a body has come to nothing.
+    pub(super) waited: bool,
+}
+
+impl LockRequest {
+    pub(crate) fn new() -> Self {
+        Self {
+            holder: nonce().into(),
+            waited: false,
+        }
+    }
+
+    pub(crate) fn after_waiting(self) -> Self {
+        Self {
+            waited: true,
+            ..self
+        }
+    }
+}
+
+/// Keeps the lock while a body runs, if its holder still has it.
+pub(crate) async fn renew_lock(
+    redis: &Arc<RedisStore>,
+    keys: &LeaseKeys,
+    lease: &Lease,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let Some(holder) = &lease.lock else {
+        return Ok(());
+    };
+    live_on(redis, &keys.lock, holder, milliseconds(LOCKED), deadline).await
+}
+
+/// A lock that its holder has, or may have, is let go when this is dropped, because those who wait for it would wait
+/// in vain until it expires.
+///
+/// What lets it go is sent during the drop, on the connection of the caller's runtime. So it follows an ACQUIRE that
+/// is still on its way there, and goes before the ACQUIRE of a call that takes over: neither does that call meet the
+/// lock, nor does an ACQUIRE bring it back. One that executes later still (its connection broke) takes a lock that
+/// nobody holds, for [`LOCKED`] at most.
+#[derive(Debug)]
+#[must_use = "a dropped `LockGuard` lets the lock go"]
+pub(crate) struct LockGuard(Option<Lock>);
+
+#[derive(Debug)]
+struct Lock {
+    redis: Arc<RedisStore>,
+    key: Arc<str>,
+    holder: Bytes,
+    /// Whose connection carries what is sent.
+    runtime: Handle,
+}
+
+impl LockGuard {
+    /// The lock of `keys` as `holder` takes it; nothing without a holder.
+    pub(super) fn new(redis: &Arc<RedisStore>, keys: &LeaseKeys, holder: Option<&Bytes>) -> Self {
+        let lock = holder.and_then(|holder| {
+            // Without a runtime nothing is sent, and no lock is taken.
+            let runtime = Handle::try_current().ok()?;
+            Some(Lock {
+                redis: Arc::clone(redis),
+                key: Arc::clone(&keys.lock),
+                holder: holder.clone(),
+                runtime,
+            })
+        });
+        Self(lock)
+    }
+
+    /// The lock that came with `lease`, if one did.
+    pub(crate) fn of(redis: &Arc<RedisStore>, keys: &LeaseKeys, lease: &Lease) -> Self {
+        Self::new(redis, keys, lease.lock.as_ref())
+    }
+
+    /// Leaves the lock alone from here on, because it is gone, or whoever comes next takes care of it.
+    pub(crate) fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for LockGuard {
+    fn drop(&mut self) {
+        let Some(lock) = self.0.take() else {
+            return;
+        };
+        let runtime = lock.runtime.clone();
+        let letting_go = lock.redis.letting_go();
+        let mut release = Box::pin(async move {
+            let _letting_go = letting_go;
+            let deadline = Instant::now() + LOCKED;
+            // Where it fails, the lock expires by then.
+            drop(live_on(&lock.redis, &lock.key, &lock.holder, 0, deadline).await);
+        });
+        let is_here = Handle::try_current().is_ok_and(|here| here.id() == runtime.id());
+        // Begun here unless the thread unwinds: a second panic would end the process.
+        let is_left = !is_here
+            || std::thread::panicking()
+            || catch_unwind(AssertUnwindSafe(|| release.as_mut().now_or_never()))
+                .is_ok_and(|released| released.is_none());
+        if is_left {
+            drop(runtime.spawn(release));
+        }
+    }
+}
+
+/// The lock lives for so many milliseconds more, if its holder still has it; for 0: it is deleted.
+async fn live_on(
+    redis: &Arc<RedisStore>,
+    lock: &str,
+    holder: &[u8],
+    milliseconds: u64,
+    deadline: Instant,
+) -> Result<(), Error> {
+    let arguments = [Argument::Bytes(holder), Argument::Int(milliseconds)];
+    redis
+        .eval(&RENEW, &[lock], &arguments, deadline)
+        .await
+        .map(drop)
+}
