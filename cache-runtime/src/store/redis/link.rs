@@ -22,25 +22,27 @@
 //! leads out of Closed.
 
 mod renewal;
+mod state;
+mod task;
 
 use std::{
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle, time::sleep_until};
 
+use self::state::State;
 use super::{
     attempts::Later,
     batch::Batches,
-    connect::Connector,
-    live::{Live, Purpose, Session},
+    live::{Live, Purpose},
     server::Server,
 };
-use crate::store::fetched::FetchResult;
 use crate::{
     base::{runtime::lacks, sharded::lock},
     error::{Error, ErrorKind},
+    store::fetched::FetchResult,
 };
 
 /// Between two attempts to find another server by a new connection.
@@ -61,18 +63,6 @@ pub(crate) struct Link {
     batches: Batches<FetchResult>,
     /// The connection that was last replaced because its server refused a command, and when.
     replaced: Mutex<Option<(u64, Instant)>>,
-}
-
-#[derive(Debug, Clone)]
-enum State {
-    /// There is no connection, and nobody makes one.
-    Gone,
-    /// The task with this connection's number makes one.
-    Connecting(u64),
-    Up(Arc<Live>),
-    Failed(Error),
-    /// There is not to be a connection any more.
-    Closed,
 }
 
 impl Link {
@@ -244,32 +234,6 @@ impl Link {
         }
     }
 
-    fn connect(&self, number: u64) {
-        // Made here, because a task that ends before its first poll drops its arguments and nothing else.
-        let gone = GoneOnDrop {
-            state: Arc::clone(&self.state),
-            number,
-        };
-        // Locked before the task can fail, so that the task which replaces it comes later here too.
-        let mut task = lock(&self.task);
-        let driving = tokio::spawn(drive(
-            Arc::downgrade(&self.server),
-            Arc::clone(self.server.connector()),
-            self.purpose,
-            gone,
-        ));
-        if let Some(previous) = task.replace(driving.abort_handle()) {
-            // Whatever still waits on the replaced connection is told at once.
-            previous.abort();
-        }
-        // Whoever closed this meanwhile may have missed the task.
-        if matches!(*self.state.borrow(), State::Closed)
-            && let Some(task) = task.take()
-        {
-            task.abort();
-        }
-    }
-
     /// Notes that somebody waited on `live` in vain.
     pub(super) fn unanswered(&self, live: &Live) {
         if self.server.is_stall(live.pulse.silent_since()) {
@@ -313,113 +277,8 @@ impl Drop for Link {
     }
 }
 
-async fn drive(
-    server: Weak<Server>,
-    connector: Arc<Connector>,
-    purpose: Purpose,
-    // Dropped with the task, also where the runtime ends under it.
-    mut gone: GoneOnDrop,
-) {
-    let number = gone.number;
-    match Session::new(&connector, purpose).await {
-        Ok(session) => {
-            tracing::debug!(number, "connected to redis");
-            let (live, driver) = Live::new(session, number);
-            if purpose == Purpose::Commands
-                && let Some(server) = server.upgrade()
-            {
-                server.time().forget();
-            }
-            connector.attempts().made(&live.pulse);
-            settle(&gone.state, number, State::Up(Arc::clone(&live)));
-            let last = renewal::drive(&server, &connector, purpose, live, driver, &mut gone).await;
-            tracing::debug!(number = gone.number, "lost the connection to redis");
-            connector.attempts().lost(&last.pulse);
-        }
-        Err(error) => {
-            tracing::debug!(%error, cause = error.cause(), "no connection to redis");
-            connector.attempts().failed(&error);
-            settle(&gone.state, number, State::Failed(error.clone()));
-            if purpose == Purpose::Commands
-                && let Some(server) = server.upgrade()
-            {
-                server.gate().connection_failed(&error);
-            }
-        }
-    }
-}
-
-/// Tells those who wait for connection `number` what came of it.
-fn settle(state: &watch::Sender<State>, number: u64, settled: State) {
-    state.send_if_modified(|state| {
-        let awaited = matches!(state, State::Connecting(awaited) if *awaited == number);
-        if awaited {
-            *state = settled;
-        }
-        awaited
-    });
-}
-
 fn lost() -> Error {
     Error::new(ErrorKind::Disconnected, "the connection to redis was lost")
-}
-
-/// Says that a connection is gone, unless another one took its place.
-struct GoneOnDrop {
-    state: Arc<watch::Sender<State>>,
-    number: u64,
-}
-
-/// What came of handing out another connection, or the same one with other credentials.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Handover {
-    Done,
-    /// The server keeps something for the connection that stands, which another one would lack.
-    Pinned,
-    /// Somebody took the connection away meanwhile.
-    Gone,
-}
-
-impl GoneOnDrop {
-    /// Hands out `next` from now on, if it may take the place of what is handed out.
-    fn hand_over(&mut self, next: &Arc<Live>) -> Handover {
-        let mut handover = Handover::Gone;
-        self.state.send_if_modified(|state| {
-            handover = match state {
-                State::Up(live) if live.number != self.number => Handover::Gone,
-                // Asked here, so that a pin comes before this or is set on `next`: see `Connection`.
-                State::Up(live) if live.is_pinned() && live.number != next.number => {
-                    Handover::Pinned
-                }
-                State::Up(live) => {
-                    *live = Arc::clone(next);
-                    Handover::Done
-                }
-                _ => Handover::Gone,
-            };
-            handover == Handover::Done
-        });
-        if handover == Handover::Done {
-            self.number = next.number;
-        }
-        handover
-    }
-}
-
-impl Drop for GoneOnDrop {
-    fn drop(&mut self) {
-        self.state.send_if_modified(|state| {
-            let mine = match state {
-                State::Connecting(number) => *number == self.number,
-                State::Up(live) => live.number == self.number,
-                State::Gone | State::Failed(_) | State::Closed => false,
-            };
-            if mine {
-                *state = State::Gone;
-            }
-            mine
-        });
-    }
 }
 
 /// The connection is still being made; `why` the one before could not be.
@@ -440,7 +299,10 @@ mod tests {
     use super::*;
     use crate::{
         auth::Auth,
-        store::redis::test_server::{endpoint, server},
+        store::redis::{
+            connect::Connector,
+            test_server::{endpoint, server},
+        },
     };
 
     #[tokio::test]

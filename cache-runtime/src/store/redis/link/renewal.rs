@@ -21,7 +21,7 @@ use std::{
 use redis::{Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
-use super::{GoneOnDrop, Handover, State};
+use super::state::{GoneOnDrop, Handover, State};
 use crate::{
     auth::Credentials,
     base::backoff::Pauses,

@@ -1,0 +1,92 @@
+//! The state of a link, and the number that a change of it must name.
+//!
+//! The one rule: **a change names the connection that it is about**, and an event of a connection whose place another one
+//! has taken changes nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::super::live::Live;
+use crate::error::Error;
+
+#[derive(Debug, Clone)]
+pub(super) enum State {
+    /// There is no connection, and nobody makes one.
+    Gone,
+    /// The task with this connection's number makes one.
+    Connecting(u64),
+    Up(Arc<Live>),
+    Failed(Error),
+    /// There is not to be a connection any more.
+    Closed,
+}
+
+/// Tells those who wait for connection `number` what came of it.
+pub(super) fn settle(state: &watch::Sender<State>, number: u64, settled: State) {
+    state.send_if_modified(|state| {
+        let awaited = matches!(state, State::Connecting(awaited) if *awaited == number);
+        if awaited {
+            *state = settled;
+        }
+        awaited
+    });
+}
+
+/// Says that a connection is gone, unless another one took its place.
+pub(super) struct GoneOnDrop {
+    pub(super) state: Arc<watch::Sender<State>>,
+    pub(super) number: u64,
+}
+
+/// What came of handing out another connection, or the same one with other credentials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Handover {
+    Done,
+    /// The server keeps something for the connection that stands, which another one would lack.
+    Pinned,
+    /// Somebody took the connection away meanwhile.
+    Gone,
+}
+
+impl GoneOnDrop {
+    /// Hands out `next` from now on, if it may take the place of what is handed out.
+    pub(super) fn hand_over(&mut self, next: &Arc<Live>) -> Handover {
+        let mut handover = Handover::Gone;
+        self.state.send_if_modified(|state| {
+            handover = match state {
+                State::Up(live) if live.number != self.number => Handover::Gone,
+                // Asked here, so that a pin comes before this or is set on `next`: see `Connection`.
+                State::Up(live) if live.is_pinned() && live.number != next.number => {
+                    Handover::Pinned
+                }
+                State::Up(live) => {
+                    *live = Arc::clone(next);
+                    Handover::Done
+                }
+                _ => Handover::Gone,
+            };
+            handover == Handover::Done
+        });
+        if handover == Handover::Done {
+            self.number = next.number;
+        }
+        handover
+    }
+}
+
+impl Drop for GoneOnDrop {
+    fn drop(&mut self) {
+        self.state.send_if_modified(|state| {
+            let mine = match state {
+                State::Connecting(number) => *number == self.number,
+                State::Up(live) => live.number == self.number,
+                State::Gone | State::Failed(_) | State::Closed => false,
+            };
+            if mine {
+                *state = State::Gone;
+            }
+            mine
+        });
+    }
+}
