@@ -5,8 +5,9 @@ use std::{
 };
 
 use redis::aio::ConnectionLike;
+use tokio::net::TcpSocket;
 
-use super::*;
+use super::{addresses::Reached, *};
 use crate::{
     auth::Auth,
     store::redis::test_server::{TestServer, endpoint, password},
