@@ -11,6 +11,7 @@
 //! | this file | which store a cache has |
 //! | [`right`] | the right to store, in the process or in Redis |
 //! | [`prepared`] | a value as its store is going to have it |
+//! | [`standing`] | what stands under a key |
 //! | [`redis`] · [`memory`] | the two stores |
 //! | [`fetched`] · [`budget`] | what comes of a read · what a call may still spend |
 
@@ -20,6 +21,7 @@ pub(crate) mod memory;
 mod prepared;
 pub(crate) mod redis;
 mod right;
+mod standing;
 
 use std::{
     fmt,
@@ -27,9 +29,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
 use self::{
+    budget::Budget,
     fetched::Fetched,
     memory::{Incoming, MemoryStore, Shared},
     redis::{
@@ -44,14 +45,14 @@ use crate::{
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
     observe::stats::StoreStats,
-    store::budget::Budget,
     value::{answer::Answer, codec::CodecError, policy::Lifetime},
 };
 
 pub(crate) use self::{
     prepared::Prepared,
     redis::gate::Urgency,
-    right::{Right, Write},
+    right::{Acquired, Right, Write},
+    standing::{Seen, Standing},
 };
 
 /// The store of one cache.
@@ -63,52 +64,6 @@ pub(crate) struct Store(Inner);
 enum Inner {
     Memory(Arc<MemoryStore>),
     Redis(Arc<RedisStore>),
-}
-
-/// What stands in a store, in the form in which it stands there; made to be matched on.
-#[derive(Debug)]
-pub(crate) enum Standing {
-    /// A value of this process.
-    Shared(Shared),
-    /// Bytes, and the Redis whose time the stamp in them is to be compared with.
-    Written(Fetched, Arc<RedisStore>),
-}
-
-/// What stood under the key when it was last looked at, to tell it from what may stand there later.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub(crate) enum Seen {
-    #[default]
-    Nothing,
-    /// All of it, or the header, in which no two values are alike.
-    Bytes(Bytes),
-    /// In this process: the entry's number.
-    Numbered(u64),
-}
-
-impl Seen {
-    fn bytes(&self) -> Option<&[u8]> {
-        match self {
-            Self::Bytes(bytes) => Some(bytes),
-            Self::Nothing | Self::Numbered(_) => None,
-        }
-    }
-
-    fn is_numbered(&self, number: u64) -> bool {
-        matches!(self, Self::Numbered(seen) if *seen == number)
-    }
-}
-
-/// What came of asking for the right to store; made to be matched on.
-#[derive(Debug)]
-pub(crate) enum Acquired {
-    /// Somebody stored a value meanwhile.
-    Value(Standing),
-    Right(Right),
-    /// Another process computes the value, and lets its lock go after this long unless it renews it.
-    Locked {
-        elsewhere: LockedElsewhere,
-        left: Duration,
-    },
 }
 
 impl Store {

@@ -7,19 +7,36 @@
 //! | a body | its flight, for as long as that is in the map of flights | a lease |
 //! | a write | a number, for as long as nothing else changes the key | a lease of its own |
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
+    budget::Budget,
     memory::MemoryStore,
     prepared::Prepared,
-    redis::lease::{self, Granted, StoreReply},
+    redis::lease::{self, Granted, LockedElsewhere, StoreReply},
+    standing::Standing,
 };
 use crate::{
     error::Error,
     flight::{Flights, Lead},
-    store::budget::Budget,
     value::answer::Answer,
 };
+
+/// What came of asking for the right to store; made to be matched on.
+#[derive(Debug)]
+pub(crate) enum Acquired {
+    /// Somebody stored a value meanwhile.
+    Value(Standing),
+    Right(Right),
+    /// Another process computes the value, and lets its lock go after this long unless it renews it.
+    Locked {
+        elsewhere: LockedElsewhere,
+        left: Duration,
+    },
+}
 
 /// The right to store what a body is going to return.
 #[derive(Debug)]

@@ -1,0 +1,43 @@
+//! What stands under a key.
+//!
+//! The one rule: **what stands there is told in the form in which its store has it**: a value of this process is not
+//! encoded, and the bytes of Redis are not decoded here.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::{fetched::Fetched, memory::Shared, redis::client::RedisStore};
+
+/// What stands in a store, in the form in which it stands there; made to be matched on.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// A value of this process.
+    Shared(Shared),
+    /// Bytes, and the Redis whose time the stamp in them is to be compared with.
+    Written(Fetched, Arc<RedisStore>),
+}
+
+/// What stood under the key when it was last looked at, to tell it from what may stand there later.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) enum Seen {
+    #[default]
+    Nothing,
+    /// All of it, or the header, in which no two values are alike.
+    Bytes(Bytes),
+    /// In this process: the entry's number.
+    Numbered(u64),
+}
+
+impl Seen {
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            Self::Nothing | Self::Numbered(_) => None,
+        }
+    }
+
+    pub(super) fn is_numbered(&self, number: u64) -> bool {
+        matches!(self, Self::Numbered(seen) if *seen == number)
+    }
+}
