@@ -50,7 +50,7 @@ impl Settings {
                     "REDIS_MAX_VALUE",
                     "a number of bytes, for example `1048576`, `1024KiB` or `1MiB`",
                 )?
-                .map(|bytes: Setting<Bytes>| bytes.map(|Bytes(bytes)| bytes)),
+                .map(|bytes: Setting<ByteCount>| bytes.map(|ByteCount(bytes)| bytes)),
         })
     }
 }
@@ -62,9 +62,9 @@ impl<T> Setting<T> {
 }
 
 /// A number of bytes, plain or with a unit.
-struct Bytes(u64);
+struct ByteCount(u64);
 
-impl FromStr for Bytes {
+impl FromStr for ByteCount {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {

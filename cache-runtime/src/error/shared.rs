@@ -55,9 +55,9 @@ const MOST_SOURCES: usize = 64;
 ///
 /// `{:#}` gives what `{:#}` of the error gave. Cloning is cheap. It is never stored, and made only for those who wait.
 #[derive(Clone)]
-pub struct SharedError(Arc<Link>);
+pub struct SharedError(Arc<ErrorText>);
 
-struct Link {
+struct ErrorText {
     text: Box<str>,
     /// What `{:#}` gives, where that is another text.
     alternate: Option<Box<str>>,
@@ -89,7 +89,7 @@ impl SharedError {
     fn link<T: Display + ?Sized>(error: &T, source: Option<Self>) -> Self {
         let text = error.to_string();
         let alternate = Some(format!("{error:#}")).filter(|alternate| *alternate != text);
-        Self(Arc::new(Link {
+        Self(Arc::new(ErrorText {
             text: text.into(),
             alternate: alternate.map(Into::into),
             source,
@@ -99,7 +99,7 @@ impl SharedError {
 
 impl Display for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Link {
+        let ErrorText {
             text, alternate, ..
         } = &*self.0;
         match alternate {
@@ -111,7 +111,7 @@ impl Display for SharedError {
 
 impl fmt::Debug for SharedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Link {
+        let ErrorText {
             text,
             alternate: _,
             source,

@@ -31,7 +31,7 @@ pub(super) struct Tool(pub(super) &'static str);
 #[async_trait::async_trait]
 impl Executor for Tool {
     async fn run(&self, program: &OsStr, args: &[&OsStr]) -> io::Result<Output> {
-        let output = Running::start(program, args)?.output().await?;
+        let output = RunningTool::start(program, args)?.output().await?;
         if output.status.success() {
             return Ok(output);
         }
@@ -70,9 +70,9 @@ fn complaint(said: &str) -> Option<String> {
 }
 
 /// A running tool, in a group of processes of its own, which is ended when this is dropped.
-struct Running(Child);
+struct RunningTool(Child);
 
-impl Running {
+impl RunningTool {
     fn start(program: &OsStr, args: &[&OsStr]) -> io::Result<Self> {
         let mut command = Command::new(program);
         command
@@ -108,7 +108,7 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-impl Drop for Running {
+impl Drop for RunningTool {
     fn drop(&mut self) {
         // On other systems `kill_on_drop` ends the tool's first process. `id` is `None` once a child was waited for, so no
         // other process is hit.

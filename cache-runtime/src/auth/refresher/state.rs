@@ -7,7 +7,7 @@
 //! | | says | and so |
 //! |---|---|---|
 //! | [`Hand`] | which token there is, and what the server said of it | which one is offered |
-//! | [`Question`] | whether the provider is asked | whether a connection waits for the next token |
+//! | [`Inquiry`] | whether the provider is asked | whether a connection waits for the next token |
 //! | [`Outage`] | what the log was told since there was a token last | whether it is told again, and what a connection without a token is told |
 //!
 //! The three are independent: all sixteen combinations are legal.
@@ -31,7 +31,7 @@ use crate::{
 
 /// Whether the provider is asked for the next token.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Question {
+enum Inquiry {
     /// Not before the schedule says so.
     #[default]
     Resting,
@@ -73,7 +73,7 @@ pub(super) struct OutageReport {
 pub(super) struct State {
     schedule: Schedule,
     hand: Hand,
-    question: Question,
+    inquiry: Inquiry,
     outage: Option<Outage>,
     /// The credential that answered last, for people.
     credential: Option<&'static str>,
@@ -88,7 +88,7 @@ impl State {
         Self {
             schedule: Schedule::new(margin),
             hand: Hand::default(),
-            question: Question::default(),
+            inquiry: Inquiry::default(),
             outage: None,
             credential: None,
             refreshes: 0,
@@ -136,7 +136,7 @@ impl State {
         if self.hand.token().is_none() {
             return self.outage.is_some();
         }
-        let is_replaced_soon = self.hand.is_refused() && self.question == Question::Asked;
+        let is_replaced_soon = self.hand.is_refused() && self.inquiry == Inquiry::Asked;
         !is_replaced_soon || self.hand.stand_in(now).is_some()
     }
 
@@ -180,7 +180,7 @@ impl State {
         self.fail(ErrorKind::Auth);
         // Decided here, so that no connection takes the refused token before the task wakes up.
         if self.schedule.refused(now, draw) && self.schedule.next(now) == NextAsk::Now {
-            self.question = Question::Asked;
+            self.inquiry = Inquiry::Asked;
         }
         true
     }
@@ -193,12 +193,12 @@ impl State {
 
     /// The provider is asked.
     pub(super) fn asked(&mut self) {
-        self.question = Question::Asked;
+        self.inquiry = Inquiry::Asked;
     }
 
     /// The provider is no longer asked, because it answered or because the task ended. `true` if it was asked.
     pub(super) fn rest(&mut self) -> bool {
-        std::mem::take(&mut self.question) == Question::Asked
+        std::mem::take(&mut self.inquiry) == Inquiry::Asked
     }
 
     /// The provider gave a token.

@@ -269,7 +269,7 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
                 } else {
                     Fetched::alone
                 };
-                answer(read, Ok(value.map(fetched)));
+                hand_out(read, Ok(value.map(fetched)));
             }
         }
         // It may have been one of them, or that they were many; each asks again for itself.
@@ -283,13 +283,14 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
                 passage.reply = Some((keys.len(), keys.len() * LARGE));
             }
             for read in reads {
-                answer(read, Err(error.clone()));
+                hand_out(read, Err(error.clone()));
             }
         }
     }
 }
 
-fn answer(mut read: Read<FetchResult>, reply: FetchResult) {
+/// Gives `reply` to each caller that waits for the value.
+fn hand_out(mut read: Read<FetchResult>, reply: FetchResult) {
     let last = read.seats.pop();
     // A caller that is gone needs no reply.
     for seat in read.seats {

@@ -60,7 +60,7 @@ async fn a_tool_ends_with_the_request_and_so_does_what_it_started() {
     }
 
     let args = [OsStr::new("-c"), OsStr::new("sleep 1000 & echo $!; wait")];
-    let mut running = Running::start(OsStr::new("/bin/sh"), &args).expect("a shell");
+    let mut running = RunningTool::start(OsStr::new("/bin/sh"), &args).expect("a shell");
     let shell = running.0.id().expect("it runs");
     let stdout = running.0.stdout.take().expect("a pipe");
     let mut lines = tokio::io::BufReader::new(stdout).lines();
