@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline};
+use redis::Pipeline;
 
 use super::{
     client::RedisStore,
@@ -32,7 +32,8 @@ impl RedisStore {
             .arg(value)
             .arg("PX")
             .arg(milliseconds(expiry));
-        self.send(&command, Repeat::Unsafe, urgency, deadline)
+        let request = Request::Command(&command);
+        self.send(request, Repeat::Unsafe, urgency, deadline)
             .await
             .map(drop)
     }
@@ -48,7 +49,7 @@ impl RedisStore {
         for key in keys {
             pipeline.cmd("DEL").arg(key);
         }
-        self.run(Request::Deletes(&pipeline), Repeat::Safe, urgency, deadline)
+        self.send(Request::Deletes(&pipeline), Repeat::Safe, urgency, deadline)
             .await
             .map(drop)
     }
@@ -62,7 +63,8 @@ impl RedisStore {
     ) -> Result<(), Error> {
         let mut command = redis::cmd("PEXPIRE");
         command.arg(key).arg(milliseconds(expiry));
-        self.send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+        let request = Request::Command(&command);
+        self.send(request, Repeat::Safe, Urgency::Ordinary, deadline)
             .await
             .map(drop)
     }
@@ -75,8 +77,9 @@ impl RedisStore {
     ) -> Result<Option<Duration>, Error> {
         let mut command = redis::cmd("PTTL");
         command.arg(key);
+        let request = Request::Command(&command);
         match self
-            .send(&command, Repeat::Safe, Urgency::Ordinary, deadline)
+            .send(request, Repeat::Safe, Urgency::Ordinary, deadline)
             .await?
         {
             Reply::Int(left) => Ok(u64::try_from(left).ok().map(Duration::from_millis)),
@@ -88,13 +91,10 @@ impl RedisStore {
     pub(crate) async fn time(&self, deadline: Instant) -> Result<u64, Error> {
         let asked = self.server().time().ask();
         let sent = Instant::now();
+        let command = redis::cmd("TIME");
+        let request = Request::Command(&command);
         let reply = self
-            .send(
-                &redis::cmd("TIME"),
-                Repeat::Safe,
-                Urgency::Ordinary,
-                deadline,
-            )
+            .send(request, Repeat::Safe, Urgency::Ordinary, deadline)
             .await?;
         let Reply::List(parts) = reply else {
             return Err(unexpected("TIME"));
@@ -131,7 +131,9 @@ impl RedisStore {
 
     /// PING.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Error> {
-        self.send(&redis::cmd("PING"), Repeat::Safe, Urgency::Urgent, deadline)
+        let command = redis::cmd("PING");
+        let request = Request::Command(&command);
+        self.send(request, Repeat::Safe, Urgency::Urgent, deadline)
             .await
             .map(drop)
     }
@@ -149,23 +151,12 @@ impl RedisStore {
             keys,
             arguments,
         };
-        self.run(request, script.repeat, script.urgency, deadline)
-            .await
-    }
-
-    async fn send(
-        &self,
-        command: &Cmd,
-        repeat: Repeat,
-        urgency: Urgency,
-        deadline: Instant,
-    ) -> Result<Reply, Error> {
-        self.run(Request::Command(command), repeat, urgency, deadline)
+        self.send(request, script.repeat, script.urgency, deadline)
             .await
     }
 
     /// Sends one request on the present runtime's connection.
-    async fn run(
+    async fn send(
         &self,
         request: Request<'_>,
         repeat: Repeat,
