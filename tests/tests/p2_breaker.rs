@@ -9,7 +9,10 @@ use cache_tests::proxy::{about, named, script};
 use cache_tests::{
     Body, Proxy, RedisServer, body::Failed, eventually, poll_n_then_drop, redis_state, wait::SOON,
 };
-use tokio::{runtime::Builder, task::JoinHandle};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinHandle,
+};
 
 const TIMEOUT: Duration = Duration::from_millis(1000);
 
@@ -76,6 +79,38 @@ async fn half_open(server: &RedisServer, proxy: &Proxy) -> Cache {
     until(&cache, BreakerState::HalfOpen).await;
     assert_eq!(redis_state(&cache).opened, 1);
     cache
+}
+
+/// A cache whose breaker is open although Redis is back, because the runtime of the probe stands still.
+struct Unprobed {
+    cache: Cache,
+    /// A runtime that goes on.
+    other: Runtime,
+    _stopped: Runtime,
+    _redis: (RedisServer, Proxy),
+}
+
+impl Unprobed {
+    /// `refused` is called while no connection can be made, on the runtime that stands still from then on.
+    fn after(refused: impl AsyncFnOnce(&Cache)) -> Self {
+        let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
+        let server = RedisServer::builder().start_blocking();
+        let proxy = Proxy::before(&server);
+        let cache = cache(proxy.url());
+        proxy.refuse();
+        let stopped = runtime();
+        stopped.block_on(async {
+            refused(&cache).await;
+            until(&cache, BreakerState::Open).await;
+        });
+        proxy.accept();
+        Self {
+            cache,
+            other: runtime(),
+            _stopped: stopped,
+            _redis: (server, proxy),
+        }
+    }
 }
 
 #[tokio::test]
@@ -276,46 +311,31 @@ async fn p2_breaker_invalidate_and_put_pass_it() {
     assert_eq!(server.cli(&["GET", "user:1"]), "5");
 }
 
-/// Its attempts within the timeout hide no refusal here, because the runtime of the probe stands still: nobody but the
-/// invalidation itself can find out that Redis is back.
+/// Its attempts within the timeout hide no refusal here: nobody but the invalidation itself can find out that Redis is back.
 #[test]
 fn p2_breaker_invalidate_passes_it_before_any_probe() {
-    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
-    let server = RedisServer::builder().start_blocking();
-    let proxy = Proxy::before(&server);
-    let cache = cache(proxy.url());
-    proxy.refuse();
-    let (stopped, other) = (runtime(), runtime());
-    stopped.block_on(async {
-        user(&cache, &Body::new(), 1).await.unwrap();
-        until(&cache, BreakerState::Open).await;
+    let scene = Unprobed::after(async |cache| {
+        user(cache, &Body::new(), 1).await.unwrap();
     });
-    proxy.accept();
-    other.block_on(user_entry(&cache, 1).invalidate()).unwrap();
-    assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
+    let Unprobed { cache, other, .. } = &scene;
+    other.block_on(user_entry(cache, 1).invalidate()).unwrap();
+    assert_eq!(redis_state(cache).breaker, BreakerState::Open);
 }
 
 /// As above, of an invalidation that failed before: whoever reads the entry takes it up, before any worker or probe.
 #[test]
 fn p2_breaker_an_invalidation_that_a_read_takes_up_passes_it() {
-    let runtime = || Builder::new_current_thread().enable_all().build().unwrap();
-    let server = RedisServer::builder().start_blocking();
-    let proxy = Proxy::before(&server);
-    let cache = cache(proxy.url());
-    proxy.refuse();
-    let (stopped, other) = (runtime(), runtime());
-    stopped.block_on(async {
-        user_entry(&cache, 1).invalidate().await.unwrap_err();
-        user(&cache, &Body::new(), 2).await.unwrap();
-        until(&cache, BreakerState::Open).await;
+    let scene = Unprobed::after(async |cache| {
+        user_entry(cache, 1).invalidate().await.unwrap_err();
+        user(cache, &Body::new(), 2).await.unwrap();
     });
+    let Unprobed { cache, other, .. } = &scene;
     assert_eq!(cache.stats().unfinished_invalidations, 1);
-    proxy.accept();
-    let read = other.block_on(user_entry(&cache, 1).get());
+    let read = other.block_on(user_entry(cache, 1).get());
     assert!(
         read.unwrap_err().is_unavailable(),
         "the read itself does not"
     );
-    assert_eq!(redis_state(&cache).breaker, BreakerState::Open);
+    assert_eq!(redis_state(cache).breaker, BreakerState::Open);
     assert_eq!(cache.stats().unfinished_invalidations, 0);
 }
