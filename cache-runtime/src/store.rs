@@ -115,7 +115,7 @@ impl Store {
     }
 
     /// Asks for the right to store, unless something else than what was `seen` stands under the key; with a
-    /// `lock_request`, only if nobody else computes the value in any process. A flight with its `lead` asks.
+    /// `lock_request`, only if nobody else computes the value in any process. `lead` is the flight that asks.
     ///
     /// # Errors
     ///
@@ -250,7 +250,7 @@ impl Store {
         }
     }
 
-    /// Gives the right to store what a write to the source is going to return, and takes that of every body and every
+    /// Gives the right to store what a write to the source is going to return, and revokes that of every body and every
     /// other write.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! What the cache may cost one call.
 //!
-//! The one rule: **all cache operations of a call together may take `timeout`, and after one that
-//! took too long, or found Redis out of reach, the call makes no other.** The time of bodies is not
-//! counted; a wait for another process, which a function asks for, begins it anew.
+//! The one rule: **all cache operations of a call together may take `timeout`, and after one that took too long, or
+//! found Redis out of reach, the call makes no other.** The time of bodies is not counted; a wait for another process,
+//! which a function asks for, begins the budget anew.
 
 use std::{
     future::Future,
@@ -17,7 +17,7 @@ pub(crate) struct Budget {
     left: Duration,
     spent: Duration,
     over: bool,
-    /// What came before an operation that timed out, where that was more than what it left.
+    /// How long the operations before one that timed out took, where that was more than they left to it.
     before: Option<Duration>,
 }
 
@@ -32,13 +32,13 @@ impl Budget {
         }
     }
 
-    /// How long the operations took that left less time than they took to one more, which timed out: Redis is so
+    /// How long the operations before one that timed out took, where that was more than they left to it: Redis is so
     /// far away that a second round trip is never done in time.
     pub(crate) fn too_short_after(&self) -> Option<Duration> {
         self.before
     }
 
-    /// What it was at first.
+    /// The whole of it, as at first.
     pub(crate) fn whole(&self) -> Duration {
         self.whole
     }
@@ -93,7 +93,7 @@ impl Budget {
     }
 }
 
-/// Whether asking again within the same call would be asking for trouble.
+/// Whether another operation of the same call would be in vain.
 pub(crate) fn is_out_of_reach(error: &Error) -> bool {
     error.is_timeout()
         || error.is_unavailable()

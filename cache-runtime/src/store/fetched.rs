@@ -9,14 +9,14 @@ use bytes::Bytes;
 
 use crate::{error::Error, value::answer::Decoded};
 
-/// The bytes of a value, if there is one.
+/// The bytes under a key, if there are any.
 pub(crate) type FetchResult = Result<Option<Fetched>, Error>;
 
 /// The bytes of a value.
 #[derive(Debug, Clone)]
 pub(crate) struct Fetched {
     pub(crate) bytes: Bytes,
-    /// Where other callers get the same bytes: what the first of them made of these.
+    /// What the first caller that decoded these bytes made of them; `None` where no other caller gets them.
     pub(crate) decoded: Option<Arc<Decoded>>,
 }
 

@@ -1,10 +1,9 @@
 //! The in-process store: what runs where no Redis is configured.
 //!
-//! The one rule: **the right to store is that the flight is still in the map of flights**, so a
-//! store and an invalidation of one key happen one after the other, under that map's lock: only
-//! a [`Locked`] can be written to, and [`MemoryStore::change`] and [`MemoryStore::store`] give it
-//! under that lock. Bounded in entries; an entry's own ttl ends it, to within the few
-//! milliseconds of a coarse clock.
+//! The one rule: **the right to store is that the flight is still in the map of flights**, so that a store and an
+//! invalidation of one key happen one after the other, under that map's lock: only a [`Locked`] can be written to, and
+//! [`MemoryStore::change`] and [`MemoryStore::store`] give one under that lock. The store is bounded in entries, and an
+//! entry's own ttl ends it, to within the few milliseconds of a coarse clock.
 
 use std::{
     cell::RefCell,
@@ -40,18 +39,18 @@ pub(crate) struct MemoryStore {
     entries: sync::Cache<Arc<str>, MemoryEntry>,
     /// How many entries were ever stored, which numbers them.
     stored: AtomicU64,
-    /// The number at which expired entries are looked for: in between, as many are stored as there were
-    /// then, so that each pays for the look at one.
+    /// The entry number at which expired entries are next removed. In between, as many entries are stored as there
+    /// were, so that each store pays for the look at one.
     sweep_at: AtomicU64,
     clock: Clock,
     writes: Mutex<Writes>,
 }
 
-/// The writes to sources that are under way, each with the right to store what it returns.
+/// The writes to sources that are under way, with the right to store what each returns.
 #[derive(Debug, Default)]
 struct Writes {
     begun: u64,
-    /// By key, that of the write which began last, if nothing has changed the key since.
+    /// By key, the right of the write that began last, if nothing has changed the key since.
     rights: HashMap<Arc<str>, u64>,
 }
 
@@ -70,7 +69,7 @@ pub(crate) struct Shared {
     /// `None`: a body's `None`.
     pub(crate) value: Option<SharedValue>,
     pub(crate) aged: Aged,
-    /// No other entry has this one.
+    /// The entry's number, which no other entry has.
     pub(crate) number: u64,
 }
 
@@ -107,7 +106,7 @@ impl Drop for MemoryEntry {
         let Some(value) = self.value.take() else {
             return;
         };
-        // Handed out of the borrow where it is to be dropped here, also as a thread ends.
+        // Where nothing takes the value, as when a thread ends, it is dropped here, outside the borrow.
         let mut value = Some(value);
         let _ = ENDED.try_with(|ended| {
             if let Some(ended) = &mut *ended.borrow_mut() {
@@ -127,7 +126,7 @@ fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
     }
     let begun = ENDED.try_with(|ended| {
         let mut ended = ended.borrow_mut();
-        // Within another, whose end is the end of both.
+        // A call within another leaves the values to the end of the outer one.
         let begun = ended.is_none();
         ended.get_or_insert_default();
         begun
@@ -164,10 +163,10 @@ impl MemoryStore {
 
     /// Changes `key` from outside its flight: takes the flight from new callers, and runs `change`, in one step.
     ///
-    /// Value and flight are under one lock, that of the map of flights (rule 10 of the protocol). So a body that
-    /// runs either has stored before, and `change` overrules it, or finds its flight gone, which was its right to
-    /// store; and whoever joins a flight of the key from here on has the change before its eyes. Values that end in
-    /// there are dropped once the lock is free.
+    /// Value and flight are under one lock, that of the map of flights (rule 10 of the protocol). So a body that runs
+    /// either has stored before, and `change` overrules it, or finds its flight gone, which was its right to store; and
+    /// a call that joins a flight of the key from here on sees the change. Values that `change` takes out are dropped
+    /// once the lock is free.
     fn change<R>(
         &self,
         flights: &Flights<Answer>,
@@ -177,8 +176,9 @@ impl MemoryStore {
         dropping_values_later(|| flights.detach(key, || change(Locked { memory: self, key })))
     }
 
-    /// The same for the flight's own outcome: closes its attempt, and under the lock stores the outcome, or takes away what
-    /// is there, if the flight still is. Whether it was; else nothing is changed.
+    /// Stores a flight's own outcome, as [`change`](Self::change) does it: closes the attempt and, under the lock,
+    /// stores the outcome, or takes away what is there, if the flight is still in the map. Whether it was; if not,
+    /// nothing is changed.
     pub(crate) fn store(
         &self,
         lead: &mut Lead<Answer>,
@@ -236,7 +236,7 @@ impl MemoryStore {
 
     /// The outcome under `key`, and how old it is.
     pub(crate) fn get(&self, key: &str) -> Option<Shared> {
-        // Nothing ends in there: what is cloned is in the store as well.
+        // No value is dropped under the lock here, because what is cloned is in the store as well.
         let mut entry = self.entries.get(key)?;
         let age = entry.age(self.clock.coarse());
         let aged = Aged {
@@ -244,7 +244,7 @@ impl MemoryStore {
             fresh_for: entry.lifetime.fresh_for,
             took: entry.took,
         };
-        // The store itself knows nothing of time.
+        // The map itself knows nothing of time.
         (age < entry.lifetime.kept_for).then(|| Shared {
             value: entry.value.take(),
             aged,
@@ -252,7 +252,7 @@ impl MemoryStore {
         })
     }
 
-    /// Takes out what has expired. Nobody else does where nothing takes its locked.
+    /// Removes expired entries, because nothing else does where their room is not needed.
     fn sweep(&self) {
         let now = self.clock.coarse();
         self.entries.retain(|_, entry| !entry.is_over(now));
@@ -317,7 +317,7 @@ impl Locked<'_> {
         memory.entries.insert(Arc::clone(key), entry);
         let due = memory.sweep_at.load(Relaxed);
         let next = number + SELDOM;
-        // Only one of those who come at once.
+        // Only one of the threads that come at once.
         if number >= due
             && memory
                 .sweep_at

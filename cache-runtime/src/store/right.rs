@@ -77,7 +77,7 @@ impl Right {
     }
 
     /// Closes the attempt of the flight, and stores if the right still stands; without a value, takes away what is
-    /// there. `locked`: who computes the value takes the lock first.
+    /// there. `locked`: computing this value takes the lock first.
     ///
     /// # Errors
     ///
@@ -109,8 +109,8 @@ impl Right {
         }
     }
 
-    /// Closes the attempt of a flight whose outcome is not stored: whether the right stood then; `None` if that takes
-    /// a question, which is [`release`](Self::release).
+    /// Closes the attempt of a flight whose outcome is not stored: whether the right stood then; `None` where only a
+    /// [`release`](Self::release) can tell.
     pub(crate) fn close(&self, lead: &mut Lead<Answer>) -> Option<bool> {
         match &self.0 {
             Basis::Flight(_) => Some(lead.close_with(|| ()).is_some()),

@@ -1,12 +1,12 @@
 //! When a connection to the server may be tried.
 //!
-//! The one rule: **all who connect to one server share one back-off**: calls, the breaker's probe, the user's own
-//! commands, those who wait for locks, whatever runtime they run on. So nothing that somebody does makes a cache knock
-//! oftener than it would by itself.
+//! The one rule: **all attempts to connect to one server share one back-off**: those of calls, of the breaker's probe,
+//! of the user's own commands and of waits for locks, on whatever runtime. So no caller makes a cache knock oftener
+//! than it would by itself.
 //!
-//! A connection that was made proves nothing, because some peers accept, even log in, and hang up: what counts is
-//! that one answered a command. A connection that did so and is lost is made anew at once. After one that did not,
-//! the next login ends nobody's pause; its first answer does.
+//! A connection counts once it has answered a command, because some peers accept, even log in, and hang up. A
+//! connection that had answered and is lost is made anew at once. After one that had not, the login of the next ends no
+//! pause, but its first answer does.
 
 use std::{
     sync::{Arc, Mutex},
@@ -37,13 +37,13 @@ pub(crate) struct Attempts {
 #[derive(Debug)]
 struct State {
     backoff: Backoff,
-    /// Why the latest failed; `None` if it did not.
+    /// Why the latest attempt failed; `None` if it did not.
     why: Option<Error>,
     /// How many tokens there have been.
     tokens: u64,
     /// Whether the connection that was lost last had answered nothing.
     hangs_up: bool,
-    /// The connection that was made last since then: its first answer shows that the server has changed.
+    /// The latest connection since then, whose first answer shows that the server has changed.
     on_trial: Option<Arc<Pulse>>,
 }
 
@@ -86,8 +86,8 @@ impl Attempts {
         }
     }
 
-    /// Leave for one attempt, with the newest of `tokens` tokens; the first one with a token need not wait, because the
-    /// token before may be what the others failed of.
+    /// Leave for one attempt. The first attempt after another token came need not wait, because the others may have
+    /// failed of the token before; `tokens` is how many there have been.
     pub(crate) fn begin(&self, now: Instant, tokens: u64) -> Result<(), Later> {
         let mut state = lock(&self.state);
         state.judge();
@@ -143,7 +143,7 @@ impl Attempts {
         }
     }
 
-    /// Completes when somebody has made a connection, so that the others need not wait.
+    /// Completes when a connection is made, so that other callers need not wait.
     pub(crate) fn opened(&self) -> Notified<'_> {
         self.opened.notified()
     }

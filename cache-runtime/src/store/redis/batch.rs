@@ -1,29 +1,30 @@
 //! Reads of values: those of one key share a command, and so do those of many keys when there are many.
 //!
-//! The one rule: **a reply belongs to the callers that came before its read was sent**; a later one is sent for
-//! those who come later.
+//! The one rule: **a reply belongs to the callers that came before its read was sent**; callers that come later get a
+//! later read's.
 //!
-//! | when somebody reads a key | the read |
+//! | when a caller reads a key | the read |
 //! |---|---|
 //! | fewer than [`ENOUGH`] callers' reads are on their way, and no crowd was there a moment ago | goes at once, as a GET that its caller drives |
 //! | fewer are, and a crowd was there | goes when all tasks that can run have run, with those who came meanwhile |
 //! | more are | goes in the same way once fewer are, or once a batch is full |
 //! | values are large | goes in batches of few keys, or alone: nobody waits long for the bytes of others |
 //! | the server refused an MGET: a cluster, or a user without the right | goes alone, for a minute |
-//! | it has waited to go for [`LINGER`] | goes: those on their way may be kept by callers that do not poll them, or the server may be far |
-//! | the latest has been on its way for `patience` | goes: those on their way are taken for abandoned, futures that are kept and not polled |
+//! | the read has waited for [`LINGER`] | goes: the reads on their way may be kept by callers that do not poll them, or the server may be far |
+//! | the latest read has been on its way for `patience` | goes: the reads on their way are taken for abandoned, because a future may be kept and not polled |
 //!
-//! So a lone caller never waits, nobody waits for long, and the more callers there are the more they share. A crowd
+//! So a lone caller never waits, no caller waits for long, and the more callers there are the more they share. A crowd
 //! is [`ENOUGH`] callers at once: a reply wakes many of them, and they are likely to come back together.
 //!
-//! Words: a *seat* is a caller that waits for the reply to a read. Reads are *on their way* from the moment at which they
-//! are sent until they are answered or given up. Those that wait *depart* together once all tasks that can run have run,
-//! and somebody *hurries* those that wait for too long. A *round* ends when the reads on their way are taken for abandoned.
+//! Words: a *seat* is a caller that waits for the reply to a read. Reads are *on their way* from the moment at which
+//! they are sent until they are answered or given up. Waiting reads *depart* together once all tasks that can run have
+//! run; a task *hurries* reads that have waited for too long. A *round* ends when the reads on their way are taken for
+//! abandoned.
 //!
-//! A batch is full with the keys of half a crowd, so that one half is read while the other half uses what it got; and
-//! it holds at most [`LARGEST`] keys and, going by the size of late replies, about [`BYTES`] bytes. Whoever came first
-//! goes first. A task of its own drives it, so that a caller that is dropped takes no other's reply with
-//! it.
+//! A batch is full with the keys of half a crowd, so that one half is read while the other half uses what it got. It
+//! holds at most [`LARGEST`] keys and, by the average size of late replies, about [`BYTES`] bytes. Keys go in the order
+//! in which they came. A task of its own drives each batch, so that a caller that is dropped takes no other caller's
+//! reply with it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -39,15 +40,15 @@ use crate::{
     flight::push_seat,
 };
 
-/// So many callers' reads on their way keep the connection and the server busy.
+/// As many callers' reads on their way as keep the connection and the server busy.
 pub(crate) const ENOUGH: usize = 16;
-/// The keys of one MGET.
+/// The most keys of one MGET.
 pub(crate) const LARGEST: usize = 128;
-/// The bytes of its reply.
+/// About the most bytes of its reply.
 const BYTES: usize = 64 * 1024;
-/// How many replies the average size goes back, about.
+/// About how many late replies the average size is taken over.
 const SMOOTHING: usize = 16;
-/// How long a read waits to go, to within as much again.
+/// How long a read waits to be sent; up to twice as long, because a task looks once in this time.
 pub(crate) const LINGER: Duration = Duration::from_millis(5);
 /// For how long reads go alone where the server refused an MGET.
 const ALONE: Duration = Duration::from_secs(60);
@@ -61,43 +62,44 @@ pub(crate) struct Batches<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    /// Those that wait to go, in the order in which their keys came.
+    /// The reads that wait to be sent, in the order in which their keys came.
     waiting: Vec<Read<T>>,
-    /// Where in that order a key is.
+    /// The place of each key in that order.
     places: HashMap<Arc<str>, usize, ahash::RandomState>,
-    /// When the first of them came.
+    /// When the first waiting read came.
     first_came: Instant,
-    /// Whether somebody is about to let them go.
+    /// Whether a task is about to call [`Batches::depart`].
     departing: bool,
-    /// Whether somebody looks for those that wait for too long.
+    /// Whether a task calls [`Batches::hurry`] while reads wait.
     hurrying: bool,
     /// How many callers there were at once of late.
     crowd: usize,
-    /// Callers whose reads are on their way.
+    /// How many callers' reads are on their way and not taken for abandoned.
     under_way: usize,
-    /// When the latest of them went, or was answered.
+    /// When a read was last sent, or answered.
     since: Instant,
-    /// Advances when those on their way are taken for abandoned.
+    /// Advances when the reads on their way are taken for abandoned.
     round: u64,
-    /// The same callers, abandoned or not.
+    /// How many callers' reads are on their way, abandoned or not.
     unended: usize,
-    /// The bytes of late replies, times [`SMOOTHING`].
+    /// The average size of a value in late replies, times [`SMOOTHING`].
     average: usize,
+    /// Until when each read goes alone.
     alone_until: Option<Instant>,
 }
 
-/// A key, and those who wait for its value.
+/// A key, and the callers that wait for its value.
 #[derive(Debug)]
 pub(crate) struct Read<T> {
     pub(crate) key: Arc<str>,
     pub(crate) seats: Vec<Seat<T>>,
 }
 
-/// One who waits.
+/// A caller that waits.
 #[derive(Debug)]
 pub(crate) struct Seat<T> {
     pub(crate) turn: oneshot::Sender<T>,
-    /// When it gives up.
+    /// When the caller gives up.
     pub(crate) deadline: Instant,
 }
 
@@ -106,15 +108,15 @@ pub(crate) struct Seat<T> {
 pub(crate) enum Arrival<T> {
     /// Send a read, for itself.
     Go(Way),
-    /// Do what is next, and wait for a reply; a channel that closes without one means that nobody asked.
+    /// Do the duties, then wait for the reply; a channel that closes without one means that the read was given up.
     Wait(oneshot::Receiver<T>, Duties<T>),
 }
 
-/// What is to be done for those who wait.
+/// What the caller does for the reads that wait.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Duties<T> {
-    /// To be sent.
+    /// The batches to send.
     pub(crate) batches: Vec<Batch<T>>,
     /// Whether to call [`Batches::depart`] once all tasks that can run have run.
     pub(crate) depart: bool,
@@ -140,7 +142,7 @@ pub(crate) struct Batch<T> {
 }
 
 impl<T> Batches<T> {
-    /// `patience`: after it, reads that did not end are taken for abandoned.
+    /// `patience`: how long after the latest was sent or answered the reads on their way are taken for abandoned.
     pub(crate) fn new(patience: Duration) -> Self {
         let now = Instant::now();
         Self {
@@ -177,19 +179,19 @@ impl<T> Batches<T> {
         Arrival::Wait(told, state.next(now))
     }
 
-    /// Gives those that wait, if they may go.
+    /// Takes the waiting reads, if they may be sent.
     pub(crate) fn depart(&self, now: Instant) -> Vec<Batch<T>> {
         let mut state = lock(&self.state);
         state.departing = false;
         if state.under_way < ENOUGH {
             state.take(now)
         } else {
-            // A full batch went meanwhile, at whose end the rest is next.
+            // A full batch was sent meanwhile; the rest is next when that one ends.
             Vec::new()
         }
     }
 
-    /// Gives those that wait if they have done so for too long; and says when to look again, if anybody waits.
+    /// Takes the waiting reads if they have waited for too long, and says when to look again while any wait.
     pub(crate) fn hurry(&self, now: Instant) -> (Vec<Batch<T>>, Option<Instant>) {
         let mut state = lock(&self.state);
         let mut batches = Vec::new();
@@ -201,7 +203,7 @@ impl<T> Batches<T> {
         (batches, state.hurrying.then(|| state.first_came + LINGER))
     }
 
-    /// Notes that reads are on their way no more, and says what is next.
+    /// Notes that the reads of `way` are no longer on their way, and says what is next.
     ///
     /// `reply`: how many values came, and how many bytes they were.
     pub(crate) fn end(&self, way: Way, reply: Option<(usize, usize)>, now: Instant) -> Duties<T> {
@@ -218,8 +220,8 @@ impl<T> Batches<T> {
         state.next(now)
     }
 
-    /// Lets reads go alone for a while: the server refused to answer several in one command. Those of a batch,
-    /// whose way is to be ended as well, go again.
+    /// Lets each read go alone for a while, because the server refused to answer several in one command. The `refused`
+    /// reads of a batch wait to be sent again; the end of that batch's way is noted as ever.
     pub(crate) fn go_alone(&self, refused: Vec<Read<T>>, now: Instant) {
         let mut state = lock(&self.state);
         state.alone_until = Some(now + ALONE);
@@ -249,7 +251,7 @@ impl<T> State<T> {
         (BYTES / average.max(1)).clamp(1, half)
     }
 
-    /// Their ends count no more.
+    /// Takes the reads on their way for abandoned, so that their ends count no more.
     fn forget_those_under_way(&mut self) {
         self.under_way = 0;
         self.round += 1;
@@ -302,7 +304,7 @@ impl<T> State<T> {
         }
     }
 
-    /// Takes out all that wait.
+    /// Takes all waiting reads, in batches.
     fn take(&mut self, now: Instant) -> Vec<Batch<T>> {
         self.places.clear();
         let mut reads = std::mem::take(&mut self.waiting);
@@ -332,7 +334,7 @@ impl<T> State<T> {
 }
 
 impl<T> Seat<T> {
-    /// Whether nobody sits there any more.
+    /// Whether the caller is gone.
     fn is_left(&self) -> bool {
         self.turn.is_closed()
     }

@@ -23,6 +23,7 @@ use crate::{base::backoff::Pauses, observe::stats::BreakerState};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The limit at which a half-open breaker closes.
 const ENOUGH: u32 = 32;
 /// After this long without an admission, calls that are still admitted are taken for abandoned: a
 /// future that is kept and not polled says nothing.
@@ -147,7 +148,7 @@ impl Breaker {
                 self.state = State::Closed { stalled: Some(now) };
                 false
             }
-            // The other callers of the same stall.
+            // Another caller of the stall that is known.
             State::Closed {
                 stalled: Some(first),
             } if now.saturating_duration_since(first) < self.stall_after => false,

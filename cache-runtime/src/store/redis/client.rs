@@ -1,7 +1,7 @@
 //! Redis as the store of one cache: its connections, and whether it is there.
 //!
 //! The one rule: **what one purpose does to a connection, no other one feels**: cached functions, the user's own
-//! commands and those who wait for locks have each a pool of links of their own.
+//! commands and waits for locks have a pool of links each.
 
 use std::{
     sync::{Arc, Weak},
@@ -128,7 +128,7 @@ impl RedisStore {
             let ping = command.query_async::<()>(&mut connection);
             match tokio::time::timeout(self.server.timeout(), ping).await {
                 Ok(Ok(())) => return Ok(()),
-                // A user without the right to PING; whoever refuses is there.
+                // A refusal is an answer: the user may lack the right to PING.
                 Ok(Err(error)) if FailureKind::of(&error) == FailureKind::Refused => return Ok(()),
                 Ok(Err(error)) if broken.is_some() => return Err(Error::from_redis(&error)),
                 Err(_) if broken.is_some() => {
@@ -161,10 +161,10 @@ impl RedisStore {
         self.links.reads()
     }
 
-    /// The present runtime's connection, for commands of the user's own, and its link, without which it
+    /// The present runtime's connection for commands of the user's own, and its link, because a link that nobody holds
     /// may be closed.
     ///
-    /// `broken`: the number of the one that is of no more use.
+    /// `broken`: the number of a connection that is of no more use.
     pub(crate) async fn own_live(
         &self,
         broken: Option<u64>,
@@ -176,8 +176,8 @@ impl RedisStore {
             link.not_logged_in(number);
         }
         if !auth.has_credentials() {
-            // The first token may take longer than an operation may, and there is no body to run. Why there
-            // is none, the connection will say.
+            // The first token may take longer than an operation may, and a user's command has no body to run instead.
+            // Where no token comes, the attempt to connect says why.
             let _first = auth.credentials().await;
         }
         let deadline = Instant::now() + self.server.timeout();
@@ -186,7 +186,7 @@ impl RedisStore {
     }
 }
 
-/// A lock that is being let go: whoever closes the connections waits for it.
+/// A guard: a lock is being let go until it is dropped, and a shutdown waits for that.
 #[derive(Debug)]
 pub(crate) struct LettingGo(Arc<RedisStore>);
 
@@ -198,7 +198,7 @@ impl Drop for LettingGo {
 
 impl Drop for RedisStore {
     fn drop(&mut self) {
-        // A connection's task on a runtime that nobody drives keeps the connector.
+        // Closed here, because a connection's task on a runtime that nobody drives keeps the connector.
         self.connector().auth().close();
     }
 }

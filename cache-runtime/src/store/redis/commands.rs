@@ -1,7 +1,7 @@
 //! The commands of this crate, but for the reads of values, which [`fetch`](super::fetch) has.
 //!
-//! The one rule: **a command goes to the connection of the present runtime, and has a deadline.** Whether it may be sent
-//! again, and whether the breaker has a say, is said here or by the script.
+//! The one rule: **a command goes to the connection of the present runtime, and has a deadline.** Here, or in the
+//! script, stands whether it may be sent again, and whether the breaker has a say.
 
 use std::time::{Duration, Instant};
 
@@ -107,7 +107,7 @@ impl RedisStore {
             return Err(unexpected("TIME"));
         };
         let time = seconds.saturating_mul(1000).saturating_add(micros / 1000);
-        // It was so somewhere between the sending and the reply.
+        // The server read its clock somewhere between the sending and the reply, for which the middle stands.
         self.server()
             .time()
             .read(asked, sent + sent.elapsed() / 2, time);

@@ -1,11 +1,18 @@
 //! One connection to Redis, made and logged in.
 //!
-//! The rule: nothing here waits for itself or tries again, and whoever calls bounds the time; dropping
-//! a call closes its socket. The one exception is the protocol: a server without RESP3 is asked again,
-//! on a new socket, for RESP2.
+//! The one rule: **an attempt to connect neither bounds its time nor tries again by itself**: its caller does, and
+//! dropping an attempt closes its sockets.
 //!
-//! No message that a server sends before the login is repeated unexamined, because old servers quote
-//! the command that they do not know, and that command holds the password.
+//! | file | what it does |
+//! |---|---|
+//! | this one | resolves the name, and has an attempt made at its addresses |
+//! | `login` | logs in on a socket, for RESP3 or RESP2 |
+//! | `refusal` | says why there is no connection |
+//! | `socket` | opens a socket, with TLS or without |
+//! | `stream` | the bytes of a connection |
+//! | `addresses` | which address is tried when |
+//!
+//! Imports go down this table.
 
 mod addresses;
 mod login;
@@ -30,20 +37,20 @@ use crate::{
 
 pub(crate) use self::socket::WITHOUT_TLS;
 
-/// Moves a connection's bytes: whoever gets one spawns it, and the connection ends with it.
+/// Moves a connection's bytes: its owner spawns it, and the connection ends with it.
 pub(crate) type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection that is logged in.
 pub(crate) struct Channel {
     pub(crate) connection: MultiplexedConnection,
     pub(crate) driver: Driver,
-    /// Who hears what the server pushes, where that was asked for.
+    /// The waiters for what the server pushes, where that was asked for.
     pub(crate) pushes: Option<Arc<Pushes>>,
 }
 
 /// Makes connections to one server.
 ///
-/// It keeps what they share: reading the system's certificates takes longer than connecting.
+/// It keeps what they share, because reading the system's certificates takes longer than connecting.
 #[derive(Debug)]
 pub(crate) struct Connector {
     endpoint: Endpoint,
@@ -75,12 +82,12 @@ impl Connector {
         &self.endpoint
     }
 
-    /// Who knows what connections log in with.
+    /// What connections log in with.
     pub(crate) fn auth(&self) -> &Authenticator {
         &self.auth
     }
 
-    /// Told of each new token: what could not connect before may do so now.
+    /// Notified of each new token, with which an attempt that failed before may succeed.
     pub(crate) fn token_renewed(&self) -> &Arc<Notify> {
         &self.token_renewed
     }

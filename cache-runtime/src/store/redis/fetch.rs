@@ -1,7 +1,7 @@
 //! Sends the reads that [`Batches`](super::batch::Batches) lets go, and hands out what comes of them.
 //!
-//! The one rule: **whatever becomes of a read, its way ends, and those who wait go next**: a `Drop` ends it,
-//! wherever its future is dropped.
+//! The one rule: **whatever becomes of a read, its way ends, and the waiting reads are next**: a guard ends it,
+//! wherever the read's future is dropped.
 
 use std::{
     borrow::Cow,
@@ -31,7 +31,7 @@ use crate::store::fetched::{FetchResult, Fetched};
 /// How exact a timer is.
 const TICK: Duration = Duration::from_millis(1);
 
-/// What a value counts for whose batch did not come in time.
+/// The size that each value of a batch counts with which did not come in time.
 const LARGE: usize = 64 * 1024;
 
 impl Link {
@@ -43,7 +43,7 @@ impl Link {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future changes nothing for those who read with it.
+    /// Dropping the future changes nothing for the callers that share the read.
     pub(crate) async fn read(self: &Arc<Self>, key: &Arc<str>, deadline: Instant) -> FetchResult {
         let now = Instant::now();
         match self.batches().arrive(key, deadline, now) {
@@ -59,7 +59,8 @@ impl Link {
             }
             Arrival::Wait(turn, next) => {
                 go_on(self, next);
-                // Whoever drives the batch has a timer, which a read meets within about `LINGER`.
+                // The task that drives a batch has a timer, and a read is in a batch within about `LINGER`. So only a
+                // caller whose deadline may come before that needs a timer of its own.
                 let told = if deadline < now + 4 * LINGER {
                     timeout_at(deadline.into(), turn).await
                 } else {
@@ -123,7 +124,7 @@ fn size(value: &Option<Bytes>) -> usize {
     value.as_ref().map_or(0, Bytes::len)
 }
 
-/// Reads that are on their way, until this is dropped: a caller's own, or those of a batch.
+/// A guard: the reads of `way`, a caller's own or those of a batch, are on their way until it is dropped.
 struct Passage<'a> {
     link: Cow<'a, Arc<Link>>,
     way: Way,
@@ -152,13 +153,13 @@ fn go_on(link: &Arc<Link>, next: Duties<FetchResult>) {
         link.runtime().spawn(departure.depart());
     }
     if next.hurry {
-        // Weak, because whoever waits keeps the link.
-        let link_of_those = Arc::downgrade(link);
+        // Weak, because the callers that wait keep the link.
+        let weak = Arc::downgrade(link);
         link.runtime().spawn(async move {
             let mut again = Some(Instant::now() + LINGER);
             while let Some(at) = again {
                 sleep_until(at.into()).await;
-                let Some(link) = link_of_those.upgrade() else {
+                let Some(link) = weak.upgrade() else {
                     return;
                 };
                 let (batches, next) = link.batches().hurry(Instant::now());
@@ -169,7 +170,8 @@ fn go_on(link: &Arc<Link>, next: Duties<FetchResult>) {
     }
 }
 
-/// The duty to let those go who wait; dropped before that, it lets them go at once.
+/// A guard: its task sends the waiting reads once other tasks have run, and its drop sends them if the task ends
+/// before.
 struct Departure {
     link: Arc<Link>,
     disarmed: bool,
@@ -195,7 +197,7 @@ impl Departure {
 impl Drop for Departure {
     fn drop(&mut self) {
         if !self.disarmed {
-            // Where the runtime has ended, their callers are told.
+            // Where the runtime has ended, the batches are dropped at once, which tells their callers.
             let batches = self.take();
             spawn(&self.link, batches);
         }
@@ -239,21 +241,21 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
     let values = loop {
         let seats = reads.iter().flat_map(|read| &read.seats);
         let first = seats.map(|seat| seat.deadline).min();
-        // Those who give up last are told by what is read, which knows why.
+        // The callers that give up last get the error of the command itself, which knows why.
         let Some(early) = first.filter(|first| *first + TICK < deadline) else {
             break reading.await;
         };
         match timeout_at(early.into(), &mut reading).await {
             Ok(values) => break values,
             Err(_) => {
-                // On a clock that is paused, its time has come all the same.
+                // A paused tokio clock may be ahead of `Instant::now`; `early` has come by the clock of the timer.
                 let now = early.max(Instant::now());
                 for read in &mut reads {
                     for seat in read.seats.extract_if(.., |seat| seat.deadline <= now) {
                         drop(seat.turn.send(Err(too_late())));
                     }
                 }
-                // The breaker need not wait for the last of them.
+                // The breaker hears of it now, and not only when the last caller gives up.
                 if let Some(live) = link.up() {
                     link.unanswered(&live);
                 }
@@ -272,14 +274,14 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
                 hand_out(read, Ok(value.map(fetched)));
             }
         }
-        // It may have been one of them, or that they were many; each asks again for itself.
+        // The server may have refused one key, or that they were several; each key is asked for again, alone.
         Err(error) if keys.len() > 1 && was_refused(&error) => {
             tracing::debug!(%error, "values are read one by one for a while");
             link.batches().go_alone(reads, Instant::now());
         }
         Err(error) => {
             if error.is_timeout() {
-                // They may be large all of a sudden, and fewer at a time might have come.
+                // The values may have become large, so that fewer at a time would have come.
                 passage.reply = Some((keys.len(), keys.len() * LARGE));
             }
             for read in reads {
@@ -297,7 +299,7 @@ fn hand_out(mut read: Read<FetchResult>, reply: FetchResult) {
         drop(seat.turn.send(reply.clone()));
     }
     if let Some(last) = last {
-        // Given away, so that no user's value ends here, where others wait.
+        // The reply itself goes to the last caller, so that no user's value is dropped here while others wait.
         drop(last.turn.send(reply));
     }
 }

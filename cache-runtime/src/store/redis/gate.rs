@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Asks whether Redis is back; `None`, if nobody has the cache any more.
 ///
-/// What the gate knows of its owner: the owner hands it in, and keeps no more than a weak reference to itself there.
+/// All that the gate knows of its owner, which hands it in with no more than a weak reference to itself.
 pub(crate) type Ping = Box<dyn Fn() -> Option<BoxFuture<'static, Result<(), Error>>> + Send + Sync>;
 
 /// Whether the breaker has a say.
@@ -69,7 +69,7 @@ struct State {
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     gate: &'a Gate,
-    /// Whether the breaker is half-open, and waits to hear how it went.
+    /// Whether the breaker is half-open, and counts this permit until it hears how the request went.
     counted: bool,
 }
 
@@ -94,7 +94,7 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// While the breaker is open, unless it is urgent: why Redis is not asked.
+    /// Why Redis is not asked, while the breaker is open and the request is not urgent.
     pub(super) fn admit(self: &Arc<Self>, urgency: Urgency) -> Result<Permit<'_>, Error> {
         let permit = |counted| Permit {
             gate: self,
@@ -145,7 +145,8 @@ impl Gate {
         }
     }
 
-    /// An operation waited in vain for as long as the breaker allows. `for_token`: there is none yet to log in with.
+    /// An operation waited in vain for as long as the breaker allows. `for_token`: no token to log in with has come
+    /// yet.
     pub(super) fn stalled(self: &Arc<Self>, for_token: bool) {
         let opened = self.update(|state| {
             let opened = state.breaker.stalled(Instant::now());
@@ -233,9 +234,9 @@ impl Gate {
 async fn probe(gate: Arc<Gate>, number: u64) {
     let mut token = gate.token_renewed.notified();
     while let Some(pause) = gate.next_pause(number) {
-        // Either way Redis is asked.
+        // A new token only ends the pause early; Redis is asked in either case.
         let _token = tokio::time::timeout(pause, token).await;
-        // From here on, so that none is missed that comes while Redis is asked.
+        // Listened for from here on, so that no token is missed that comes while Redis is asked.
         token = gate.token_renewed.notified();
         let Some(asking) = (gate.ping)() else {
             return;

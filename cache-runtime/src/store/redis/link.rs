@@ -18,7 +18,7 @@
 //! | the server of n hangs, or will not track a lock for a waiter where another server may ([`give_up`](Link::give_up)) | | | Gone; the task is ended | |
 //! | the cache is shut down, or the link is dropped | Closed | Closed; the task is ended | Closed; the task is ended | Closed |
 //!
-//! An empty field: nothing happens, or it cannot be. Failed and Gone differ in what those who waited are told. Nothing
+//! An empty field: nothing happens, or it cannot be. Failed and Gone differ in what waiting calls are told. Nothing
 //! leads out of Closed.
 
 mod renewal;
@@ -45,7 +45,7 @@ use crate::{
     store::fetched::FetchResult,
 };
 
-/// Between two attempts to find another server by a new connection.
+/// The time between two attempts to find another server by a new connection.
 const BETWEEN_SERVERS: Duration = Duration::from_secs(1);
 
 /// The connection of one runtime.
@@ -58,8 +58,8 @@ pub(crate) struct Link {
     unusable: Option<Error>,
     state: Arc<watch::Sender<State>>,
     task: Mutex<Option<AbortHandle>>,
-    /// The reads that calls on this runtime share: those of a runtime that nobody drives hold up
-    /// nobody else.
+    /// The reads that calls on this runtime share. Another runtime has others, so that reads of a runtime that nobody
+    /// drives hold up no call elsewhere.
     batches: Batches<FetchResult>,
     /// The connection that was last replaced because its server refused a command, and when.
     replaced: Mutex<Option<(u64, Instant)>>,
@@ -121,7 +121,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// Why there is none: at once, if none may be tried until `deadline`. A timeout at `deadline`.
+    /// Why there is no connection: at once, if none may be tried until `deadline`. A timeout at `deadline`.
     pub(crate) async fn live(
         &self,
         broken: Option<u64>,
@@ -137,13 +137,13 @@ impl Link {
             && Some(live.number) == broken
             && !live.pulse.is_proved()
         {
-            // Said here, because whoever drives it may not have been told yet.
+            // Said here, because the task that drives the connection may not have noticed its end yet.
             connector.attempts().lost(&live.pulse);
         }
         let mut states = self.state.subscribe();
         let mut now = Instant::now();
         loop {
-            // Before the back-off is asked, so that no change is missed.
+            // Listened for before the back-off is asked, so that no change is missed.
             let opened = connector.attempts().opened();
             let news = connector.token_renewed().notified();
             states.mark_unchanged();
@@ -158,7 +158,8 @@ impl Link {
                 () = news => {}
                 // The sender is this link's own.
                 _ = states.changed() => {}
-                // By its own account, because the clock that it goes by may have been paused and moved by a test.
+                // The time that the timer was set for counts, because a test may have paused and moved the timer's
+                // clock.
                 () = sleep_until(until.into()) => now = now.max(until),
             }
             now = now.max(Instant::now());
@@ -181,7 +182,7 @@ impl Link {
     ///
     /// # Errors
     ///
-    /// That the back-off does not allow it yet.
+    /// Until when the back-off does not allow it.
     fn start(&self, broken: Option<u64>, now: Instant) -> Result<(), Later> {
         let connector = self.server.connector();
         let mut begun = Ok(None);
@@ -211,8 +212,8 @@ impl Link {
 
     /// Whether connection `number`, whose server refuses to execute a command, is to be replaced.
     ///
-    /// A new one may lead to a server that does, after a failover. But where it does not, others who
-    /// wait on the connection would lose it again and again.
+    /// After a failover, a new connection may lead to a server that does. Where it does not, other requests that wait
+    /// on the connection would lose it again and again, so it is replaced once in [`BETWEEN_SERVERS`].
     pub(crate) fn replaces(&self, number: u64) -> bool {
         let mut replaced = lock(&self.replaced);
         match *replaced {
@@ -234,7 +235,7 @@ impl Link {
         }
     }
 
-    /// Notes that somebody waited on `live` in vain.
+    /// Notes that a request waited on `live` in vain.
     pub(super) fn unanswered(&self, live: &Live) {
         if self.server.is_stall(live.pulse.silent_since()) {
             // The other runtimes' connections may be well, and keep the breaker closed.
@@ -281,7 +282,7 @@ fn lost() -> Error {
     Error::new(ErrorKind::Disconnected, "the connection to redis was lost")
 }
 
-/// The connection is still being made; `why` the one before could not be.
+/// The error of a call whose connection is still being made; `why`: what the attempt before failed of.
 fn no_time(why: Option<Error>) -> Error {
     let message = "no connection to redis within the timeout";
     match why {

@@ -57,7 +57,7 @@ impl Links {
                 .filter(|other| {
                     other.runtime().id() == runtime
                         || !other.is_idle()
-                        // Somebody is about to connect.
+                        // A caller holds the link, and is about to connect.
                         || Arc::strong_count(other) > 1
                 })
                 .cloned()
@@ -68,7 +68,7 @@ impl Links {
             next
         });
         let link = find(&self.links.load(), runtime).unwrap_or(link);
-        // Whoever closed all links meanwhile may have missed this one.
+        // `close` may have run meanwhile, and missed this link.
         if self.closed.load(Ordering::SeqCst) {
             link.close();
         }

@@ -1,7 +1,6 @@
 //! One connection that stands.
 //!
-//! The one rule: **whoever waits for a reply is told when nobody can give it any more.** The client alone would wait for
-//! ever.
+//! The one rule: **a wait for a reply ends when nobody can give it any more**; the client alone would wait for ever.
 
 use std::{
     future::Future,
@@ -32,7 +31,7 @@ pub(super) const LONGEST: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Commands,
-    /// What the server pushes. Calls do without, so the breaker hears of no failure.
+    /// Hearing what the server pushes. Calls can do without, so the breaker is told of no failure.
     Pushes,
 }
 
@@ -47,7 +46,7 @@ pub(crate) struct Live {
     pub(crate) scripts: Arc<AtomicU8>,
     /// What it is logged in with.
     pub(crate) credentials: Credentials,
-    /// Who hears what the server pushes, where that is what the connection is for.
+    /// The waiters for what the server pushes, where that is what the connection is for.
     pub(crate) pushes: Option<Arc<Pushes>>,
     /// Whether another connection could not take its place: see [`Live::pin`].
     pinned: Arc<AtomicBool>,
@@ -66,7 +65,7 @@ impl Live {
         } = session;
         let (drives, driven) = watch::channel(());
         let driver = Box::pin(async move {
-            // Dropped after the driver has told those whom it can tell.
+            // Dropped after the driver, which fails the requests that it knows of.
             let _drives = drives;
             driver.await;
         });
@@ -85,8 +84,8 @@ impl Live {
 
     /// The reply to what was sent here, or an error once nobody drives the connection any more.
     ///
-    /// The client alone may wait for ever: what is handed to the driver in the moment of its end lies in a queue that
-    /// nobody reads again, and is not told so.
+    /// The client alone may wait for ever, because a request that is handed to the driver in the moment of its end lies
+    /// in a queue that nobody reads again.
     pub(crate) async fn reply<T>(
         &self,
         sent: impl Future<Output = RedisResult<T>>,
@@ -95,7 +94,7 @@ impl Live {
         tokio::select! {
             biased;
             reply = sent => reply,
-            // Nothing is ever said there.
+            // Nothing is ever sent there, so that this is the end of the driver.
             _ = driven.changed() => Err(RedisError::from((
                 redis::ErrorKind::Io,
                 "the connection to redis was lost",
@@ -142,7 +141,7 @@ impl Session {
             pushes,
         } = connecting.await.unwrap_or_else(|_| {
             let endpoint = connector.endpoint();
-            // One without TLS waits for the end of what it takes for a line.
+            // A server without TLS takes the greeting for a line, and waits for its end.
             let hint = if endpoint.has_tls() { WITHOUT_TLS } else { "" };
             Err(Error::new(
                 ErrorKind::Connect,
@@ -160,7 +159,7 @@ impl Session {
 
     /// Makes a connection that is logged in with the present credentials.
     ///
-    /// Where the server refuses that one, and another one is at hand soon, it is tried as well.
+    /// Where the server refuses them and others are soon at hand, those are tried as well.
     pub(super) async fn new(connector: &Connector, purpose: Purpose) -> Result<Self, Error> {
         let credentials = connector.auth().credentials().await?;
         let error = match Self::with(connector, purpose, credentials.clone()).await {

@@ -1,7 +1,7 @@
 //! Whether a server that owes answers still says something.
 //!
-//! The one rule: **any byte counts**, so a reply that takes long is told from a server that hangs by whether bytes come,
-//! however soon those who asked give up.
+//! The one rule: **any byte counts**, so a reply that takes long is told from a server that hangs by whether bytes
+//! come, however soon the callers give up.
 
 use std::{
     sync::{
@@ -20,7 +20,8 @@ pub(crate) struct Pulse {
     stalled: AtomicU64,
 }
 
-/// No byte has come since the login. Kept where the first byte clears it without doing more than each later one does.
+/// The bit that says that no byte has come since the login. It is in `stalled`, so that the first byte clears it by the
+/// same store as every later one.
 const UNPROVED: u64 = 1 << 63;
 
 /// An `Instant` does not fit into an atomic; its distance from this one does.
@@ -39,7 +40,7 @@ impl Pulse {
     pub(crate) fn asked(&self) {
         if self.asked.load(Ordering::Relaxed) == 0 {
             let now = mark_of(Instant::now());
-            // Fails where somebody else asked first, and so waits longer.
+            // Fails where another request was first, which has waited for longer.
             let _ = self
                 .asked
                 .compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
@@ -76,7 +77,7 @@ impl Pulse {
         let before = self.stalled.load(Ordering::Relaxed);
         match before & !UNPROVED {
             0 => {
-                // Fails where a byte came, or where somebody else was the first at the same time.
+                // Fails where a byte came, or where another operation was first at the same time.
                 let _ = self.stalled.compare_exchange(
                     before,
                     before | now,
@@ -92,7 +93,7 @@ impl Pulse {
 
 /// Milliseconds from [`EPOCH`], and one more, so that it is not 0.
 fn mark_of(now: Instant) -> u64 {
-    // The first request makes the epoch, and may have read the clock before.
+    // The first request makes the epoch after it has read the clock.
     let millis = now.saturating_duration_since(*EPOCH).as_millis();
     u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1
 }

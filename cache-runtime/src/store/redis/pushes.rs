@@ -1,7 +1,7 @@
-//! Who waits on one connection for which key to change.
+//! The waiters of one connection, each for a key to change.
 //!
-//! The one rule: **what the server pushes is never kept**: it wakes those who wait at that moment, so
-//! however much comes, and however few wait, nothing grows.
+//! The one rule: **what the server pushes is never kept**: a push wakes the waiters of that moment, so that nothing
+//! grows, however much the server pushes and however few wait.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ pub(crate) struct Pushes {
     tracking: AtomicBool,
 }
 
-/// Those who wait for one key.
+/// The waiters for one key.
 #[derive(Debug)]
 struct KeyWaiters {
     count: usize,
@@ -39,7 +39,7 @@ struct KeyWaiters {
 #[derive(Debug)]
 pub(crate) struct PushSink(Arc<Pushes>);
 
-/// One who waits for a key to change; dropping it leaves nothing behind.
+/// A waiter for one key to change; dropping it leaves nothing behind.
 #[derive(Debug)]
 pub(super) struct KeyWaiter {
     pushes: Arc<Pushes>,
@@ -48,7 +48,7 @@ pub(super) struct KeyWaiter {
 }
 
 impl Pushes {
-    /// Nobody waits yet, and pushes come as long as the sink lives.
+    /// Without waiters yet; pushes come as long as the sink lives.
     pub(crate) fn new() -> (Arc<Self>, PushSink) {
         let pushes = Arc::new(Self {
             keys: Mutex::new(Some(HashMap::new())),
@@ -84,10 +84,10 @@ impl Pushes {
         self.tracking.store(true, Ordering::Relaxed);
     }
 
-    /// Wakes everybody: no push will come any more.
+    /// Wakes all waiters, because no push will come any more.
     pub(super) fn end(&self) {
         let ended = lock(&self.keys).take();
-        // Every waiter's sender goes.
+        // With it goes the sender of every waiter, which wakes the waiter.
         drop(ended);
     }
 
@@ -99,8 +99,8 @@ impl Pushes {
         }
     }
 
-    /// Wakes those who wait for the keys that the server names, or everybody where it names none, as
-    /// when all keys are flushed.
+    /// Wakes the waiters for the keys that the server names, or all waiters where it names none, as when all keys are
+    /// flushed.
     fn wake(&self, named: &[Value]) {
         let keys = lock(&self.keys);
         let Some(keys) = &*keys else { return };

@@ -1,7 +1,7 @@
 //! What is sent to Redis in one go, and what comes back.
 //!
-//! The one rule: **a script is sent by its text first on each connection**: finding out that a
-//! server does not know it would let later commands go before.
+//! The one rule: **a script is sent by its text first on each connection**: to find out that a server does not know it
+//! takes a round trip, in which later commands would overtake it.
 
 use std::sync::{
     LazyLock, OnceLock,
@@ -101,7 +101,7 @@ impl Request<'_> {
                 keys,
                 arguments,
             } => {
-                // Apart, so that a hit needs no room for it.
+                // Boxed, so that the future of a hit has no room for it.
                 Box::pin(run(script, keys, arguments, live)).await
             }
         }
@@ -116,7 +116,7 @@ async fn run(
     live: &Live,
 ) -> Result<Reply, RedisError> {
     let connection = &mut live.connection.clone();
-    // The same nonce goes with the text: a server that does not know the script has executed nothing.
+    // One nonce serves both sends, because a server that does not know the script has executed nothing.
     let nonce = nonce();
     let invocation = |name: &str, script: &str| {
         let mut command = redis::cmd(name);
@@ -134,7 +134,7 @@ async fn run(
     if known {
         let by_hash = invocation("EVALSHA", script.hash());
         match by_hash.query_async::<Value>(connection).await {
-            // Somebody emptied the server's cache of scripts.
+            // The server's cache of scripts was emptied.
             Err(error) if error.code() == Some("NOSCRIPT") => {}
             answer => return Ok(reply(answer?)),
         }
@@ -167,7 +167,7 @@ fn reply(value: Value) -> Reply {
     }
 }
 
-/// What a caller is told whose command had a reply that it never has.
+/// The error for a reply of a kind that `command` never has.
 pub(super) fn unexpected(command: &str) -> Error {
     Error::new(
         ErrorKind::Server,

@@ -71,7 +71,7 @@ impl Link {
             }
             let failure = FailureKind::of(&error);
             again = failure.again(repeat, again).filter(|again| {
-                // Asked last, because it is noted that the connection was replaced.
+                // Asked last, because asking notes that the connection is replaced.
                 *again != Again::OtherServer || self.replaces(live.number)
             });
             broken = match again {
@@ -88,7 +88,7 @@ impl Link {
                     None
                 }
             };
-            // Given back first: while half-open, the breaker may have no other to give.
+            // The permit is given back first, because a breaker that is half-open may have no other to give.
             drop(permit);
             permit = server.gate().admit(urgency)?;
         }

@@ -1,7 +1,7 @@
 //! One Redis server as one cache sees it: all that its connections share.
 //!
-//! The one rule: **nothing here knows a connection.** Links and the breaker's probe stand above, and hold this by an
-//! [`Arc`]; so what they share has one owner, and no arrow runs back to it.
+//! The one rule: **nothing here knows a connection.** Links and the breaker's probe stand above, and hold a [`Server`]
+//! by an [`Arc`], so that what they share has one owner, and no import runs back.
 
 use std::{
     sync::{
@@ -71,7 +71,8 @@ impl Server {
 
     /// Whether nothing came since then for so long that the server hangs.
     ///
-    /// Else it is an operation's own impatience: its timeout is shorter, or its reply is late among others that come.
+    /// If something came, the operation was only impatient: its timeout is shorter, or its reply is late among others
+    /// that come.
     pub(super) fn is_stall(&self, silent_since: Option<Instant>) -> bool {
         // An operation that comes after another in its call has a little less than the timeout.
         let long = self.timeout.mul_f64(0.9);

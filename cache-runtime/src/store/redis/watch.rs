@@ -1,20 +1,20 @@
 //! Waiting for a lock that another process holds.
 //!
-//! The one rule: **a waiter comes back early rather than late**: it may be told of a change that is none,
-//! because whoever waits asks again anyway, but no change of the lock is missed.
+//! The one rule: **a waiter comes back early rather than late**: it may be told of a change that is none, because it
+//! asks again anyway, but it misses no change of the lock.
 //!
-//! So it is in the list of waiters before it reads the lock, on a connection that tells the server to
-//! push the next change of just this key (`CLIENT TRACKING ON OPTIN`, `CLIENT CACHING YES`).
+//! So a waiter is in the list before it reads the lock, on a connection that tells the server to push the next change
+//! of just this key (`CLIENT TRACKING ON OPTIN`, `CLIENT CACHING YES`).
 //!
 //! | what happens | then |
 //! |---|---|
 //! | the lock holds something else, or is gone | back at once |
-//! | a push: it was written, renewed or deleted, it expired, all keys were flushed | reads it again |
+//! | a push: the lock was written, renewed or deleted, it expired, all keys were flushed | reads it again |
 //! | the connection is lost, or replaced by one with a newer login | back at once |
 //! | no RESP3, no right to `CLIENT`, no connection | back after a pause: the caller polls |
 //!
-//! A server may take its time to notice that a key expired, and a client that its connection is dead. So
-//! nobody relies on a push alone: whoever waits says until when the lock lives.
+//! A server may take its time to notice that a key expired, and a client that its connection is dead. So no wait relies
+//! on a push alone: the waiter says until when the lock lives.
 //!
 //! The connection is made at the first wait. Calls can do without it, so the breaker hears nothing of it.
 
@@ -38,17 +38,17 @@ use super::{
 };
 use crate::base::sharded::lock;
 
-/// Between two polls; doubled each time, up to the longest.
+/// The pause between two polls; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// So many reads may follow each other at once, and one more in each such time: a server whose table of
-/// tracked keys is too small pushes what did not change.
+/// So many reads of a lock may follow each other at once, and one more in each [`PACE`], because a server whose table
+/// of tracked keys is too small pushes what did not change.
 const BURST: u32 = 16;
 const PACE: Duration = Duration::from_millis(10);
-/// After this many waits a lock that has always changed already is no reason to hurry: this connection
-/// may lead to a server that lags behind the one that the caller asks.
+/// From so many waits on, a lock that had changed before it was read is no reason to ask again at once, because this
+/// connection may lead to a server that lags behind the one that the caller asks.
 const HASTE: u32 = 3;
-/// After an attempt to connect that failed.
+/// The pause after a failed attempt to connect.
 const REST: Duration = Duration::from_secs(1);
 
 /// The connections on which one cache hears of locks.
@@ -109,7 +109,8 @@ impl Watches {
     /// Dropping the future leaves nothing behind but the connection.
     pub(super) async fn changed(&self, lock: &str, seen: &[u8], attempt: u32, until: Instant) {
         let poll = Instant::now() + pause(attempt);
-        // Whoever got a lock's content on this runtime can use it; else its next question says why not.
+        // The caller, which read the lock's content on this runtime, asks again at once, and is told then why there is
+        // no link.
         let Ok(link) = self.links.present() else {
             return;
         };
@@ -160,7 +161,7 @@ impl Watches {
             .ensure_refresher(Instant::now());
         match link.live(None, by).await {
             Ok(live) => Some(live),
-            // It is still being made.
+            // The connection is still being made.
             Err(error) if error.is_timeout() => None,
             Err(_) => {
                 *lock(&self.rest) = Some(Instant::now() + REST);
@@ -172,7 +173,7 @@ impl Watches {
 
 /// Reads a lock, and asks the server to push its next change.
 ///
-/// Takes the connection, because one that has been replaced stands as long as somebody has it.
+/// Takes `live` by value, because a connection that has been replaced stands as long as somebody has it.
 async fn look(link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
     let Some(pushes) = &live.pushes else {
         return Look::Blind;
@@ -180,7 +181,7 @@ async fn look(link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
     let server = link.server();
     let mut commands = Pipeline::with_capacity(3);
     if !pushes.is_tracking() {
-        // Several may ask before the first answer, which is as good.
+        // Several waiters may send this before the first answer, which does no harm.
         commands
             .cmd("CLIENT")
             .arg("TRACKING")
@@ -247,7 +248,7 @@ fn refusal(answer: &Value) -> Option<RedisError> {
     }
 }
 
-/// Before the caller asks again by itself.
+/// The pause before a caller that hears of no change asks again.
 fn pause(attempt: u32) -> Duration {
     let doubled = FIRST_PAUSE * (1 << attempt.min(4));
     LONGEST_PAUSE

@@ -1,9 +1,9 @@
 //! The addresses of one name.
 //!
-//! The one rule: **no address that says nothing keeps the others from being tried.** They are tried in the order of
-//! RFC 8305 (happy eyeballs): a family after the other, each a moment after the one before unless that one has failed,
-//! and the first that comes to something is taken. What is raced is the whole of it, TLS and login too, because some
-//! peers accept a connection and then say nothing.
+//! The one rule: **no address that says nothing keeps the others from being tried.** They are tried in the order of RFC
+//! 8305 (happy eyeballs): the families in turn, each address a moment after the one before unless that one has failed,
+//! and the first that succeeds is taken. The whole attempt is raced, TLS and login too, because some peers accept a
+//! connection and then say nothing.
 //!
 //! An address that was of no use is tried after the others for a while, so that a reconnect does not wait for it again.
 
@@ -21,7 +21,7 @@ use crate::base::sharded::lock;
 /// How long an address has for the connection before the next one is tried as well; the shortest "Connection Attempt
 /// Delay" that RFC 8305, section 8, recommends, because an operation waits for no more than 250 ms by default.
 const HEAD_START: Duration = Duration::from_millis(100);
-/// How long it has, from the connection on, for TLS and login.
+/// How long an address has for TLS and login, from the connection on.
 const TO_ANSWER: Duration = Duration::from_secs(1);
 /// How long an address that was of no use is tried after the others.
 const MEMORY: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ const MEMORY: Duration = Duration::from_secs(60);
 /// What is known of the addresses of one name.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
-    /// Those that were of no use, and since when.
+    /// The addresses that were of no use, and since when.
     useless: Mutex<Vec<(SocketAddr, Instant)>>,
     /// What the name stands for, where a test says so.
     #[cfg(test)]
@@ -43,16 +43,17 @@ pub(super) type Reached = Arc<OnceLock<Instant>>;
 pub(super) trait Verdict {
     /// Whether the other addresses need not be asked.
     fn is_last_word(&self) -> bool;
-    /// How much it tells: of the attempts that failed, the most telling one's is what is said.
+    /// How much the error tells: where all attempts fail, the most telling error is returned.
     fn weight(&self) -> u8;
 }
 
 impl Addresses {
-    /// What comes of the first attempt that succeeds, one at each of the addresses `found`; `None` if there are none.
+    /// Makes one attempt at each of the addresses `found`, and returns what comes of the first that succeeds; `None` if
+    /// there are no addresses.
     ///
     /// # Errors
     ///
-    /// The most telling one, if all failed.
+    /// The most telling error, if all attempts failed.
     ///
     /// # Cancel safety
     ///
@@ -106,7 +107,7 @@ impl Addresses {
                         patience = by;
                         continue;
                     }
-                    // Now, because who waits for all of this may give up before its end.
+                    // Noted now, because the caller may give up before the end of the race.
                     None => self.is_useless(*address),
                 }
             }
@@ -119,8 +120,8 @@ impl Addresses {
         }
     }
 
-    /// One family after the other, beginning with that of the first one found; those last that were of no use, and of
-    /// these the latest.
+    /// The addresses with their families in turn, beginning with that of the first one found. Addresses that were of no
+    /// use come last, the latest of them at the end.
     fn in_order(&self, found: Vec<SocketAddr>, now: Instant) -> Vec<SocketAddr> {
         let mut useless = lock(&self.useless);
         useless.retain(|(address, since)| {
@@ -138,7 +139,7 @@ impl Addresses {
             let known = useless.iter().find(|(known, _)| known == address);
             known.map(|(_, since)| *since)
         };
-        // Stable, and `None` comes first.
+        // The sort is stable, and `None` comes first.
         ones.sort_by_key(since);
         ones
     }

@@ -31,7 +31,7 @@ impl Connector {
         pulse: &Arc<Pulse>,
         hears: bool,
     ) -> Result<Channel, NotMade> {
-        // Of its own, because they end with the attempt.
+        // Each attempt has pushes of its own, because they end with the attempt.
         let (pushes, sink) = hears.then(Pushes::new).unzip();
         let open = || self.open(address, &reached, Arc::clone(pulse));
         let stream = open().await?;

@@ -16,7 +16,7 @@ impl Connector {
     pub(super) fn refusal(&self, error: &RedisError, credentials: &Credentials) -> Error {
         let (endpoint, login, hint) = (&self.endpoint, credentials.login(), credentials.hint());
         match kind_of(error) {
-            // By `AUTH` alone redis-rs keeps no answer but this.
+            // Of the answer to an `AUTH` without `HELLO`, redis-rs keeps no more than this.
             ErrorKind::Auth if error.kind() == redis::ErrorKind::AuthenticationFailed => {
                 Error::new(
                     ErrorKind::Auth,
@@ -83,21 +83,21 @@ impl From<Error> for NotMade {
 
 impl Verdict for NotMade {
     fn is_last_word(&self) -> bool {
-        // All addresses are the same server's: asked at each, it would count so many logins that failed.
+        // All addresses are one server's, which would count a failed login for each address.
         matches!(self, Self::Refused(error) if kind_of(error) == ErrorKind::Auth)
     }
 
     fn weight(&self) -> u8 {
         match self {
             Self::NoStream(_) => 0,
-            // By this alone some servers say that they do not take the login.
+            // Some servers refuse a login by nothing but this.
             Self::Refused(error) if kind_of(error) == ErrorKind::Disconnected => 1,
             Self::Refused(_) => 2,
         }
     }
 }
 
-/// So much of a password gives it away; shorter ones are quoted whole or not at all.
+/// The length of a beginning that gives a password away; shorter passwords are quoted whole or not at all.
 const BEGINNING: usize = 8;
 
 /// What the server said, without what it may have quoted of the login.
@@ -110,7 +110,7 @@ fn harmless(error: &RedisError, login: Option<&Login>) -> String {
         return text;
     }
     let text = text.replace(password, "<redacted>");
-    // Servers cut what they quote: what begins as a token does is one.
+    // A text that begins as the password does is taken for it, because servers cut what they quote.
     match password.get(..BEGINNING).and_then(|start| text.find(start)) {
         Some(at) => format!("{}<redacted>", &text[..at]),
         None => text,

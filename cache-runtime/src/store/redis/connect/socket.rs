@@ -29,15 +29,15 @@ impl Connector {
         let tcp = open_tcp(address)
             .await
             .map_err(|error| self.unreachable(error))?;
-        // The second one for one address, where the protocol is another, is none the later for it.
+        // A second socket at one address, for the older protocol, leaves the time of the first.
         let _ = reached.set(Instant::now());
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.endpoint.tls {
             let client = match self.tls.get() {
                 Some(client) => client,
                 None => {
-                    // Each for itself: whoever waited for another one's would wait for its runtime, which may be
-                    // driven no more.
+                    // Each attempt makes the client for itself, because an attempt that waited for another's would wait
+                    // for a runtime that may be driven no more.
                     let client = tls_client(tls).await?;
                     self.tls.get_or_init(|| client)
                 }
@@ -106,7 +106,7 @@ fn tls_hint(error: &io::Error) -> &'static str {
     let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
     match cause {
         Some(rustls::Error::InvalidMessage(_)) => WITHOUT_TLS,
-        // It hung up on the greeting.
+        // The server hung up on the greeting.
         None if error.kind() == io::ErrorKind::UnexpectedEof => WITHOUT_TLS,
         _ => "",
     }

@@ -31,7 +31,7 @@ pub(crate) enum AcquireReply {
     /// Somebody stored a value meanwhile.
     Value(Bytes),
     Lease(Lease),
-    /// Somebody else has the lock, for this long unless it is renewed.
+    /// Another holder has the lock, for this long unless it is renewed.
     Locked {
         holder: Bytes,
         left: Duration,
@@ -71,14 +71,14 @@ pub(crate) async fn acquire(
     let acquired = match reply {
         Ok(reply) => acquire_reply(reply, lock_request)?,
         Err(error) => {
-            // Refused by the server, before it took the lock.
+            // The server refused the script, before it took the lock.
             if matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth) {
                 guard.disarm();
             }
             return Err(error);
         }
     };
-    // It is somebody else's, or the caller's, who runs a body for it.
+    // The lock is another holder's, or comes with the lease, whose owner takes care of it.
     guard.disarm();
     Ok(acquired)
 }

@@ -51,8 +51,8 @@ pub(crate) struct Content<'a> {
 
 /// Stores under `lease`; without a content, deletes what is there.
 ///
-/// `locked`: who computes the value takes the lock first. If this holder went on without it, whoever has it
-/// cannot store any more once this has stored, and is not waited for.
+/// `locked`: computing this value takes the lock first. If this holder went on without the lock, its present holder
+/// cannot store any more once this has stored, so nobody is to wait for it.
 pub(crate) async fn store(
     redis: &Arc<RedisStore>,
     keys: &LeaseKeys,
@@ -125,10 +125,10 @@ pub(crate) async fn release(
     }
 }
 
-/// Stores what somebody brings who has [seized](seize) the lease.
+/// Stores under a [seized](super::seize) lease.
 ///
-/// Two steps, so that a first one that comes late can do no more than revoke: a put that was given
-/// up must not land after a later invalidation.
+/// Seizing and storing are two steps, so that a first step that comes late can do no more than revoke: a put that was
+/// given up must not land after a later invalidation.
 pub(crate) async fn put(
     redis: &Arc<RedisStore>,
     keys: &LeaseKeys,

@@ -1,4 +1,4 @@
-//! The lock beside a lease, for those who want to be the only ones.
+//! The lock beside a lease, for callers that want to be the only ones.
 //!
 //! The one rule: **no lock is left behind**: a caller that may have it keeps a [`LockGuard`].
 
@@ -25,7 +25,7 @@ use crate::{base::clock::milliseconds, error::Error};
 /// How long a lock lives without being renewed: what a holder that is killed costs the others.
 pub(crate) const LOCKED: Duration = Duration::from_secs(2);
 
-/// How long a lock stays to tell those who wait that its holder's body came to nothing.
+/// How long a lock stays to tell other processes, which wait, that its holder's body came to nothing.
 pub(super) const SAID: Duration = Duration::from_secs(1);
 
 /// The lock of another process.
@@ -45,7 +45,7 @@ impl LockedElsewhere {
         }
     }
 
-    /// Waits until its holder no longer has it, or until then.
+    /// Waits until the holder no longer has the lock, and at the latest until `until`.
     pub(crate) async fn changed(&self, attempt: u32, until: Instant) {
         let Self {
             redis,
@@ -59,7 +59,7 @@ impl LockedElsewhere {
 /// The request of a caller to be the only one who computes a value.
 #[derive(Debug, Clone)]
 pub(crate) struct LockRequest {
-    /// The same for each attempt, because one whose answer is lost may have taken the lock.
+    /// One for all attempts, because an attempt whose answer is lost may have taken the lock.
     pub(super) holder: Bytes,
     /// Whether the caller has waited for somebody: it waits for no other once a body has come to nothing.
     pub(super) waited: bool,
@@ -94,13 +94,13 @@ pub(crate) async fn renew_lock(
     live_on(redis, &keys.lock, holder, milliseconds(LOCKED), deadline).await
 }
 
-/// A lock that its holder has, or may have, is let go when this is dropped, because those who wait for it would wait
-/// in vain until it expires.
+/// A guard: a lock that its holder has, or may have, is let go when it is dropped, because other processes would wait
+/// for the lock in vain until it expires.
 ///
-/// What lets it go is sent during the drop, on the connection of the caller's runtime. So it follows an ACQUIRE that
-/// is still on its way there, and goes before the ACQUIRE of a call that takes over: neither does that call meet the
-/// lock, nor does an ACQUIRE bring it back. One that executes later still (its connection broke) takes a lock that
-/// nobody holds, for [`LOCKED`] at most.
+/// The command that lets the lock go is sent during the drop, on the connection of the caller's runtime. So it follows
+/// an ACQUIRE that is still on its way there, which cannot bring the lock back, and goes before the ACQUIRE of a call
+/// that takes over, which does not meet the lock. An ACQUIRE that executes later still, because its connection broke,
+/// takes a lock that nobody holds, for [`LOCKED`] at most.
 #[derive(Debug)]
 #[must_use = "a dropped `LockGuard` lets the lock go"]
 pub(crate) struct LockGuard(Option<Lock>);
@@ -110,7 +110,7 @@ struct Lock {
     redis: Arc<RedisStore>,
     key: Arc<str>,
     holder: Bytes,
-    /// Whose connection carries what is sent.
+    /// The runtime whose connection carries what is sent.
     runtime: Handle,
 }
 
@@ -118,7 +118,7 @@ impl LockGuard {
     /// The lock of `keys` as `holder` takes it; nothing without a holder.
     pub(super) fn new(redis: &Arc<RedisStore>, keys: &LeaseKeys, holder: Option<&Bytes>) -> Self {
         let lock = holder.and_then(|holder| {
-            // Without a runtime nothing is sent, and no lock is taken.
+            // Without a runtime no ACQUIRE is sent, so no lock is taken.
             let runtime = Handle::try_current().ok()?;
             Some(Lock {
                 redis: Arc::clone(redis),
@@ -135,7 +135,7 @@ impl LockGuard {
         Self::new(redis, keys, lease.lock.as_ref())
     }
 
-    /// Leaves the lock alone from here on, because it is gone, or whoever comes next takes care of it.
+    /// Leaves the lock alone from here on, because it is gone, or has an owner that takes care of it.
     pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
@@ -166,7 +166,7 @@ impl Drop for LockGuard {
     }
 }
 
-/// The lock lives for so many milliseconds more, if its holder still has it; for 0: it is deleted.
+/// Lets the lock live for so many milliseconds more, if `holder` still has it; 0 deletes it.
 async fn live_on(
     redis: &Arc<RedisStore>,
     lock: &str,

@@ -1,6 +1,6 @@
 -- KEYS: value, lease, lock.
 -- ARGV: the lease's content, value, milliseconds, whether to stamp it.
--- Whoever invalidated or put meanwhile knows better, so then neither value stays.
+-- An invalidation or a put that came meanwhile knows better, so then neither value stays.
 local stored
 if redis.call('GET', KEYS[2]) == ARGV[1] then
   stored = redis.pcall('SET', KEYS[1], stamped(ARGV[2], ARGV[4]), 'PX', ARGV[3])

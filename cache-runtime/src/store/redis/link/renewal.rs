@@ -1,14 +1,13 @@
 //! How a connection moves to a newer login while calls go on.
 //!
-//! The one rule: **new credentials are first proved as the login of a new connection.** That one then takes
-//! the place of the old one, which is closed once everything that was sent on it is answered. Nothing
-//! that may be refused is ever sent on a connection that others wait on: redis-server 8.2 can lose the
-//! reply to a refused `AUTH` there, and every later reply then reaches the wrong caller
-//! (<https://github.com/redis/redis/issues/15640>).
+//! The one rule: **new credentials are first proved as the login of a new connection.** The new connection then takes
+//! the place of the old one, which is closed once everything that was sent on it is answered. Nothing that may be
+//! refused is ever sent on a connection that others wait on: redis-server 8.2 can lose the reply to a refused `AUTH`
+//! there, and every later reply then reaches the wrong caller (<https://github.com/redis/redis/issues/15640>).
 //!
-//! A connection for which the server keeps something, which a new one would lack, is logged in again in
-//! place, with the credentials that were proved; whatever but `OK` comes back, it is closed. Should the server
-//! refuse then what it took a moment before, replies that came together with that may still go astray.
+//! A connection for which the server keeps something, which a new one would lack, is logged in again in place, with the
+//! credentials that were proved; it is closed unless `OK` comes back. If the server then refuses what it took a moment
+//! before, replies that came together with the refusal may still go astray.
 //!
 //! Credentials that the server refuses, or that it cannot be asked about, change nothing for the connection
 //! that stands.
@@ -32,11 +31,11 @@ use crate::{
     },
 };
 
-/// Between two attempts to move to newer credentials; doubled each time, up to the longest.
+/// The pause between two attempts to move to newer credentials; doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Drives a connection, and those that take its place, until the last one is lost: that one.
+/// Drives a connection, and those that take its place, until the last one is lost, and returns that one.
 pub(super) async fn drive(
     server: &Weak<Server>,
     connector: &Connector,
@@ -75,7 +74,7 @@ pub(super) async fn drive(
             }
             Handover::Pinned => {
                 let credentials = next.credentials.clone();
-                // It has served.
+                // The new connection has served its purpose: the server took the credentials.
                 drop((next, next_driver));
                 let logged_in = tokio::select! {
                     biased;
@@ -112,7 +111,7 @@ async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -
             }
         }
         drop(turn);
-        // Somebody may have a better one before the time is up.
+        // Credentials that are newer still end the pause.
         let pause = pauses.next(fastrand::f64());
         let _better = timeout(pause, connector.auth().newer(&credentials)).await;
     }
@@ -120,8 +119,9 @@ async fn prove(connector: &Connector, purpose: Purpose, present: &Credentials) -
 
 /// `AUTH` on a connection that others use. Whether the server said `OK`, in time.
 ///
-/// The echo behind it is what comes first where the server loses its answer to the `AUTH`; without it, that
-/// might be another command's `OK`. Both wait behind a command that blocks, for as long as the old login lives.
+/// An `ECHO` follows the `AUTH`, because where the server loses its answer to the `AUTH`, the next answer is taken for
+/// it, and that of another command might be `OK`. Both wait behind a command that blocks, for as long as the old login
+/// lives.
 async fn log_in_again(live: &Live, credentials: &Credentials) -> bool {
     let Some(login) = credentials.login() else {
         return true;
@@ -149,7 +149,7 @@ fn drain(driver: Driver, longest: Duration, gone: &GoneOnDrop) {
     let mut states = gone.state.subscribe();
     drop(tokio::spawn(async move {
         tokio::select! {
-            // Ends when nobody can send any more and nobody waits.
+            // The driver ends when nobody can send any more and nobody waits.
             _ = timeout(longest, driver) => {}
             // The cache was shut down, or there is no link any more.
             _ = states.wait_for(|state| matches!(state, State::Closed)) => {}

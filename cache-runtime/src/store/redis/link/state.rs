@@ -10,19 +10,21 @@ use tokio::sync::watch;
 use super::super::live::Live;
 use crate::error::Error;
 
+/// Whether there is a connection.
 #[derive(Debug, Clone)]
 pub(super) enum State {
     /// There is no connection, and nobody makes one.
     Gone,
-    /// The task with this connection's number makes one.
+    /// The task of the connection with this number makes it.
     Connecting(u64),
     Up(Arc<Live>),
+    /// The task could not make one.
     Failed(Error),
     /// There is not to be a connection any more.
     Closed,
 }
 
-/// Tells those who wait for connection `number` what came of it.
+/// Sets the state that connection `number` comes to, if the link still waits for it.
 pub(super) fn settle(state: &watch::Sender<State>, number: u64, settled: State) {
     state.send_if_modified(|state| {
         let awaited = matches!(state, State::Connecting(awaited) if *awaited == number);
@@ -33,19 +35,19 @@ pub(super) fn settle(state: &watch::Sender<State>, number: u64, settled: State) 
     });
 }
 
-/// Says that a connection is gone, unless another one took its place.
+/// A guard of the task: when it is dropped, the link's connection is gone, unless another one has taken its place.
 pub(super) struct GoneOnDrop {
     pub(super) state: Arc<watch::Sender<State>>,
     pub(super) number: u64,
 }
 
-/// What came of handing out another connection, or the same one with other credentials.
+/// What came of handing out another connection, or the present one with other credentials.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Handover {
     Done,
-    /// The server keeps something for the connection that stands, which another one would lack.
+    /// Refused, because the server keeps something for the present connection that another one would lack.
     Pinned,
-    /// Somebody took the connection away meanwhile.
+    /// The connection was taken away meanwhile.
     Gone,
 }
 

@@ -16,6 +16,7 @@ use super::{
 use crate::base::sharded::lock;
 
 impl Link {
+    /// Starts the task that makes connection `number`, and ends the one before.
     pub(super) fn connect(&self, number: u64) {
         // Made here, because a task that ends before its first poll drops its arguments and nothing else.
         let gone = GoneOnDrop {
@@ -31,10 +32,10 @@ impl Link {
             gone,
         ));
         if let Some(previous) = task.replace(driving.abort_handle()) {
-            // Whatever still waits on the replaced connection is told at once.
+            // Requests that still wait on the replaced connection fail at once.
             previous.abort();
         }
-        // Whoever closed this meanwhile may have missed the task.
+        // `close` may have run meanwhile, and missed the task.
         if matches!(*self.state.borrow(), State::Closed)
             && let Some(task) = task.take()
         {
@@ -43,6 +44,7 @@ impl Link {
     }
 }
 
+/// The task: makes a connection, then drives it until it is lost.
 async fn drive(
     server: Weak<Server>,
     connector: Arc<Connector>,
