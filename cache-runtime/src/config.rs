@@ -1,8 +1,8 @@
 //! Where the values are kept, and every setting that says how.
 //!
-//! The one rule: **a [`Config`] is a plain value in which nothing contradicts anything else.** The environment
-//! and the builder both become [`Settings`](settings::Settings), and those become a `Config` in one
-//! place, which names the setting at fault, its value unless that may be a secret, and what is accepted.
+//! The one rule: **a [`Config`] is a plain value in which nothing contradicts anything else.** The environment and the
+//! builder both become [`Settings`](settings::Settings), and these become a `Config` in one place, whose errors name
+//! the setting at fault, its value unless that may be a secret, and what is accepted.
 //!
 //! | file | what it holds |
 //! |---|---|

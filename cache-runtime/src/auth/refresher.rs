@@ -1,7 +1,7 @@
 //! The tokens of one cache, and the one task that renews them.
 //!
-//! The one rule: **whoever needs a token takes the one in hand; only the task asks for the next.** So the
-//! identity provider hears one question at a time, however many connections there are.
+//! The one rule: **a connection takes the token in hand; only the task asks for the next.** So the identity provider
+//! hears one question at a time, however many connections there are.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! A text that proves who somebody is: a password, a token, a client secret.
 //!
-//! The one rule: **no formatting shows it**; whoever sends it says so by [`expose`](Secret::expose).
+//! The one rule: **no formatting shows it**; code that sends it says so by [`expose`](Secret::expose).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
-//! How long whoever failed waits before the next attempt.
+//! How long the pauses between attempts are.
 //!
 //! The one rule: **while attempts fail the pauses double, and each is shortened by a random share of up to half**, so
-//! that those who saw the same failure do not come back in step. Pure: every function takes the time and the random
+//! that callers which saw the same failure do not come back in step. Pure: every function takes the time and the random
 //! number.
 
 #[cfg(test)]
@@ -42,7 +42,7 @@ impl Pauses {
     }
 }
 
-/// When those who try the same thing may try it: all of them together try no oftener than the pauses allow.
+/// When one of several callers may try what all of them try: together they try no oftener than the pauses allow.
 ///
 /// | what happened | the next attempt | the next pause |
 /// |---|---|---|
@@ -54,13 +54,13 @@ impl Pauses {
 #[derive(Debug)]
 pub(crate) struct Backoff {
     pauses: Pauses,
-    /// When the pause ends that was drawn last.
+    /// When the latest pause ends.
     until: Instant,
-    /// Whether it is to be waited for.
+    /// Whether attempts wait for its end.
     waits: bool,
     /// The latest failure.
     failed: Option<Instant>,
-    /// Since when attempts have failed, if they do.
+    /// When the first of the present failures in a row was.
     since: Instant,
 }
 
@@ -86,7 +86,7 @@ impl Backoff {
             if now < self.until {
                 return Err(self.until);
             }
-            // The others wait for what comes of this one.
+            // Other attempts wait for what comes of this one.
             self.pause(now, draw);
         }
         Ok(())
@@ -98,8 +98,8 @@ impl Backoff {
         if self.failed.replace(now).is_none() {
             self.since = now;
         }
-        // The others who tried at the same time failed for the same reason, so all of them count once. An attempt that
-        // was made after a pause has drawn the next one already.
+        // Attempts that were made at the same time failed for the same reason, so all of them count once. An attempt
+        // that was made after a pause has drawn the next pause already.
         if !self.waits && self.until <= now {
             self.pause(now, draw);
         }
@@ -113,7 +113,7 @@ impl Backoff {
 
     /// What an attempt had brought was lost, but it had been of use.
     pub(crate) fn worked(&mut self, now: Instant) {
-        // Others may have failed meanwhile, and that is what is known of now.
+        // Attempts that failed meanwhile are later news, and count.
         if !self.waits || self.until <= now {
             self.restart(now);
         }

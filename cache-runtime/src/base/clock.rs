@@ -1,8 +1,7 @@
 //! What time it is, for the ages of entries and the pauses of keys.
 //!
-//! The one rule: **ages are told by one clock**: an entry of the in-process store by this process's, an
-//! entry in Redis by the server's own, of which a process only keeps an estimate. Deadlines of
-//! operations are not asked of it.
+//! The one rule: **ages are told by one clock**: an entry of the in-process store by this process's, an entry in Redis
+//! by the server's own, of which a process only keeps an estimate. Operations take their deadlines from neither.
 
 use std::{
     sync::{
@@ -17,7 +16,7 @@ use crate::base::sharded::lock;
 /// After this long, the server is asked for its time again: its clock may have been set.
 const TRUSTED: Duration = Duration::from_secs(30);
 
-/// After this long, so it is where the known time makes an entry too old, or one of the future.
+/// After this long, the server is asked again where the known time makes an entry too old, or one of the future.
 const DOUBTED: Duration = Duration::from_secs(1);
 
 /// What coarse times are counted from.
@@ -103,14 +102,14 @@ impl Clock {
         match &self.0 {
             Some(clock) => clock.moved(),
             None => {
-                // The other constructor also writes, to a place that all threads share.
+                // `now` would also write, to a place that all threads share.
                 let now = coarsetime::Instant::now_without_cache_update();
                 Duration::from_nanos(now.duration_since(ORIGIN).as_nanos())
             }
         }
     }
 
-    /// What a test says the server's time is, in milliseconds since 1970.
+    /// The server's time as a test says it, in milliseconds since 1970.
     pub(crate) fn servers(&self) -> Option<u64> {
         let clock = self.0.as_ref()?;
         Some(clock.epoch.saturating_add(millis(clock.moved())))
@@ -187,7 +186,7 @@ impl ServerTime {
     /// The server said `time`, at `at` by this process's clock.
     pub(crate) fn read(&self, Asked(server): Asked, at: Instant, time: u64) {
         let mut readings = lock(&self.0);
-        // An answer that came late, of a server that is gone.
+        // The answer came late, from a server that is gone.
         if readings.last.is_some_and(|last| last.server > server) {
             return;
         }

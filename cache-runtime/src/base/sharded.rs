@@ -12,6 +12,7 @@ use crate::base::sync::{Mutex, MutexGuard};
 
 const SHARDS: usize = 64;
 
+/// A map of keys, in parts that are locked apart.
 #[derive(Debug)]
 pub(crate) struct Sharded<V> {
     hasher: RandomState,
@@ -30,7 +31,7 @@ impl<V> Sharded<V> {
 
     /// Locks the part of the map that `key` belongs to.
     pub(crate) fn lock(&self, key: &str) -> MutexGuard<'_, HashMap<Arc<str>, V>> {
-        // Any part of the hash will do, so what the cast cuts off is not missed.
+        // Any part of the hash will do, so the cast may cut some of it off.
         let index = self.hasher.hash_one(key) as usize % self.shards.len();
         lock(&self.shards[index])
     }

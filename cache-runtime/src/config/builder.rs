@@ -204,8 +204,8 @@ impl CacheBuilder {
 
     /// How many entries the in-process store holds at most.
     ///
-    /// What has expired is never answered, though it may keep its memory until as many others were stored. Ages are
-    /// told there by a coarse clock, to within a few milliseconds.
+    /// An expired entry is never answered, though it may keep its memory until as many others were stored. The ages of
+    /// entries are told by a coarse clock, to within a few milliseconds.
     ///
     /// Default: 10,000.
     pub fn memory_capacity(mut self, entries: u64) -> Self {
@@ -280,8 +280,8 @@ impl CacheBuilder {
     /// How long a call waits for another call in this process whose body computes the same value, before one of
     /// those who wait runs its body as well; from 1 ms to 1 hour, by tokio's clock.
     ///
-    /// Whichever of the two bodies ends first answers all who wait. The others wait again for as long, so a source that
-    /// takes one and a half of this is asked twice, and not by everybody. A wait for another process is bounded by
+    /// The first of the two bodies to end answers all calls that wait. The others wait again for as long, so a source
+    /// that takes one and a half of this is asked twice, and not by everybody. A wait for another process is bounded by
     /// [`cluster_wait`](Self::cluster_wait), and this begins after it. A tokio runtime without timers bounds no wait.
     ///
     /// Default: 30 seconds.

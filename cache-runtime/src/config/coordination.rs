@@ -28,7 +28,7 @@ pub(crate) struct Coordination {
     pub(crate) background_runs_per_function: usize,
     /// How long a body may run in the background before it is given up.
     pub(crate) background_timeout: Duration,
-    /// How long a key rests after its first failed refresh, and at most.
+    /// The pause of a key after its first failed refresh, and the longest pause.
     pub(crate) refresh_pause: RangeInclusive<Duration>,
     /// How long to wait for another process that computes the same value.
     pub(crate) cluster_wait: Duration,

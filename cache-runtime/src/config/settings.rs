@@ -167,7 +167,7 @@ impl Settings {
         let timeout = match self.timeout {
             None => DEFAULT_TIMEOUT,
             Some(Setting { value, name }) => {
-                // A shorter one is less than a round trip on any network; a longer one is a hang.
+                // A shorter timeout is less than a round trip on any network; a longer one is a hang.
                 if !(Duration::from_millis(1)..=Duration::from_secs(3600)).contains(&value) {
                     return Err(Error::config(format!(
                         "`{name}` is `{}`; it is from `1ms` to `1h`",

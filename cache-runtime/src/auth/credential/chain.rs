@@ -51,7 +51,7 @@ pub(crate) struct TokenDenial {
 pub(crate) struct CredentialChain {
     scope: String,
     plan: Arc<Plan>,
-    /// Not shared by clones, because one of them may wait for a runtime that nobody drives any more.
+    /// Each clone has one of its own, because a clone may wait for a runtime that nobody drives any more.
     maker: Maker,
     /// The place in the plan of the credential that gave a token.
     kept: Option<usize>,
@@ -212,7 +212,7 @@ fn denied(attempts: Vec<Attempt>) -> TokenDenial {
         .collect();
     let message = match &attempts[..] {
         [Attempt { name, failure, .. }] => format!("no token from {name}: {}", failure.text),
-        // Whoever named one credential means Azure; the whole chain may be asked for a server that is not there.
+        // A user who named one credential means Azure; the whole chain may be asked for a server that is not there.
         _ => format!(
             "no Entra ID credential gave a token: {}; if this is no cache of Azure's, set `REDIS_AUTH=none` or `REDIS_PASSWORD`, \
              or say with `REDIS_URL` where it is",

@@ -39,7 +39,7 @@ enum Inquiry {
     Asked,
 }
 
-/// Questions bring no token; kept from the last one.
+/// The questions since there was a token last brought none; this is what came of the latest.
 #[derive(Debug)]
 struct Outage {
     error: Error,

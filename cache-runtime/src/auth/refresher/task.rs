@@ -1,9 +1,9 @@
 //! The task that asks for tokens, and who starts it.
 //!
-//! The one rule: **one task asks, and a task that has not acted for longer than it planned is replaced**,
-//! because it lives on a runtime, and a runtime may end, or be driven no more, without a word. So a task says, each
-//! time it acts, until when it is believed to live; a caller who comes later starts another on its own runtime.
-//! What the old one may still bring counts for nothing.
+//! The one rule: **one task asks, and a task that has not acted for longer than it planned is replaced**, because it
+//! lives on a runtime, and a runtime may end, or be driven no more, without a word. So a task says, each time it acts,
+//! until when it is believed to live; a later caller starts another task on its own runtime. An answer that the old
+//! task still gets counts for nothing.
 
 use std::{
     fmt,
@@ -54,7 +54,7 @@ struct Task {
     /// Tells the present task from those before it.
     number: u64,
     abort: Option<AbortHandle>,
-    /// As the latest answer left them; a task asks with a copy.
+    /// The credentials as the latest answer left them; a task asks with a copy.
     credentials: CredentialChain,
     closed: bool,
 }
@@ -125,7 +125,7 @@ impl Refresher {
             self.tokens.subscribe(),
         ));
         let previous = task.abort.replace(running.abort_handle());
-        // What a task drops may want the lock.
+        // The lock is given back first, because what a task drops may want it.
         drop(task);
         if let Some(previous) = previous {
             previous.abort();

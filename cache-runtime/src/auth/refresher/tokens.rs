@@ -1,4 +1,4 @@
-//! The token in hand, for all who make connections at the same time.
+//! The token in hand, for all connections that are made at the same time.
 //!
 //! The one rule: **nobody here asks the provider, and nobody waits for it for longer than
 //! [`LONGEST_WAIT`].** What is decided is decided in [`State`], under its lock; the log is written, and the
@@ -52,7 +52,7 @@ impl Tokens {
         }
     }
 
-    /// Tells whoever waits for a change of the state.
+    /// Hears of each change of the state.
     pub(super) fn subscribe(&self) -> watch::Receiver<State> {
         self.state.subscribe()
     }
@@ -61,8 +61,8 @@ impl Tokens {
     pub(super) async fn current(&self) -> Result<Arc<AccessToken>, Error> {
         let mut states = self.state.subscribe();
         let settled = states.wait_for(|state| state.is_settled(Now::read()));
-        // Past the time, or where the sender has gone, the state counts as it is. What comes back is a lock, and is
-        // dropped at once, because to read again while somebody waits to write would be for ever.
+        // Past the time, or where the sender has gone, the state counts as it is. The result holds a lock, and is
+        // dropped at once, because to read again while a writer waits would take for ever.
         drop(timeout(LONGEST_WAIT, settled).await);
         self.state.borrow().offered(Now::read()).cloned()
     }
@@ -207,7 +207,7 @@ impl Tokens {
         }
     }
 
-    /// Changes the state, and wakes whoever waits for that.
+    /// Changes the state, and wakes the tasks that wait for a change.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut result = None;
         self.state.send_modify(|state| result = Some(change(state)));
