@@ -105,11 +105,11 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<Option<Standing>, Error> {
         match &self.0 {
-            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::Shared)),
+            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::InProcess)),
             Inner::Redis(redis) => {
                 let link = redis.link().inspect_err(|_| budget.end())?;
                 let fetched = budget.spend(|deadline| link.read(key, deadline)).await?;
-                Ok(fetched.map(|fetched| Standing::Written(fetched, Arc::clone(redis))))
+                Ok(fetched.map(|fetched| Standing::InRedis(fetched, link)))
             }
         }
     }
@@ -133,7 +133,7 @@ impl Store {
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
                 Some(shared) if !seen.is_numbered(shared.number) => {
-                    Acquired::Value(Standing::Shared(shared))
+                    Acquired::Value(Standing::InProcess(shared))
                 }
                 _ => Acquired::Right(Right::of_flight(memory)),
             }),
@@ -144,7 +144,7 @@ impl Store {
                     .spend(|deadline| lease::acquire(redis, &keys, lock_request, seen, deadline));
                 Ok(match acquired.await? {
                     AcquireReply::Value(bytes) => {
-                        Acquired::Value(Standing::Written(Fetched::alone(bytes), Arc::clone(redis)))
+                        Acquired::Value(Standing::InRedis(Fetched::alone(bytes), redis.link()?))
                     }
                     AcquireReply::Lease(lease) => Acquired::Right(Right::of_lease(Granted {
                         redis: Arc::clone(redis),

@@ -2,17 +2,14 @@
 //!
 //! The one rule: **a key whose invalidation Redis has not confirmed is deleted before it is read.**
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{Lookup, Slot, boxed};
 use crate::{
     base::clock::Clock,
     error::{Error, ErrorKind},
     observe::control::Tier,
-    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::client::RedisStore},
+    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::link::Link},
     value::{
         codec::{Stamp, Stored},
         policy::{Aged, not_decoded},
@@ -71,8 +68,8 @@ impl Lookup {
     /// Puts what was read into the slot.
     pub(super) async fn take(&mut self, standing: Standing, slot: &mut dyn Slot) -> Option<Found> {
         match standing {
-            Standing::Shared(shared) => self.take_shared(&shared, slot),
-            Standing::Written(fetched, redis) => self.decode(&redis, fetched, slot).await,
+            Standing::InProcess(shared) => self.take_shared(&shared, slot),
+            Standing::InRedis(fetched, link) => self.decode(&link, fetched, slot).await,
         }
     }
 
@@ -121,7 +118,7 @@ impl Lookup {
 
     async fn decode(
         &mut self,
-        redis: &Arc<RedisStore>,
+        link: &Link,
         Fetched { bytes, decoded }: Fetched,
         slot: &mut dyn Slot,
     ) -> Option<Found> {
@@ -142,10 +139,10 @@ impl Lookup {
             Some(stamp) => {
                 self.seen = Seen::Bytes(bytes.slice(..header));
                 self.outdated = true;
-                let known = known_age(&self.cache.clock, redis, stamp);
+                let known = known_age(&self.cache.clock, link, stamp);
                 Some(match known {
                     Some(aged) => aged,
-                    None => boxed(|()| self.aged(redis, stamp), ()).await,
+                    None => boxed(|()| self.aged(link, stamp), ()).await,
                 })
             }
         };
@@ -157,13 +154,13 @@ impl Lookup {
     }
 
     /// How old a stamp is by the server's clock, which is asked.
-    async fn aged(&mut self, redis: &Arc<RedisStore>, stamp: Stamp) -> Aged {
-        let now = self.budget.spend(|deadline| redis.time(deadline));
+    async fn aged(&mut self, link: &Link, stamp: Stamp) -> Aged {
+        let now = self.budget.spend(|deadline| link.time(deadline));
         let now = match now.await {
             Ok(now) => now,
             Err(error) => {
                 self.failed(&error);
-                redis.guessed_time(Instant::now())
+                link.guessed_time(Instant::now())
             }
         };
         stamp.aged(now)
@@ -174,11 +171,11 @@ impl Lookup {
 ///
 /// What is known of that time is doubted where it makes an entry too old, or one of the future: the server's
 /// clock may have been set since, and would make a body run that need not, or keep one from running.
-fn known_age(clock: &Clock, redis: &RedisStore, stamp: Stamp) -> Option<Aged> {
+fn known_age(clock: &Clock, link: &Link, stamp: Stamp) -> Option<Aged> {
     if let Some(now) = clock.servers() {
         return Some(stamp.aged(now));
     }
     let now = Instant::now();
-    let aged = stamp.aged(redis.known_time(now)?);
-    (aged.is_fresh() || !redis.is_time_to_be_asked(now)).then_some(aged)
+    let aged = stamp.aged(link.known_time(now)?);
+    (aged.is_fresh() || !link.is_time_to_be_asked(now)).then_some(aged)
 }

@@ -11,7 +11,7 @@
 //! | [`lease`] with its `acquire`, `end`, `lock` | the right to store, and the lock beside it |
 //! | [`commands`] | what else is asked of Redis than values |
 //! | [`client`] | one Redis as one cache sees it |
-//! | [`fetch`] · [`watch`] | reads of values, alone or together · waiting for the lock of another process |
+//! | [`fetch`] · [`time`] · [`watch`] | reads of values, alone or together · what time it is there · waiting for the lock of another process |
 //! | [`send`] | one request, until its deadline, and again where that is safe |
 //! | [`request`] · [`links`] | what is sent in one go · the links of all runtimes |
 //! | [`link`] with its `state`, `task`, `renewal` | the connection of one runtime: whether there is one, and who makes the next |
@@ -43,4 +43,5 @@ mod send;
 mod server;
 #[cfg(test)]
 mod test_server;
+mod time;
 mod watch;

@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{fetched::Fetched, memory::Shared, redis::client::RedisStore};
+use super::{fetched::Fetched, memory::Shared, redis::link::Link};
 
 /// What stands in a store, in the form in which it stands there; made to be matched on.
 #[derive(Debug)]
 pub(crate) enum Standing {
-    /// A value of this process.
-    Shared(Shared),
-    /// Bytes, and the Redis whose time the stamp in them is to be compared with.
-    Written(Fetched, Arc<RedisStore>),
+    /// A value of this process's own store.
+    InProcess(Shared),
+    /// Bytes, and the link to the server whose time the stamp in them is to be compared with.
+    InRedis(Fetched, Arc<Link>),
 }
 
 /// What stood under the key when it was last looked at, to tell it from what may stand there later.

@@ -62,10 +62,6 @@ impl RedisStore {
         })
     }
 
-    pub(super) fn server(&self) -> &Server {
-        &self.server
-    }
-
     pub(crate) fn gate(&self) -> &Gate {
         self.server.gate()
     }
