@@ -16,7 +16,7 @@
 //!
 //! | operation | in | effect | answer |
 //! |---|---|---|---|
-//! | [`acquire`] | `acquire` | looks at the value again, else takes the lock if it is wanted, then shares or sets the lease | the value, the lock's holder, or the lease |
+//! | [`acquire()`] | `acquire` | looks at the value again, else takes the lock if it is wanted, then shares or sets the lease | the value, the lock's holder, or the lease |
 //! | [`store`] | `end` | if the lease stands: stores or deletes the value, and deletes lease and lock | whether it stood, and whether Redis took the value |
 //! | [`release`] | `end` | the same proof without a store; the lock tells other processes, which wait, that nothing came of it | whether it stood |
 //! | [`renew`], [`renew_lock`] | `acquire`, `lock` | lengthen the life of the lease, and of the lock of this holder | |
