@@ -36,7 +36,7 @@ use self::{
     redis::{
         client::RedisStore,
         connect::Connector,
-        lease::{self, AcquireReply, Granted, LeaseKeys, LockRequest, LockedElsewhere, Written},
+        lease::{self, AcquireReply, LeaseKeys, LockRequest, Written},
     },
 };
 use crate::{
@@ -141,20 +141,15 @@ impl Store {
                 let keys = LeaseKeys::new(prefix, key);
                 let seen = seen.bytes();
                 let acquired = budget
-                    .spend(|deadline| lease::acquire(redis, &keys, lock_request, seen, deadline));
+                    .spend(|deadline| lease::acquire(redis, keys, lock_request, seen, deadline));
                 Ok(match acquired.await? {
                     AcquireReply::Value(bytes) => {
                         Acquired::Value(Standing::InRedis(Fetched::alone(bytes), redis.link()?))
                     }
-                    AcquireReply::Lease(lease) => Acquired::Right(Right::of_lease(Granted {
-                        redis: Arc::clone(redis),
-                        keys,
-                        lease,
-                    })),
-                    AcquireReply::Locked { holder, left } => Acquired::Locked {
-                        elsewhere: LockedElsewhere::new(redis, &keys, holder),
-                        left,
-                    },
+                    AcquireReply::Lease(lease) => Acquired::Right(Right::of_lease(lease)),
+                    AcquireReply::Locked { elsewhere, left } => {
+                        Acquired::Locked { elsewhere, left }
+                    }
                 })
             }
         }
@@ -176,12 +171,8 @@ impl Store {
             Inner::Memory(memory) => Right::of_flight(memory),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
-                let lease = budget.spend(|deadline| lease::seize(redis, &keys, deadline));
-                Right::of_lease(Granted {
-                    lease: lease.await?,
-                    redis: Arc::clone(redis),
-                    keys,
-                })
+                let lease = budget.spend(|deadline| lease::seize(redis, keys, deadline));
+                Right::of_lease(lease.await?)
             }
         })
     }
@@ -268,11 +259,7 @@ impl Store {
             }
             Inner::Redis(redis) => {
                 flights.detach(&keys.value, || ());
-                Write::of_lease(Granted {
-                    lease: lease::seize(redis, keys, deadline).await?,
-                    redis: Arc::clone(redis),
-                    keys: keys.clone(),
-                })
+                Write::of_lease(lease::seize(redis, keys.clone(), deadline).await?)
             }
         })
     }

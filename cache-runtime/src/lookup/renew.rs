@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant as TimerInstant;
 
 use super::{BoxFuture, alarm::alarm};
-use crate::store::redis::lease::{self, Granted, LockGuard};
+use crate::store::redis::lease::{Lease, LockGuard};
 
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);
@@ -31,19 +31,19 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    pub(super) fn of(granted: &Granted) -> Self {
+    pub(super) fn of(lease: &Lease) -> Self {
         Self {
-            lock: LockGuard::of(&granted.redis, &granted.keys, &granted.lease),
+            lock: LockGuard::of(lease),
             began: TimerInstant::now(),
             going: None,
         }
     }
 
     /// Goes on, while the body waits.
-    pub(super) fn poll(&mut self, granted: &Granted, cx: &mut Context<'_>) {
+    pub(super) fn poll(&mut self, lease: &Lease, cx: &mut Context<'_>) {
         let going = self
             .going
-            .get_or_insert_with(|| Box::pin(renew(granted.clone(), self.began)));
+            .get_or_insert_with(|| Box::pin(renew(lease.clone(), self.began)));
         match going.as_mut().poll(cx) {
             Poll::Pending => {}
             Poll::Ready(never) => match never {},
@@ -57,8 +57,8 @@ impl Renewal {
 }
 
 /// Renews them for ever; `began`: when they were granted.
-async fn renew(granted: Granted, began: TimerInstant) -> Infallible {
-    let pause = if granted.lease.has_lock() {
+async fn renew(lease: Lease, began: TimerInstant) -> Infallible {
+    let pause = if lease.has_lock() {
         LOCK_RENEWAL
     } else {
         RENEWAL
@@ -67,7 +67,7 @@ async fn renew(granted: Granted, began: TimerInstant) -> Infallible {
     let mut due = began + pause;
     loop {
         alarm(due).await;
-        let Granted { redis, keys, lease } = granted.clone();
+        let lease = lease.clone();
         let now = TimerInstant::now();
         due = now + pause;
         let deadline = Instant::now() + pause;
@@ -77,27 +77,24 @@ async fn renew(granted: Granted, began: TimerInstant) -> Infallible {
         }
         // A failure shows when the value is stored: the lease has expired then.
         drop(tokio::spawn(async move {
-            drop(lease::renew_lock(&redis, &keys, &lease, deadline).await);
+            drop(lease.renew_lock(deadline).await);
             if lease_too {
-                drop(lease::renew(&redis, &keys, deadline).await);
+                drop(lease.renew(deadline).await);
             }
         }));
     }
 }
 
 /// Renews the right to store, and the lock, while `body` runs.
-pub(crate) async fn renewing<F: Future + Unpin>(
-    granted: Option<&Granted>,
-    mut body: F,
-) -> F::Output {
-    let Some(granted) = granted else {
+pub(crate) async fn renewing<F: Future + Unpin>(lease: Option<&Lease>, mut body: F) -> F::Output {
+    let Some(lease) = lease else {
         return body.await;
     };
-    let mut renewal = Renewal::of(granted);
+    let mut renewal = Renewal::of(lease);
     let output = poll_fn(|cx| {
         let polled = std::pin::Pin::new(&mut body).poll(cx);
         if polled.is_pending() {
-            renewal.poll(granted, cx);
+            renewal.poll(lease, cx);
         }
         polled
     })

@@ -16,7 +16,7 @@ use super::{
     budget::Budget,
     memory::MemoryStore,
     prepared::Prepared,
-    redis::lease::{self, Granted, LockedElsewhere, StoreReply},
+    redis::lease::{Lease, LockedElsewhere, StoreReply},
     standing::Standing,
 };
 use crate::{
@@ -46,7 +46,7 @@ pub(crate) struct Right(Basis);
 enum Basis {
     /// The flight itself, for as long as it is in the map of flights.
     Flight(Arc<MemoryStore>),
-    Lease(Granted),
+    Lease(Lease),
 }
 
 /// The right to store what a write to the source is going to return.
@@ -56,7 +56,7 @@ pub(crate) struct Write(Begun);
 #[derive(Debug)]
 enum Begun {
     InProcess(Arc<MemoryStore>, u64),
-    Lease(Granted),
+    Lease(Lease),
 }
 
 impl Right {
@@ -64,15 +64,15 @@ impl Right {
         Self(Basis::Flight(Arc::clone(memory)))
     }
 
-    pub(super) fn of_lease(granted: Granted) -> Self {
-        Self(Basis::Lease(granted))
+    pub(super) fn of_lease(lease: Lease) -> Self {
+        Self(Basis::Lease(lease))
     }
 
     /// The lease that is to be renewed while the body runs; a flight lives on by itself.
-    pub(crate) fn lease(&self) -> Option<&Granted> {
+    pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.0 {
             Basis::Flight(_) => None,
-            Basis::Lease(granted) => Some(granted),
+            Basis::Lease(lease) => Some(lease),
         }
     }
 
@@ -99,11 +99,10 @@ impl Right {
                     StoreReply::Refused
                 })
             }
-            Basis::Lease(Granted { redis, keys, lease }) => {
+            Basis::Lease(lease) => {
                 lead.close();
                 let content = value.map(|value| value.written().content());
-                let stored = budget
-                    .spend(|deadline| lease::store(redis, keys, lease, content, locked, deadline));
+                let stored = budget.spend(|deadline| lease.store(content, locked, deadline));
                 stored.await
             }
         }
@@ -130,9 +129,7 @@ impl Right {
     pub(crate) async fn release(&self, deadline: Instant) -> Result<bool, Error> {
         match &self.0 {
             Basis::Flight(_) => Ok(true),
-            Basis::Lease(Granted { redis, keys, lease }) => {
-                lease::release(redis, keys, lease, deadline).await
-            }
+            Basis::Lease(lease) => lease.release(deadline).await,
         }
     }
 }
@@ -142,15 +139,15 @@ impl Write {
         Self(Begun::InProcess(Arc::clone(memory), right))
     }
 
-    pub(super) fn of_lease(granted: Granted) -> Self {
-        Self(Begun::Lease(granted))
+    pub(super) fn of_lease(lease: Lease) -> Self {
+        Self(Begun::Lease(lease))
     }
 
     /// The lease that is to be renewed while the source is written.
-    pub(crate) fn lease(&self) -> Option<&Granted> {
+    pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.0 {
             Begun::InProcess(..) => None,
-            Begun::Lease(granted) => Some(granted),
+            Begun::Lease(lease) => Some(lease),
         }
     }
 
@@ -171,9 +168,7 @@ impl Write {
                 memory.put_written(flights, key, *right, value.incoming());
                 Ok(())
             }
-            Begun::Lease(Granted { redis, keys, lease }) => {
-                lease::put(redis, keys, lease, value.written().content(), deadline).await
-            }
+            Begun::Lease(lease) => lease.put(value.written().content(), deadline).await,
         }
     }
 }

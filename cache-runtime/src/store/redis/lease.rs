@@ -17,11 +17,11 @@
 //! | operation | in | effect | answer |
 //! |---|---|---|---|
 //! | [`acquire()`] | `acquire` | looks at the value again, else takes the lock if it is wanted, then shares or sets the lease | the value, the lock's holder, or the lease |
-//! | [`store`] | `end` | if the lease stands: stores or deletes the value, and deletes lease and lock | whether it stood, and whether Redis took the value |
-//! | [`release`] | `end` | the same proof without a store; the lock tells other processes, which wait, that nothing came of it | whether it stood |
-//! | [`renew`], [`renew_lock`] | `acquire`, `lock` | lengthen the life of the lease, and of the lock of this holder | |
+//! | [`store`](Lease::store) | `end` | if the lease stands: stores or deletes the value, and deletes lease and lock | whether it stood, and whether Redis took the value |
+//! | [`release`](Lease::release) | `end` | the same proof without a store; the lock tells other processes, which wait, that nothing came of it | whether it stood |
+//! | [`renew`](Lease::renew), [`renew_lock`](Lease::renew_lock) | `acquire`, `lock` | lengthen the life of the lease, and of the lock of this holder | |
 //! | [`seize`] | `acquire` | sets a lease for its holder alone, which revokes those of all others | the lease |
-//! | [`put`] | `end` | with a seized lease: stores if that still stands, else deletes the value; deletes lease and lock | |
+//! | [`put`](Lease::put) | `end` | with a seized lease: stores if that still stands, else deletes the value; deletes lease and lock | |
 //! | [`invalidate`] | `end` | deletes the lease, then the lock, then the value | |
 //!
 //! What Redis grants is in `grant`, and the five Lua scripts are in `scripts`.
@@ -33,8 +33,8 @@ mod lock;
 mod scripts;
 
 pub(crate) use self::{
-    acquire::{AcquireReply, acquire, renew, seize},
-    end::{StoreReply, Written, invalidate, put, release, store},
-    grant::{Granted, LeaseKeys},
-    lock::{LockGuard, LockRequest, LockedElsewhere, renew_lock},
+    acquire::{AcquireReply, acquire, seize},
+    end::{StoreReply, Written, invalidate},
+    grant::{Lease, LeaseKeys},
+    lock::{LockGuard, LockRequest, LockedElsewhere},
 };

@@ -17,7 +17,7 @@ use super::{
         request::{Argument, Reply, nonce},
     },
     grant::{LIFE, Lease, LeaseKeys},
-    lock::{LOCKED, LockGuard, LockRequest},
+    lock::{LOCKED, LockGuard, LockRequest, LockedElsewhere},
     scripts::{ACQUIRE, unexpected},
 };
 use crate::{
@@ -33,7 +33,7 @@ pub(crate) enum AcquireReply {
     Lease(Lease),
     /// Another holder has the lock, for this long unless it is renewed.
     Locked {
-        holder: Bytes,
+        elsewhere: LockedElsewhere,
         left: Duration,
     },
 }
@@ -46,7 +46,7 @@ pub(crate) enum AcquireReply {
 /// There is no lease then.
 pub(crate) async fn acquire(
     redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
+    keys: LeaseKeys,
     lock_request: Option<&LockRequest>,
     seen: Option<&[u8]>,
     deadline: Instant,
@@ -66,10 +66,10 @@ pub(crate) async fn acquire(
     let arguments = &arguments[..if seen.is_some() { 6 } else { 5 }];
     let names = [&*keys.value, &*keys.lease, &*keys.lock];
     let names = &names[..if lock_request.is_some() { 3 } else { 2 }];
-    let guard = LockGuard::new(redis, keys, lock_request.map(|request| &request.holder));
+    let guard = LockGuard::new(redis, &keys, lock_request.map(|request| &request.holder));
     let reply = redis.eval(&ACQUIRE, names, arguments, deadline).await;
     let acquired = match reply {
-        Ok(reply) => acquire_reply(reply, lock_request)?,
+        Ok(reply) => acquire_reply(reply, redis, keys, lock_request)?,
         Err(error) => {
             // The server refused the script, before it took the lock.
             if matches!(error.kind(), ErrorKind::Server | ErrorKind::Auth) {
@@ -84,7 +84,12 @@ pub(crate) async fn acquire(
 }
 
 /// Reads the answer of ACQUIRE.
-fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<AcquireReply, Error> {
+fn acquire_reply(
+    reply: Reply,
+    redis: &Arc<RedisStore>,
+    keys: LeaseKeys,
+    lock_request: Option<&LockRequest>,
+) -> Result<AcquireReply, Error> {
     let Reply::List(fields) = reply else {
         return Err(unexpected());
     };
@@ -99,6 +104,8 @@ fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<Acq
             Some(Reply::Int(own)),
             Some(Reply::Int(locked)),
         ) => Ok(AcquireReply::Lease(Lease {
+            redis: Arc::clone(redis),
+            keys,
             content,
             own: own == 1,
             lock: lock_request
@@ -107,7 +114,8 @@ fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<Acq
         })),
         (Some(Reply::Int(2)), Some(Reply::Bytes(holder)), Some(Reply::Int(left)), None) => {
             let left = u64::try_from(left).map_or(LOCKED, Duration::from_millis);
-            Ok(AcquireReply::Locked { holder, left })
+            let elsewhere = LockedElsewhere::new(redis, &keys, holder);
+            Ok(AcquireReply::Locked { elsewhere, left })
         }
         _ => Err(unexpected()),
     }
@@ -116,7 +124,7 @@ fn acquire_reply(reply: Reply, lock_request: Option<&LockRequest>) -> Result<Acq
 /// Takes a lease for its holder alone, and revokes everybody else's.
 pub(crate) async fn seize(
     redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
+    keys: LeaseKeys,
     deadline: Instant,
 ) -> Result<Lease, Error> {
     let content = Bytes::from(nonce());
@@ -124,19 +132,19 @@ pub(crate) async fn seize(
         .set(&keys.lease, &content, LIFE, Urgency::Urgent, deadline)
         .await?;
     Ok(Lease {
+        redis: Arc::clone(redis),
+        keys,
         content,
         own: true,
         lock: None,
     })
 }
 
-/// Makes the lease live on while a body runs.
-///
-/// PEXPIRE and never SET: a lease that was revoked stays revoked.
-pub(crate) async fn renew(
-    redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
-    deadline: Instant,
-) -> Result<(), Error> {
-    redis.expire(&keys.lease, LIFE, deadline).await
+impl Lease {
+    /// Makes the lease live on while a body runs.
+    ///
+    /// PEXPIRE and never SET: a lease that was revoked stays revoked.
+    pub(crate) async fn renew(&self, deadline: Instant) -> Result<(), Error> {
+        self.redis.expire(&self.keys.lease, LIFE, deadline).await
+    }
 }

@@ -49,48 +49,6 @@ pub(crate) struct Content<'a> {
     pub(crate) stamped: bool,
 }
 
-/// Stores under `lease`; without a content, deletes what is there.
-///
-/// `locked`: computing this value takes the lock first. If this holder went on without the lock, its present holder
-/// cannot store any more once this has stored, so nobody is to wait for it.
-pub(crate) async fn store(
-    redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
-    lease: &Lease,
-    content: Option<Content<'_>>,
-    locked: bool,
-    deadline: Instant,
-) -> Result<StoreReply, Error> {
-    let (bytes, kept_for, stamped): (&[u8], _, _) = match content {
-        Some(content) => (
-            content.bytes,
-            milliseconds(content.kept_for),
-            content.stamped,
-        ),
-        None => (b"", 0, false),
-    };
-    let arguments = [
-        Argument::Bytes(&lease.content),
-        Argument::Bytes(bytes),
-        Argument::Int(kept_for),
-        Argument::Int(u64::from(stamped)),
-        Argument::Bytes(lease.lock.as_deref().unwrap_or_default()),
-        Argument::Int(milliseconds(SAID)),
-    ];
-    let names = [&*keys.value, &*keys.lease, &*keys.lock];
-    let ends_lock = lease.has_lock() || locked && content.is_some();
-    let names = &names[..if ends_lock { 3 } else { 2 }];
-    let guard = LockGuard::of(redis, keys, lease);
-    let reply = redis.eval(&STORE, names, &arguments, deadline).await?;
-    guard.disarm();
-    match reply {
-        Reply::Int(0) => Ok(StoreReply::Refused),
-        Reply::Int(1) => Ok(StoreReply::Yes),
-        Reply::Int(2) => Ok(StoreReply::NoRoom),
-        _ => Err(unexpected()),
-    }
-}
-
 /// What STORE answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreReply {
@@ -101,56 +59,93 @@ pub(crate) enum StoreReply {
     NoRoom,
 }
 
-/// Gives lease and lock back. `Ok(true)` if the lease stood.
-pub(crate) async fn release(
-    redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
-    lease: &Lease,
-    deadline: Instant,
-) -> Result<bool, Error> {
-    let arguments = [
-        Argument::Bytes(&lease.content),
-        Argument::Int(u64::from(lease.own)),
-        Argument::Bytes(lease.lock.as_deref().unwrap_or_default()),
-        Argument::Int(milliseconds(SAID)),
-    ];
-    let names = [&*keys.lease, &*keys.lock];
-    let names = &names[..if lease.has_lock() { 2 } else { 1 }];
-    let guard = LockGuard::of(redis, keys, lease);
-    let reply = redis.eval(&RELEASE, names, &arguments, deadline).await?;
-    guard.disarm();
-    match reply {
-        Reply::Int(stood) => Ok(stood == 1),
-        _ => Err(unexpected()),
+impl Lease {
+    /// Stores under the lease; without a content, deletes what is there.
+    ///
+    /// `locked`: computing this value takes the lock first. If this holder went on without the lock, its present holder
+    /// cannot store any more once this has stored, so nobody is to wait for it.
+    pub(crate) async fn store(
+        &self,
+        content: Option<Content<'_>>,
+        locked: bool,
+        deadline: Instant,
+    ) -> Result<StoreReply, Error> {
+        let (bytes, kept_for, stamped): (&[u8], _, _) = match content {
+            Some(content) => (
+                content.bytes,
+                milliseconds(content.kept_for),
+                content.stamped,
+            ),
+            None => (b"", 0, false),
+        };
+        let arguments = [
+            Argument::Bytes(&self.content),
+            Argument::Bytes(bytes),
+            Argument::Int(kept_for),
+            Argument::Int(u64::from(stamped)),
+            Argument::Bytes(self.lock.as_deref().unwrap_or_default()),
+            Argument::Int(milliseconds(SAID)),
+        ];
+        let keys = &self.keys;
+        let names = [&*keys.value, &*keys.lease, &*keys.lock];
+        let ends_lock = self.has_lock() || locked && content.is_some();
+        let names = &names[..if ends_lock { 3 } else { 2 }];
+        let guard = LockGuard::of(self);
+        let reply = self.redis.eval(&STORE, names, &arguments, deadline).await?;
+        guard.disarm();
+        match reply {
+            Reply::Int(0) => Ok(StoreReply::Refused),
+            Reply::Int(1) => Ok(StoreReply::Yes),
+            Reply::Int(2) => Ok(StoreReply::NoRoom),
+            _ => Err(unexpected()),
+        }
     }
-}
 
-/// Stores under a [seized](super::seize) lease.
-///
-/// Seizing and storing are two steps, so that a first step that comes late can do no more than revoke: a put that was
-/// given up must not land after a later invalidation.
-pub(crate) async fn put(
-    redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
-    lease: &Lease,
-    content: Content<'_>,
-    deadline: Instant,
-) -> Result<(), Error> {
-    let arguments = [
-        Argument::Bytes(&lease.content),
-        Argument::Bytes(content.bytes),
-        Argument::Int(milliseconds(content.kept_for)),
-        Argument::Int(u64::from(content.stamped)),
-    ];
-    redis
-        .eval(
-            &PUT,
-            &[&keys.value, &keys.lease, &keys.lock],
-            &arguments,
-            deadline,
-        )
-        .await
-        .map(drop)
+    /// Gives lease and lock back. `Ok(true)` if the lease stood.
+    pub(crate) async fn release(&self, deadline: Instant) -> Result<bool, Error> {
+        let arguments = [
+            Argument::Bytes(&self.content),
+            Argument::Int(u64::from(self.own)),
+            Argument::Bytes(self.lock.as_deref().unwrap_or_default()),
+            Argument::Int(milliseconds(SAID)),
+        ];
+        let keys = &self.keys;
+        let names = [&*keys.lease, &*keys.lock];
+        let names = &names[..if self.has_lock() { 2 } else { 1 }];
+        let guard = LockGuard::of(self);
+        let reply = self
+            .redis
+            .eval(&RELEASE, names, &arguments, deadline)
+            .await?;
+        guard.disarm();
+        match reply {
+            Reply::Int(stood) => Ok(stood == 1),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Stores under a lease that was [seized](super::seize).
+    ///
+    /// Seizing and storing are two steps, so that a first step that comes late can do no more than revoke: a put that was
+    /// given up must not land after a later invalidation.
+    pub(crate) async fn put(&self, content: Content<'_>, deadline: Instant) -> Result<(), Error> {
+        let arguments = [
+            Argument::Bytes(&self.content),
+            Argument::Bytes(content.bytes),
+            Argument::Int(milliseconds(content.kept_for)),
+            Argument::Int(u64::from(content.stamped)),
+        ];
+        let keys = &self.keys;
+        self.redis
+            .eval(
+                &PUT,
+                &[&keys.value, &keys.lease, &keys.lock],
+                &arguments,
+                deadline,
+            )
+            .await
+            .map(drop)
+    }
 }
 
 /// Deletes the lease, then the lock and the value. With the value first, a body could store between.

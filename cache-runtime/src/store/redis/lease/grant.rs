@@ -1,6 +1,6 @@
 //! A lease, and the keys that it is for.
 //!
-//! The one rule: **only an answer of Redis makes a [`Lease`].**
+//! The one rule: **only an answer of Redis makes a [`Lease`]**, which then knows all that its verbs need.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,23 +33,12 @@ impl LeaseKeys {
 /// A lease, as Redis granted it.
 #[derive(Debug, Clone)]
 pub(crate) struct Lease {
+    /// The store that granted it.
+    pub(super) redis: Arc<RedisStore>,
+    pub(super) keys: LeaseKeys,
     pub(super) content: Bytes,
     /// Whether nobody else had a lease when this one was asked for, so that it goes with its holder.
     pub(super) own: bool,
     /// What the lock holds, if this holder has it.
     pub(super) lock: Option<Bytes>,
-}
-
-impl Lease {
-    pub(crate) fn has_lock(&self) -> bool {
-        self.lock.is_some()
-    }
-}
-
-/// A lease, with the store that granted it and the keys that it is for.
-#[derive(Debug, Clone)]
-pub(crate) struct Granted {
-    pub(crate) redis: Arc<RedisStore>,
-    pub(crate) keys: LeaseKeys,
-    pub(crate) lease: Lease,
 }

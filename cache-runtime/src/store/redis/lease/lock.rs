@@ -81,17 +81,19 @@ impl LockRequest {
     }
 }
 
-/// Keeps the lock while a body runs, if its holder still has it.
-pub(crate) async fn renew_lock(
-    redis: &Arc<RedisStore>,
-    keys: &LeaseKeys,
-    lease: &Lease,
-    deadline: Instant,
-) -> Result<(), Error> {
-    let Some(holder) = &lease.lock else {
-        return Ok(());
-    };
-    live_on(redis, &keys.lock, holder, milliseconds(LOCKED), deadline).await
+impl Lease {
+    pub(crate) fn has_lock(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Keeps the lock while a body runs, if its holder still has it.
+    pub(crate) async fn renew_lock(&self, deadline: Instant) -> Result<(), Error> {
+        let Some(holder) = &self.lock else {
+            return Ok(());
+        };
+        let lock = &self.keys.lock;
+        live_on(&self.redis, lock, holder, milliseconds(LOCKED), deadline).await
+    }
 }
 
 /// A guard: a lock that its holder has, or may have, is let go when it is dropped, because other processes would wait
@@ -131,8 +133,8 @@ impl LockGuard {
     }
 
     /// The lock that came with `lease`, if one did.
-    pub(crate) fn of(redis: &Arc<RedisStore>, keys: &LeaseKeys, lease: &Lease) -> Self {
-        Self::new(redis, keys, lease.lock.as_ref())
+    pub(crate) fn of(lease: &Lease) -> Self {
+        Self::new(&lease.redis, &lease.keys, lease.lock.as_ref())
     }
 
     /// Leaves the lock alone from here on, because it is gone, or has an owner that takes care of it.
