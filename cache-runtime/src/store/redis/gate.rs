@@ -65,7 +65,7 @@ struct State {
     why: Option<Error>,
 }
 
-/// Leave to ask Redis once; dropping it says that no reply came.
+/// A guard: leave to ask Redis once; unless disarmed by a reply, its drop says that none came.
 #[derive(Debug)]
 pub(crate) struct Permit<'a> {
     gate: &'a Gate,
@@ -257,11 +257,16 @@ async fn probe(gate: Arc<Gate>, number: u64) {
 impl Permit<'_> {
     /// A reply came, be it an error reply.
     pub(crate) fn replied(mut self) {
-        if std::mem::take(&mut self.counted) {
+        if self.disarm() {
             self.gate.update(|state| state.breaker.release(true));
         } else if !self.gate.calm.load(Ordering::Relaxed) {
             self.gate.update(|state| state.breaker.replied());
         }
+    }
+
+    /// Takes the permit from its drop. Whether the breaker counts it.
+    fn disarm(&mut self) -> bool {
+        std::mem::take(&mut self.counted)
     }
 }
 
