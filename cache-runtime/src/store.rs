@@ -59,7 +59,7 @@ pub(crate) use self::{
 #[derive(Debug, Clone)]
 pub(crate) struct Store(Inner);
 
-/// Private, so that no other file can ask which of the two it is.
+/// Which of the two it is; private, so that no other file can ask.
 #[derive(Debug, Clone)]
 enum Inner {
     Memory(Arc<MemoryStore>),

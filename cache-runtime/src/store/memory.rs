@@ -86,7 +86,8 @@ struct MemoryEntry {
 }
 
 thread_local! {
-    /// Values that end while this thread may hold a lock, ours or the store's; `None`: it holds none.
+    /// The values that ended while this thread may hold a lock, of the flights or of the map; `None` while it holds
+    /// none.
     static ENDED: RefCell<Option<Vec<SharedValue>>> = const { RefCell::new(None) };
 }
 
@@ -210,7 +211,7 @@ impl MemoryStore {
         });
     }
 
-    /// Gives the right to store what a write is going to return, and takes that of every body and every other write.
+    /// Gives the right to store what a write is going to return, and revokes that of every body and every other write.
     /// [`put_written`](Self::put_written) or [`remove`](Self::remove) follows, whatever becomes of the write.
     pub(crate) fn begin_write(&self, flights: &Flights<Answer>, key: &Arc<str>) -> u64 {
         self.change(flights, key, |locked| locked.begin_write())

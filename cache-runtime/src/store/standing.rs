@@ -23,7 +23,7 @@ pub(crate) enum Standing {
 pub(crate) enum Seen {
     #[default]
     Nothing,
-    /// All of it, or the header, in which no two values are alike.
+    /// In Redis: all of the bytes, or their header, in which no two values are alike.
     Bytes(Bytes),
     /// In this process: the entry's number.
     Numbered(u64),

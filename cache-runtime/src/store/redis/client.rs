@@ -29,7 +29,7 @@ use crate::{
 /// How long one probe of the breaker may take.
 const PROBE: Duration = Duration::from_secs(2);
 
-/// A Redis server as one cache sees it.
+/// Redis as the store of one cache.
 #[derive(Debug)]
 pub(crate) struct RedisStore {
     server: Arc<Server>,
@@ -99,7 +99,7 @@ impl RedisStore {
 
     /// Waits until no lock is being let go.
     pub(crate) async fn locks_let_go(&self) {
-        // The sender is in the borrow.
+        // Never closed, because `self` has the sender.
         let _ = self.leaving.subscribe().wait_for(|locks| *locks == 0).await;
     }
 

@@ -31,7 +31,7 @@ use crate::store::fetched::{FetchResult, Fetched};
 /// How exact a timer is.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The size that each value of a batch counts with which did not come in time.
+/// The size that each value of a batch counts with, if the batch did not come in time.
 const LARGE: usize = 64 * 1024;
 
 impl Link {

@@ -18,8 +18,8 @@
 //! | the server of n hangs, or will not track a lock for a waiter where another server may ([`give_up`](Link::give_up)) | | | Gone; the task is ended | |
 //! | the cache is shut down, or the link is dropped | Closed | Closed; the task is ended | Closed; the task is ended | Closed |
 //!
-//! An empty field: nothing happens, or it cannot be. Failed and Gone differ in what waiting calls are told. Nothing
-//! leads out of Closed.
+//! An empty field: nothing happens, or the event cannot be. Failed and Gone differ in what waiting calls are told.
+//! Nothing leads out of Closed. The states are in `state`, the task is in `task` and `renewal`.
 
 mod renewal;
 mod state;
