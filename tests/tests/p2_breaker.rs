@@ -322,7 +322,7 @@ fn p2_breaker_invalidate_passes_it_before_any_probe() {
     assert_eq!(redis_state(cache).breaker, BreakerState::Open);
 }
 
-/// As above, of an invalidation that failed before: whoever reads the entry takes it up, before any worker or probe.
+/// As above, of an invalidation that failed before: a read of the entry takes it up, before any worker or probe.
 #[test]
 fn p2_breaker_an_invalidation_that_a_read_takes_up_passes_it() {
     let scene = Unprobed::after(async |cache| {
