@@ -1,0 +1,46 @@
+//! An entry that a body of the caller's computes.
+
+use std::future::Future;
+
+use super::{Entry, Returns};
+use crate::{
+    lookup::{answer, inline, refresh},
+    value::share::ErrorShare,
+};
+
+impl<R> Entry<R> {
+    /// Answers as the annotated function does, with another body.
+    ///
+    /// An error of `body` is its caller's alone: those who wait for it run their own bodies, and so does this call where the
+    /// body that it waits for fails.
+    ///
+    /// An entry of [`Cache::entry`](crate::Cache::entry) stores what the body returns only if it has a ttl:
+    /// [`with_ttl`](Self::with_ttl).
+    ///
+    /// # Cancel safety
+    ///
+    /// As a call of the function: another call that waits goes on with its own body.
+    pub async fn get_or_compute<F>(&self, body: impl FnOnce() -> F) -> F::Output
+    where
+        F: Future<Output: Returns<R>>,
+    {
+        let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
+        let work = inline(|()| async move { body().await.into_result() });
+        answer(self, errors, work, Returns::from_result).await
+    }
+
+    /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.
+    ///
+    /// What goes wrong in the cache is counted; the body's outcome is returned in any case.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped stores nothing.
+    pub async fn refresh<F>(&self, body: F) -> F::Output
+    where
+        F: Future<Output: Returns<R>>,
+    {
+        let body = async move { body.await.into_result() };
+        Returns::from_result(refresh(self, body).await)
+    }
+}

@@ -1,0 +1,74 @@
+//! An entry that is taken away.
+
+use super::Entry;
+use crate::error::{Error, ErrorKind};
+
+impl<R> Entry<R> {
+    /// Takes the value away, and the right to store from every body that runs.
+    ///
+    /// Call it after the change to the source is committed. It is tried even while Redis does not
+    /// answer. Where the caller can do nothing about an error, [`invalidate_logged`](Self::invalidate_logged) tells
+    /// the log.
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not confirm it in time. This process then deletes the value before it next reads
+    /// it, and keeps trying in the background; other processes may read the old value meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped after its first poll counts as one that failed.
+    pub async fn invalidate(&self) -> Result<(), Error> {
+        let (cache, key) = self.place()?;
+        let cache = cache.inner();
+        cache.invalidate(&key, self.timeout(cache)).await
+    }
+
+    /// As [`invalidate`](Self::invalidate), but an error goes to the log, and is counted among the function's
+    /// [`errors`](crate::SiteStats::errors).
+    ///
+    /// For the time after the source's commit: the change is made, and an error of the cache would tell the caller that it
+    /// is not. What an invalidation that failed leaves behind is told at [`invalidate`](Self::invalidate); where no reader
+    /// may see the old value, take that one.
+    ///
+    /// The log has a warning once a minute and function, with `function` and `cause`, and a line at the level debug for each
+    /// of the others. None of them holds the key.
+    ///
+    /// ```
+    /// use cache_runtime::redis_cached;
+    ///
+    /// #[redis_cached(ttl = 60)]
+    /// async fn name(id: u64) -> String {
+    ///     format!("user {id}")
+    /// }
+    ///
+    /// # async fn write(_: u64, _: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// async fn rename(id: u64, name: &str) -> Result<(), std::io::Error> {
+    ///     write(id, name).await?; // committed
+    ///     name_entry(id).invalidate_logged().await;
+    ///     Ok(())
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # name(7).await;
+    /// rename(7, "Ada").await?;
+    /// assert_eq!(name_entry(7).get().await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped after its first poll counts as an invalidation that failed, of which no line tells.
+    pub async fn invalidate_logged(&self) {
+        let Err(error) = self.invalidate().await else {
+            return;
+        };
+        // An entry without a key was counted when it was made.
+        if error.kind() != ErrorKind::Key {
+            self.site.counters().error(error.kind());
+        }
+        self.site.warn_not_invalidated(&error);
+    }
+}
