@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::key::oracle::{self, Data};
-use crate::value::codec::{Codec, Stored};
+use crate::value::{codec::Codec, header::Stored};
 
 /// Reads any bytes as stored ones. Panics where that would not be a clean answer.
 pub fn decode(bytes: &[u8]) {

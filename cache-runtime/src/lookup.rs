@@ -8,7 +8,7 @@
 //! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
 //! | bypass | no cache, no key, or `NoStore` | [`Step::Body`] |
 //! | take over | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
-//! | read | the store has a value that can be read: the [policy](crate::value::policy) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
+//! | read | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
 //! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
 //! | acquire | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
 //! | body | once, whoever waits; a call of `only_if_cached` is parked where one would be needed | the outcome |
@@ -61,7 +61,7 @@ use crate::{
     site::{Key, Site},
     store::{Seen, budget::Budget, redis::lease::LeaseKeys},
     value::{
-        policy::{Aged, Circumstances, Freshness, Judgement},
+        freshness::{Aged, Circumstances, Freshness, Judgement},
         share::Kept,
     },
 };

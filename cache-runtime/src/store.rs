@@ -45,7 +45,7 @@ use crate::{
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
     observe::stats::StoreStats,
-    value::{answer::Answer, codec::CodecError, policy::Lifetime},
+    value::{answer::Answer, error::CodecError, freshness::Lifetime},
 };
 
 pub(crate) use self::{

@@ -4,5 +4,8 @@
 
 pub(crate) mod answer;
 pub(crate) mod codec;
+pub(crate) mod error;
+pub(crate) mod freshness;
+pub(crate) mod header;
 pub(crate) mod policy;
 pub(crate) mod share;

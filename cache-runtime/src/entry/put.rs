@@ -11,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind},
     lookup::{Lent, Outgoing as _, draw, prepared, renewing},
     store::{Prepared, Write, redis::lease::LeaseKeys},
-    value::policy::not_encoded,
+    value::error::not_encoded,
 };
 
 impl<R> Entry<R> {

@@ -17,7 +17,8 @@ use crate::{
     site::{Key, Site},
     value::{
         codec::{Cacheable, Codec},
-        policy::{Policy, RefreshAhead, Rules, Ttl},
+        freshness::RefreshAhead,
+        policy::{Policy, Rules, Ttl},
         share::{ErrorShare, ValueShare},
     },
 };

@@ -26,8 +26,9 @@ use crate::{
     },
     value::{
         answer::Answer,
-        codec::{self, CodecError, Stamp},
-        policy::{Lifetime, not_decoded, not_encoded},
+        error::{CodecError, not_decoded, not_encoded},
+        freshness::Lifetime,
+        header::{Stamp, Stored},
     },
 };
 
@@ -118,7 +119,7 @@ impl Lookup {
     #[cold]
     #[inline(never)]
     fn read_back(&self, bytes: &Bytes, slot: &dyn Slot) {
-        let stored = codec::Stored::parse(bytes).map_err(not_decoded);
+        let stored = Stored::parse(bytes).map_err(not_decoded);
         let read = stored.and_then(|stored| slot.reads(&stored));
         if let Err(error) = read {
             self.site.warn_unread(&error);

@@ -20,7 +20,8 @@ use crate::{
     store::memory::Shared,
     value::{
         answer::SharedValue,
-        policy::{Circumstances, Freshness, Judgement, Rules},
+        freshness::{Circumstances, Freshness, Judgement},
+        policy::Rules,
     },
 };
 

@@ -11,8 +11,9 @@ use crate::{
     observe::control::Tier,
     store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::link::Link},
     value::{
-        codec::{Stamp, Stored},
-        policy::{Aged, not_decoded},
+        error::not_decoded,
+        freshness::Aged,
+        header::{Stamp, Stored},
     },
 };
 

@@ -19,8 +19,10 @@ use crate::{
     error::Error,
     value::{
         answer::{Answer, Decoded, SharedValue},
-        codec::{CodecError, Stamp, Stored},
-        policy::{Freshness, Lifetime, Rules},
+        error::CodecError,
+        freshness::{Freshness, Lifetime},
+        header::{Stamp, Stored},
+        policy::Rules,
         share::{clear, empty},
     },
 };

@@ -22,7 +22,7 @@ use crate::{
     flight::{Flights, Lead},
     value::{
         answer::{Answer, SharedValue},
-        policy::{Aged, Lifetime},
+        freshness::{Aged, Lifetime},
     },
 };
 

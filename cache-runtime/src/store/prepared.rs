@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::{memory::Incoming, redis::lease::Written};
-use crate::value::{answer::Answer, codec::payload_of};
+use crate::value::{answer::Answer, header::payload_of};
 
 /// A value in the form in which the store keeps it.
 #[derive(Debug)]

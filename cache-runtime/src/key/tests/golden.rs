@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::*;
-use crate::value::codec::{Codec, encode_none};
+use crate::value::{codec::Codec, header::encode_none};
 
 /// Compares with the golden file, or writes it where `GOLDEN=write` is set.
 #[track_caller]

@@ -10,7 +10,7 @@ use std::{
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use super::CodecError;
+use crate::value::error::CodecError;
 
 /// Bytes of which the last are a value's JSON.
 pub(super) struct Sink {

@@ -4,13 +4,16 @@ mod nulls;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Serialize};
 
 use super::*;
+use crate::value::header::{STORED_AT, Stamp, encode_none, header, payload_of};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct User {

@@ -1,400 +1,83 @@
-//! The table of the policy, cell by cell, with times, circumstances and draws as plain values.
-
-mod lifetime;
-mod whole;
-
-use std::cell::Cell;
+//! How long values live by their attribute.
 
 use super::*;
+use crate::error::ErrorKind;
 
 const TTL: Duration = Duration::from_secs(100);
 const SHORT: Duration = Duration::from_secs(30);
 const LONG: Duration = Duration::from_secs(300);
-const LIMIT: Duration = Duration::from_millis(50);
-const NANO: Duration = Duration::from_nanos(1);
-/// The smallest that is ever drawn.
-const LEAST: f64 = 1.0 / (1_u64 << 53) as f64;
 
-const PLAIN: Freshness = Freshness {
-    stale_while_revalidate: Duration::ZERO,
+const REVALIDATE: Freshness = Freshness {
+    stale_while_revalidate: SHORT,
     stale_if_error: Duration::ZERO,
     refresh_ahead: None,
     soft_timeout: None,
     jitter: 0.0,
     cluster: false,
 };
-const REVALIDATE: Freshness = Freshness {
-    stale_while_revalidate: SHORT,
-    ..PLAIN
-};
-const ON_ERROR: Freshness = Freshness {
-    stale_if_error: SHORT,
-    ..PLAIN
-};
-const SOFT: Freshness = Freshness {
-    soft_timeout: Some(LIMIT),
-    ..ON_ERROR
-};
-const AHEAD: Freshness = Freshness {
-    refresh_ahead: Some(RefreshAhead::Fraction(0.8)),
-    ..PLAIN
-};
-const XFETCH: Freshness = Freshness {
-    refresh_ahead: Some(RefreshAhead::XFetch),
-    ..PLAIN
-};
-/// Every option, each window the longer one once.
-const ALL: [Freshness; 2] = [
-    Freshness {
-        stale_while_revalidate: SHORT,
-        stale_if_error: LONG,
-        soft_timeout: Some(LIMIT),
-        ..AHEAD
-    },
-    Freshness {
-        stale_while_revalidate: LONG,
-        stale_if_error: SHORT,
-        soft_timeout: Some(LIMIT),
-        ..AHEAD
-    },
-];
 
-#[derive(Debug, Clone, Copy)]
-struct Now {
-    at_rest: bool,
-    movable: bool,
-    draw: f64,
+fn policy(freshness: Freshness) -> Policy<u64, Option<u64>> {
+    let mut policy = Policy::new(Codec::json(), ValueShare::<u64>::alone());
+    policy.ttl = Ttl::For(TTL);
+    policy.freshness = freshness;
+    policy.optional()
 }
 
-const MOVABLE: Now = Now {
-    at_rest: false,
-    movable: true,
-    draw: 1.0,
-};
-const FIXED: Now = Now {
-    movable: false,
-    ..MOVABLE
-};
-const RESTING: Now = Now {
-    at_rest: true,
-    ..MOVABLE
-};
-
-fn drawn(draw: f64) -> Now {
-    Now { draw, ..MOVABLE }
+fn fresh_for(lifetime: Result<Option<Lifetime>, Error>) -> Option<Duration> {
+    lifetime.unwrap().map(|lifetime| lifetime.fresh_for)
 }
 
-/// At rest or not, movable or not.
-fn any() -> impl Iterator<Item = Now> {
-    [RESTING, MOVABLE]
-        .into_iter()
-        .flat_map(|now| [true, false].map(|movable| Now { movable, ..now }))
-}
-
-fn judge(freshness: Freshness, entry: Option<Aged>, now: Now) -> Judgement {
-    let circumstances = Circumstances {
-        at_rest: &|| now.at_rest,
-        movable: &|| now.movable,
-        draw: &|| now.draw,
+#[test]
+fn each_kind_of_value_has_its_own_ttl_shortened_alike() {
+    let jittered = Freshness {
+        jitter: 0.5,
+        ..REVALIDATE
     };
-    freshness.judge(entry, &circumstances)
+    let mut policy = policy(jittered);
+    policy.cache_if = Some(|value| *value < 10);
+    let lifetime = |policy: &Policy<u64, Option<u64>>, value: Option<u64>, ttl| {
+        fresh_for(policy.lifetime(&value, ttl, 1.0))
+    };
+    assert_eq!(lifetime(&policy, Some(1), None), Some(TTL / 2));
+    assert_eq!(
+        lifetime(&policy, Some(10), None),
+        None,
+        "what `cache_if` refuses"
+    );
+    assert_eq!(lifetime(&policy, None, None), None, "without `none_ttl`");
+    assert_eq!(
+        lifetime(&policy, Some(1), Some(LONG)),
+        Some(LONG),
+        "what an entry says is not shortened"
+    );
+    policy.none_ttl = Some(SHORT);
+    assert_eq!(lifetime(&policy, None, None), Some(SHORT / 2));
+    let of_none = policy.lifetime(&None, None, 1.0).unwrap().unwrap();
+    assert_eq!(of_none.kept_for, SHORT / 2 + SHORT, "with the window");
+    policy.ttl = Ttl::By(|value| Duration::from_secs(*value));
+    assert_eq!(
+        lifetime(&policy, Some(8), None),
+        Some(Duration::from_secs(4))
+    );
+    assert_eq!(lifetime(&policy, Some(0), None), None, "a ttl of nothing");
+    policy.cache_if = Some(|_| panic!("a closure of the attribute"));
+    let panicked = policy.lifetime(&Some(1), None, 1.0);
+    assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Encode);
 }
 
-fn aged(age: Duration) -> Aged {
-    Aged {
-        age,
+#[test]
+fn what_is_put_lives_as_long_whatever_cache_if_says() {
+    let mut policy = policy(REVALIDATE);
+    policy.cache_if = Some(|_| false);
+    let lifetime = |policy: &Policy<u64, Option<u64>>, value: Option<u64>| {
+        policy.lifetime_of_put(&value, None, 1.0).unwrap()
+    };
+    let whole = Lifetime {
         fresh_for: TTL,
-        took: Duration::ZERO,
-    }
-}
-
-fn at(freshness: Freshness, age: Duration, now: Now) -> Judgement {
-    judge(freshness, Some(aged(age)), now)
-}
-
-/// What XFetch makes of a body that took so long, and a draw.
-fn xfetch(age: Duration, took: Duration, draw: f64) -> Judgement {
-    let entry = Aged { took, ..aged(age) };
-    judge(XFETCH, Some(entry), drawn(draw))
-}
-
-#[test]
-fn row_1_a_value_without_a_stamp_is_fresh() {
-    for freshness in ALL.into_iter().chain([PLAIN, XFETCH]) {
-        for now in any() {
-            assert_eq!(judge(freshness, None, now), Judgement::Fresh);
-        }
-    }
-}
-
-#[test]
-fn row_2_a_fraction_of_the_ttl_begins_a_run_at_that_age() {
-    let moment = TTL.mul_f64(0.8);
-    for freshness in [AHEAD, ALL[0], ALL[1]] {
-        assert_eq!(at(freshness, moment - NANO, MOVABLE), Judgement::Fresh);
-        for age in [moment, TTL - NANO] {
-            assert_eq!(at(freshness, age, MOVABLE), Judgement::RefreshAhead);
-            assert_eq!(at(freshness, age, RESTING), Judgement::Fresh, "at rest");
-            assert_eq!(at(freshness, age, FIXED), Judgement::Fresh, "not movable");
-        }
-    }
-    assert_eq!(
-        at(AHEAD, TTL, MOVABLE),
-        Judgement::Expired,
-        "is ahead no more"
-    );
-}
-
-#[test]
-fn row_2_xfetch_never_begins_before_half_the_ttl() {
-    let took = TTL * 10;
-    for age in [Duration::ZERO, TTL / 2 - NANO] {
-        assert_eq!(xfetch(age, took, LEAST), Judgement::Fresh);
-    }
-    assert_eq!(xfetch(TTL / 2, took, LEAST), Judgement::RefreshAhead);
-    let resting = Now {
-        draw: LEAST,
-        ..RESTING
+        kept_for: TTL + SHORT,
     };
-    let fixed = Now {
-        draw: LEAST,
-        ..FIXED
-    };
-    for now in [resting, fixed] {
-        let entry = Aged {
-            took,
-            ..aged(TTL / 2)
-        };
-        assert_eq!(judge(XFETCH, Some(entry), now), Judgement::Fresh);
-    }
-}
-
-#[test]
-fn row_2_xfetch_weighs_what_the_body_took_against_what_is_left() {
-    let second = Duration::from_secs(1);
-    // -ln: 1.02 and 0.99.
-    assert_eq!(xfetch(TTL - second, second, 0.36), Judgement::RefreshAhead);
-    assert_eq!(xfetch(TTL - second, second, 0.37), Judgement::Fresh);
-    // The most that chance can do is 36.7 times what the body took.
-    assert_eq!(
-        xfetch(TTL - 36 * second, second, LEAST),
-        Judgement::RefreshAhead
-    );
-    assert_eq!(xfetch(TTL - 37 * second, second, LEAST), Judgement::Fresh);
-    // And the least is nothing.
-    assert_eq!(xfetch(TTL - NANO, TTL, 1.0), Judgement::Fresh);
-    assert_eq!(xfetch(TTL - NANO, Duration::ZERO, LEAST), Judgement::Fresh);
-}
-
-#[test]
-fn row_2_xfetch_draws_once_and_only_past_half_the_ttl() {
-    let drawn = Cell::new(0);
-    let circumstances = Circumstances {
-        at_rest: &|| false,
-        movable: &|| true,
-        draw: &|| {
-            drawn.set(drawn.get() + 1);
-            0.5
-        },
-    };
-    XFETCH.judge(Some(aged(TTL / 2 - NANO)), &circumstances);
-    XFETCH.judge(Some(aged(TTL)), &circumstances);
-    AHEAD.judge(Some(aged(TTL - NANO)), &circumstances);
-    assert_eq!(drawn.get(), 0);
-    XFETCH.judge(Some(aged(TTL - NANO)), &circumstances);
-    assert_eq!(drawn.get(), 1);
-}
-
-#[test]
-fn row_3_before_its_ttl_has_passed_a_value_is_fresh() {
-    for freshness in [PLAIN, REVALIDATE, ON_ERROR, SOFT, ALL[0], ALL[1]] {
-        for now in any() {
-            assert_eq!(at(freshness, Duration::ZERO, now), Judgement::Fresh);
-        }
-    }
-    for freshness in [PLAIN, REVALIDATE, ON_ERROR, SOFT] {
-        for now in any() {
-            assert_eq!(at(freshness, TTL - NANO, now), Judgement::Fresh);
-        }
-    }
-}
-
-#[test]
-fn row_3_nothing_but_the_age_is_asked() {
-    let circumstances = Circumstances {
-        at_rest: &|| unreachable!("a fresh value is an answer, at rest or not"),
-        movable: &|| unreachable!("a fresh value is an answer, movable or not"),
-        draw: &|| unreachable!("nothing is left to chance"),
-    };
-    for freshness in [PLAIN, REVALIDATE, ON_ERROR, SOFT] {
-        for entry in [None, Some(aged(Duration::ZERO)), Some(aged(TTL - NANO))] {
-            assert_eq!(freshness.judge(entry, &circumstances), Judgement::Fresh);
-        }
-    }
-    for freshness in [PLAIN, REVALIDATE, ON_ERROR, SOFT] {
-        let entry = Some(aged(TTL + SHORT));
-        assert_eq!(freshness.judge(entry, &circumstances), Judgement::Expired);
-    }
-}
-
-#[test]
-fn row_4_a_key_at_rest_is_answered_stale_and_nothing_starts() {
-    for freshness in [REVALIDATE, ALL[0], ALL[1]] {
-        for age in [TTL, TTL + SHORT - NANO] {
-            for movable in [true, false] {
-                let now = Now { movable, ..RESTING };
-                assert_eq!(at(freshness, age, now), Judgement::StaleAtRest);
-            }
-        }
-    }
-}
-
-#[test]
-fn row_5_a_stale_value_is_answered_and_a_run_begins() {
-    for freshness in [REVALIDATE, ALL[0], ALL[1]] {
-        for age in [TTL, TTL + NANO, TTL + SHORT - NANO] {
-            assert_eq!(
-                at(freshness, age, MOVABLE),
-                Judgement::StaleWhileRevalidate,
-                "also where a soft timeout is"
-            );
-        }
-    }
-    assert_eq!(
-        at(ALL[1], TTL + LONG - NANO, MOVABLE),
-        Judgement::StaleWhileRevalidate,
-        "longer than the other window"
-    );
-    assert_eq!(at(REVALIDATE, TTL + SHORT, MOVABLE), Judgement::Expired);
-}
-
-#[test]
-fn a_body_that_is_not_movable_falls_through_to_the_rows_below() {
-    assert_eq!(at(REVALIDATE, TTL, FIXED), Judgement::Expired);
-    for freshness in ALL {
-        assert_eq!(at(freshness, TTL, FIXED), Judgement::StaleIfError);
-    }
-    assert_eq!(
-        at(ALL[1], TTL + SHORT, FIXED),
-        Judgement::Expired,
-        "past the shorter window of errors"
-    );
-}
-
-#[test]
-fn row_6_a_key_at_rest_is_not_asked_of_its_failing_source() {
-    for freshness in [ON_ERROR, SOFT] {
-        for age in [TTL, TTL + SHORT - NANO] {
-            for movable in [true, false] {
-                let now = Now { movable, ..RESTING };
-                assert_eq!(at(freshness, age, now), Judgement::StaleAtRest);
-            }
-        }
-    }
-    assert_eq!(
-        at(ALL[0], TTL + SHORT, RESTING),
-        Judgement::StaleAtRest,
-        "past the shorter window"
-    );
-}
-
-#[test]
-fn row_7_a_soft_timeout_bounds_the_wait_for_a_body_that_can_go_on() {
-    for age in [TTL, TTL + SHORT - NANO] {
-        assert_eq!(at(SOFT, age, MOVABLE), Judgement::StaleAfter(LIMIT));
-        assert_eq!(at(SOFT, age, FIXED), Judgement::StaleIfError);
-    }
-    assert_eq!(
-        at(ALL[0], TTL + SHORT, MOVABLE),
-        Judgement::StaleAfter(LIMIT)
-    );
-}
-
-#[test]
-fn row_8_a_stale_value_serves_where_the_body_fails() {
-    for age in [TTL, TTL + SHORT - NANO] {
-        for now in [MOVABLE, FIXED] {
-            assert_eq!(at(ON_ERROR, age, now), Judgement::StaleIfError);
-        }
-    }
-}
-
-#[test]
-fn row_9_past_its_windows_a_value_is_no_answer() {
-    for now in any() {
-        for age in [TTL, TTL + NANO, Duration::MAX] {
-            assert_eq!(at(PLAIN, age, now), Judgement::Expired);
-        }
-        for freshness in [REVALIDATE, ON_ERROR, SOFT] {
-            for age in [TTL + SHORT, Duration::MAX] {
-                assert_eq!(at(freshness, age, now), Judgement::Expired);
-            }
-        }
-        for freshness in ALL {
-            assert_eq!(at(freshness, TTL + LONG, now), Judgement::Expired);
-        }
-    }
-}
-
-#[test]
-fn no_age_or_window_overflows() {
-    let endless = Freshness {
-        stale_while_revalidate: Duration::MAX,
-        stale_if_error: Duration::MAX,
-        ..PLAIN
-    };
-    let entry = Aged {
-        age: Duration::MAX,
-        fresh_for: Duration::from_millis(u64::MAX),
-        took: Duration::from_millis(u32::MAX.into()),
-    };
-    let judged = judge(endless, Some(entry), MOVABLE);
-    assert_eq!(judged, Judgement::StaleWhileRevalidate);
-    assert!(endless.answers(Some(entry)));
-    for refresh_ahead in [RefreshAhead::XFetch, RefreshAhead::Fraction(0.99)] {
-        let ahead = Freshness {
-            refresh_ahead: Some(refresh_ahead),
-            ..endless
-        };
-        let young = Aged {
-            age: Duration::ZERO,
-            ..entry
-        };
-        assert_eq!(judge(ahead, Some(young), drawn(LEAST)), Judgement::Fresh);
-    }
-}
-
-#[test]
-fn a_stamp_from_the_future_is_of_now() {
-    let stamp = Stamp {
-        stored_at: 5_000,
-        fresh_for: TTL,
-        took: LIMIT,
-    };
-    assert_eq!(stamp.aged(4_000).age, Duration::ZERO);
-    assert_eq!(stamp.aged(5_001).age, Duration::from_millis(1));
-    let Aged {
-        fresh_for, took, ..
-    } = stamp.aged(u64::MAX);
-    assert_eq!((fresh_for, took), (TTL, LIMIT));
-}
-
-#[test]
-fn a_stamp_of_another_clock_says_nothing_but_that_a_window_may_answer() {
-    let aged = |fresh_for: Duration, ahead: u64| {
-        let stamp = Stamp {
-            stored_at: 50_000 + ahead,
-            fresh_for,
-            took: LIMIT,
-        };
-        stamp.aged(50_000)
-    };
-    // A tenth of the ttl, or a second.
-    for (fresh_for, slack) in [(TTL, 10_000), (Duration::from_secs(5), 1_000)] {
-        assert_eq!(aged(fresh_for, slack).age, Duration::ZERO);
-        let unknown = aged(fresh_for, slack + 1);
-        assert_eq!(unknown.age, fresh_for);
-        assert!(!unknown.is_fresh());
-    }
-    assert!(!aged(TTL, u64::MAX - 50_000).is_fresh());
+    assert_eq!(lifetime(&policy, Some(1)), Some(whole));
+    assert_eq!(lifetime(&policy, None), Some(whole));
+    policy.none_ttl = Some(SHORT);
+    assert_eq!(lifetime(&policy, None).unwrap().fresh_for, SHORT);
 }

@@ -19,7 +19,7 @@ use super::{
     lock::{LockGuard, SAID},
     scripts::{PUT, RELEASE, STORE, unexpected},
 };
-use crate::{base::clock::milliseconds, error::Error, value::policy::Lifetime};
+use crate::{base::clock::milliseconds, error::Error, value::freshness::Lifetime};
 
 /// A value as Redis is going to have it.
 #[derive(Debug)]

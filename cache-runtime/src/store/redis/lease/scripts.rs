@@ -5,7 +5,7 @@
 use super::super::{gate::Urgency, request::Script, retry::Repeat};
 use crate::{
     error::{Error, ErrorKind},
-    value::codec::STORED_AT,
+    value::header::STORED_AT,
 };
 
 // `stamped.lua` says these numbers.

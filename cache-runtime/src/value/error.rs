@@ -1,0 +1,51 @@
+//! Why a value cannot be stored, or be read.
+
+use crate::error::{Error, ErrorKind};
+
+/// Why bytes could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CodecError {
+    /// serde or the type refused.
+    #[error("the value's `Serialize` or `Deserialize` failed")]
+    Json(#[source] serde_json::Error),
+    /// The type's own code panicked.
+    #[error("the value's `Serialize` or `Deserialize` panicked")]
+    Panicked,
+    /// No form that this release knows.
+    #[error("not written by this release, nor JSON")]
+    Unreadable,
+    /// The value's JSON reads back as another value, or as none.
+    #[error(
+        "the value's JSON says `null` for a NaN, an infinity or a `Some` of nothing, and would read back as something else, so it is not stored; give it a `#[serde(with = \"…\")]` that JSON can say"
+    )]
+    Lost,
+    /// The value's JSON has more bytes than are stored.
+    #[error(
+        "the value has more than {most} bytes of JSON, so it is not stored; raise `max_value` (`REDIS_MAX_VALUE`), or store less"
+    )]
+    TooLarge {
+        /// So many bytes are stored at most.
+        most: usize,
+    },
+    /// What was just written is no value of its type.
+    #[error("the value's JSON is not read back as one")]
+    Unread(#[source] Error),
+}
+
+pub(crate) fn not_encoded(error: CodecError) -> Error {
+    match error {
+        // Said at once, for they say what to do.
+        CodecError::Lost | CodecError::TooLarge { .. } => {
+            Error::new(ErrorKind::Encode, error.to_string())
+        }
+        error => Error::with_source(ErrorKind::Encode, "the value cannot be stored", error),
+    }
+}
+
+pub(crate) fn not_decoded(error: CodecError) -> Error {
+    Error::with_source(
+        ErrorKind::Decode,
+        "what is stored is no value of this type",
+        error,
+    )
+}
