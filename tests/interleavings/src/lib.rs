@@ -7,10 +7,13 @@
 
 // What the runtime calls and nothing here does is no mistake; and they are formatted over there,
 // where their tests are.
-#[allow(dead_code)]
-#[rustfmt::skip]
-#[path = "../../../cache-runtime/src/flight.rs"]
-mod flight;
+#[path = "../../../cache-runtime/src"]
+mod runtime {
+    #[allow(dead_code)]
+    #[rustfmt::skip]
+    pub(crate) mod flight;
+}
+use runtime::flight;
 #[allow(dead_code)]
 #[rustfmt::skip]
 #[path = "../../../cache-runtime/src/store/redis/batch.rs"]
