@@ -7,7 +7,7 @@ use std::{
 
 use super::{Entry, Returns};
 use crate::{
-    cache::{Cache, RecordOnDrop},
+    cache::{Cache, invalidation::RecordOnDrop},
     error::{Error, ErrorKind},
     lookup::{Lent, Outgoing as _, draw, prepared, renewing},
     store::{Prepared, Write, redis::lease::LeaseKeys},
