@@ -7,5 +7,7 @@ pub(crate) mod codec;
 pub(crate) mod error;
 pub(crate) mod freshness;
 pub(crate) mod header;
+mod panics;
+pub(crate) mod place;
 pub(crate) mod policy;
 pub(crate) mod share;

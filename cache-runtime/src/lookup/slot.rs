@@ -22,8 +22,8 @@ use crate::{
         error::CodecError,
         freshness::{Freshness, Lifetime},
         header::{Stamp, Stored},
+        place::{clear, empty},
         policy::Rules,
-        share::{clear, empty},
     },
 };
 

@@ -13,11 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::de::{Read, SliceRead, StrRead};
 
 use self::{nulls::Nulls, sink::Sink};
-use super::{
-    error::CodecError,
-    header::Stored,
-    share::{clear, panics},
-};
+use super::{error::CodecError, header::Stored, panics::panics, place::clear};
 
 /// A type that the cache can store: serde's, sendable, and without borrows.
 ///

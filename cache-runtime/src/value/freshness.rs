@@ -29,7 +29,7 @@
 
 use std::time::Duration;
 
-use super::{header::Stamp, share::panics};
+use super::{header::Stamp, panics::panics};
 use crate::error::{Error, ErrorKind};
 
 /// Beyond this Redis would overflow its clock; nothing is meant to live longer.

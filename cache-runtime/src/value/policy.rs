@@ -12,7 +12,8 @@ use crate::{
         error::{CodecError, not_decoded},
         freshness::{Freshness, Lifetime},
         header::{Stamp, Stored, encode_none, header},
-        share::{ValueShare, clear, empty},
+        place::{clear, empty},
+        share::ValueShare,
     },
 };
 

@@ -6,9 +6,9 @@
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::panics::{panics, unless_it_panics};
 use crate::error::shared::SharedError;
 
 /// A value or an error that several callers share, with its type forgotten.
@@ -57,19 +57,6 @@ impl<V> ValueShare<V> {
         self.put(kept, &mut value);
         value
     }
-}
-
-/// A place for a value on the heap, where the value is put without a stay on the stack.
-///
-/// Made out of line, because the place is on the stack while it is made.
-#[inline(never)]
-pub(crate) fn empty<T>() -> Box<Option<T>> {
-    Box::new(None)
-}
-
-/// Empties a place. A function, because an unoptimised build makes room for a value where one is overwritten.
-pub(crate) fn clear<T>(place: &mut Option<T>) {
-    *place = None;
 }
 
 /// How the callers of one flight share its error.
@@ -248,20 +235,6 @@ impl<T: Clone + Send + Sync + 'static> Functions<T> {
 /// that is no reason for a call to fail.
 fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
     panics(&mut || *place = Some(value.clone()));
-}
-
-/// Runs the user's code, which only reads what it did not make, and says whether it panicked: what it leaves half done is
-/// dropped then.
-///
-/// It takes a reference, because it would be compiled for each type otherwise.
-pub(crate) fn panics(code: &mut dyn FnMut()) -> bool {
-    catch_unwind(AssertUnwindSafe(code)).is_err()
-}
-
-/// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.
-fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
-    // It only reads what outlives it, so what a panic leaves half done is gone.
-    catch_unwind(AssertUnwindSafe(make)).ok()
 }
 
 #[cfg(test)]
