@@ -5,5 +5,6 @@
 pub(crate) mod backoff;
 pub(crate) mod clock;
 pub(crate) mod runtime;
+pub(crate) mod seats;
 pub(crate) mod sharded;
 pub(crate) mod sync;

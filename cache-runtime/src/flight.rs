@@ -39,7 +39,7 @@ use std::{
     task::{Context, Poll},
 };
 
-pub(crate) use self::{lead::Lead, state::push_seat};
+pub(crate) use self::lead::Lead;
 
 use self::state::State;
 use crate::base::{

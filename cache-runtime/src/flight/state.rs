@@ -1,7 +1,7 @@
 //! Who leads a flight, and who waits for it.
 
 use super::Turn;
-use crate::base::sync::oneshot;
+use crate::base::{seats::push_seat, sync::oneshot};
 
 #[derive(Debug)]
 pub(super) struct State<T> {
@@ -70,19 +70,4 @@ impl<T> State<T> {
         let rest = self.waiters.split_off(late);
         std::mem::replace(&mut self.waiters, rest)
     }
-}
-
-/// Adds a seat to a list whose callers may go away and leave their seats behind.
-///
-/// Left seats are cleared when the list is full, and the list grows only where more than half are
-/// still taken: so it stays within four times the most that ever waited at once, and a caller pays
-/// for a few seats on average, however many come and go.
-pub(crate) fn push_seat<S>(seats: &mut Vec<S>, seat: S, is_left: impl Fn(&S) -> bool) {
-    if seats.len() == seats.capacity() {
-        seats.retain(|seat| !is_left(seat));
-        if seats.len() > seats.capacity() / 2 {
-            seats.reserve(seats.capacity());
-        }
-    }
-    seats.push(seat);
 }

@@ -341,24 +341,6 @@ fn p11_callers_that_went_away_leave_no_seats() {
 }
 
 #[test]
-fn p11_a_full_list_is_not_searched_for_every_newcomer() {
-    let mut seats = Vec::with_capacity(1024);
-    let searched = std::cell::Cell::new(0);
-    // 1,023 who stay, and one place for all who come and go.
-    for _ in 0..1023 {
-        push_seat(&mut seats, true, |_| false);
-    }
-    for _ in 0..100_000 {
-        push_seat(&mut seats, false, |stays| {
-            searched.set(searched.get() + 1);
-            !stays
-        });
-    }
-    assert!(searched.get() <= 400_000, "{} looks", searched.get());
-    assert!(seats.capacity() <= 4 * 1024, "{} seats", seats.capacity());
-}
-
-#[test]
 fn p5_of_those_whose_patience_ends_at_once_one_leads_beside() {
     let (flights, key) = flights();
     let mut first = lead(&flights, &key);

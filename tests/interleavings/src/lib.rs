@@ -5,8 +5,8 @@
 // It has no unit tests; clippy builds them all the same, and would look for the runtime's.
 #![cfg(not(test))]
 
-// What the runtime calls and nothing here does is no mistake; and they are formatted over there,
-// where their tests are.
+// What the runtime calls and nothing here does is no mistake; and these files are formatted over there, where their tests
+// are. The flight has files of its own folder, which a `#[path]` of its own would not find.
 #[path = "../../../cache-runtime/src"]
 mod runtime {
     #[allow(dead_code)]
@@ -19,6 +19,9 @@ use runtime::flight;
 #[path = "../../../cache-runtime/src/store/redis/batch.rs"]
 mod batch;
 mod base {
+    #[rustfmt::skip]
+    #[path = "../../../../cache-runtime/src/base/seats.rs"]
+    pub(crate) mod seats;
     #[rustfmt::skip]
     #[path = "../../../../cache-runtime/src/base/sharded.rs"]
     pub(crate) mod sharded;

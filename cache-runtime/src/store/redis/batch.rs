@@ -32,12 +32,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    base::{
-        sharded::lock,
-        sync::{Mutex, oneshot},
-    },
-    flight::push_seat,
+use crate::base::{
+    seats::push_seat,
+    sharded::lock,
+    sync::{Mutex, oneshot},
 };
 
 /// As many callers' reads on their way as keep the connection and the server busy.
