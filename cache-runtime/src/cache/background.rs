@@ -64,7 +64,7 @@ struct Rest {
 
 /// The right to one background run.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct RunPermit {
     function: &'static Site,
 }
 
@@ -87,7 +87,7 @@ impl Drop for Listed {
     }
 }
 
-impl Drop for Permit {
+impl Drop for RunPermit {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
         self.function
@@ -97,7 +97,7 @@ impl Drop for Permit {
     }
 }
 
-impl Permit {
+impl RunPermit {
     /// The span of the run: a root, because a span ends with the last one inside it, so that the caller's would last for as
     /// long as the run, and not for as long as the call.
     fn span(&self) -> Span {
@@ -159,7 +159,7 @@ impl Background {
     }
 
     /// The right to begin a run of a function; `None` while there are as many as there may be.
-    pub(crate) fn permit(&self, function: &'static Site) -> Option<Permit> {
+    pub(crate) fn permit(&self, function: &'static Site) -> Option<RunPermit> {
         let of_function = function.counters().running_behind();
         let counted = |running: &AtomicUsize, limit| {
             let one_more = |running| (running < limit).then_some(running + 1);
@@ -174,13 +174,13 @@ impl Background {
             of_function.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(Permit { function })
+        Some(RunPermit { function })
     }
 
     /// Begins `run` on the present runtime, in a span of its own. That it panicked reaches nobody but the log.
     pub(crate) fn begin(
         self: &Arc<Self>,
-        permit: Permit,
+        permit: RunPermit,
         run: impl Future<Output = ()> + Send + 'static,
     ) {
         let Ok(runtime) = Handle::try_current() else {

@@ -9,11 +9,11 @@ use super::{KeyPart, escape, write};
 
 /// The keys of one function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pattern(Vec<Step>);
+pub(crate) struct Pattern(Vec<Symbol>);
 
 /// A character of a key, or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Step {
+struct Symbol {
     class: Class,
     times: Times,
 }
@@ -40,28 +40,28 @@ enum Times {
 impl Pattern {
     /// The keys of a template: a literal before, between and after the parts, of which these are the first.
     pub(crate) fn of_template(literals: &[&str], parts: &[&dyn KeyPart]) -> Self {
-        let mut steps = Vec::new();
+        let mut symbols = Vec::new();
         for (n, literal) in literals.iter().enumerate() {
-            push_text(literal, &mut steps);
+            push_text(literal, &mut symbols);
             if let Some(part) = parts.get(n) {
                 // The text behind the last part stands before no other part, so nothing is escaped for it.
                 let next = literals.get(n + 1).filter(|_| n + 1 < parts.len());
                 let border = next.and_then(|next| escape::border(next));
-                push_part(*part, border, &mut steps);
+                push_part(*part, border, &mut symbols);
             }
         }
-        Self(steps)
+        Self(symbols)
     }
 
     /// The default keys that begin with `head`.
     pub(crate) fn of_arguments(head: &str, parts: &[&dyn KeyPart]) -> Self {
-        let mut steps = Vec::new();
-        push_text(head, &mut steps);
+        let mut symbols = Vec::new();
+        push_text(head, &mut symbols);
         for part in parts {
-            push_text(":", &mut steps);
-            push_part(*part, None, &mut steps);
+            push_text(":", &mut symbols);
+            push_part(*part, None, &mut symbols);
         }
-        Self(steps)
+        Self(symbols)
     }
 
     /// Whether there is a key that both can write.
@@ -79,7 +79,8 @@ impl Pattern {
             if one.is_none() && two.is_none() {
                 return true;
             }
-            let is = |step: Option<&Step>, times| step.is_some_and(|step| step.times == times);
+            let is =
+                |symbol: Option<&Symbol>, times| symbol.is_some_and(|symbol| symbol.times == times);
             if is(one, Times::OnceOrNot) {
                 places.push((mine + 1, its));
             }
@@ -97,7 +98,7 @@ impl Pattern {
                 if is(two, Times::Often) {
                     places.push((mine + 1, its));
                 }
-                // Where both steps repeat, the places stay the same, and these have been looked at.
+                // Where both symbols repeat, the places stay the same, and these have been looked at.
             }
         }
         false
@@ -118,22 +119,22 @@ impl Class {
     }
 }
 
-fn push_text(text: &str, steps: &mut Vec<Step>) {
-    steps.extend(text.chars().map(|c| Step {
+fn push_text(text: &str, symbols: &mut Vec<Symbol>) {
+    symbols.extend(text.chars().map(|c| Symbol {
         class: Class::Char(c),
         times: Times::Once,
     }));
 }
 
 /// The texts of values such as `part`, in which `border` is escaped.
-fn push_part(part: &dyn KeyPart, border: Option<char>, steps: &mut Vec<Step>) {
+fn push_part(part: &dyn KeyPart, border: Option<char>, symbols: &mut Vec<Symbol>) {
     let escaped = border.is_some_and(|border| border == '-' || border.is_ascii_digit());
     if is_integer(part) && !escaped {
-        steps.push(Step {
+        symbols.push(Symbol {
             class: Class::Char('-'),
             times: Times::OnceOrNot,
         });
-        steps.push(Step {
+        symbols.push(Symbol {
             class: Class::Digit,
             times: Times::Often,
         });
@@ -141,7 +142,7 @@ fn push_part(part: &dyn KeyPart, border: Option<char>, steps: &mut Vec<Step>) {
     }
     // An escape holds hexadecimal digits, whatever the border is.
     let except = border.filter(|border| !matches!(border, '0'..='9' | 'A'..='F'));
-    steps.push(Step {
+    symbols.push(Symbol {
         class: Class::Value { except },
         times: Times::Often,
     });

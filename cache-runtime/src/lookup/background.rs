@@ -18,7 +18,7 @@ use super::{
     wait,
 };
 use crate::{
-    cache::{Inner, background::Permit},
+    cache::{Inner, background::RunPermit},
     flight::{Lead, Turn, Waiting},
     observe::control::Control,
     site::Site,
@@ -28,7 +28,7 @@ use crate::{
 
 /// A run that is about to begin in the background.
 pub(crate) struct Run {
-    permit: Permit,
+    permit: RunPermit,
     acquiring: Acquiring,
 }
 
@@ -222,7 +222,7 @@ impl Lookup {
     }
 
     /// A run on behalf of this call, with a budget of its own.
-    pub(super) fn run(&self, permit: Permit, lead: Lead<Answer>, reason: Reason) -> Run {
+    pub(super) fn run(&self, permit: RunPermit, lead: Lead<Answer>, reason: Reason) -> Run {
         let acquiring = Acquiring {
             lead,
             reason,
