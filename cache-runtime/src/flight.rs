@@ -7,26 +7,26 @@
 //! advance the count, and a caller remembers the count at which it joined.
 //!
 //! One lead has the duty to answer. A waiter whose patience ended takes that duty over and leads beside
-//! the one who had it ([`Waiting::overtake`]). An overtaken lead still answers whom the rule lets it
+//! the lead that had it ([`Waiting::overtake`]). An overtaken lead still answers the waiters that the rule lets it
 //! answer, and still stores; but the flight no longer depends on it, so its end passes nothing on.
 //!
 //! | event | who is answered | then |
 //! |---|---|---|
-//! | the store has a value after all ([`Lead::finish`]) | joined before the question was sent | the rest start over |
+//! | the store has a value after all ([`Lead::finish`]) | joined before the store was asked | the rest start over |
 //! | body done ([`Lead::answer_early`]) | joined before the body began | the attempt closes |
 //! | proof ([`Lead::finish`]) | joined before the attempt closed | the rest start over |
 //! | no proof ([`Lead::start_over`]) | nobody | a waiter leads the next attempt |
 //! | leader dropped or panicking (`Drop`) | nobody | a waiter leads the next attempt |
-//! | a waiter's patience ends, and the duty is still where it was when that began ([`Waiting::overtake`]) | nobody | that waiter leads beside; the others wait on |
+//! | a waiter's patience ends, and nobody got the duty since it began to wait ([`Waiting::overtake`]) | nobody | that waiter leads beside; the others wait on |
 //! | an overtaken lead ends, however it ends | as above, by its own steps | nothing: another has the duty |
 //! | [`Flights::detach`] | nobody | new callers start another flight |
 //!
 //! A flight ends when nobody waits at the end of an attempt, and new callers join it until then. So
-//! bodies of two flights of a key run at once only where one flight was detached, or where one has ended
-//! and an overtaken lead of it is still at it.
+//! bodies of two flights of a key run at once only where one flight was detached, or where one flight has ended
+//! while the body of an overtaken lead still runs.
 //!
-//! The lead travels through the waiters' channels as a value with a `Drop`: a waiter that goes away
-//! with the lead in its hands passes it on, so nobody ever waits for somebody to say goodbye.
+//! The lead travels through the waiters' channels as a value with a `Drop`, so that a waiter that goes away
+//! with the lead in its hands passes it on.
 
 mod lead;
 mod state;
@@ -53,6 +53,7 @@ pub(crate) struct Flights<T> {
     open: Sharded<Arc<Flight<T>>>,
 }
 
+/// One flight, which its leads and its waiters hold.
 #[derive(Debug)]
 struct Flight<T> {
     state: Mutex<State<T>>,
@@ -61,22 +62,22 @@ struct Flight<T> {
 /// What a caller finds when it joins.
 #[derive(Debug)]
 pub(crate) enum Joined<T> {
-    /// Nobody computes this key: the caller does.
+    /// Nobody computes this key, so the caller does.
     Lead(Lead<T>),
-    /// Somebody does: the caller waits for its turn.
+    /// Another call computes this key, so the caller waits for its turn.
     Wait(Waiting<T>),
 }
 
-/// A caller's place among those who wait for a flight: a future of its turn.
+/// A caller's place among those who wait for a flight: the future of its turn.
 ///
-/// An error, of a channel that closes without a turn, means the same as [`Turn::Alone`].
+/// The error of a channel that closes without a turn means the same as [`Turn::Alone`].
 #[derive(Debug)]
 pub(crate) struct Waiting<T> {
     flights: Arc<Flights<T>>,
     key: Arc<str>,
     flight: Arc<Flight<T>>,
     seat: u64,
-    /// The number of the lead that it waits for.
+    /// The number of the lead that the caller waits for.
     lead: u64,
     turn: oneshot::Receiver<Turn<T>>,
 }
@@ -85,7 +86,7 @@ pub(crate) struct Waiting<T> {
 #[derive(Debug)]
 pub(crate) struct FlightId<T>(Arc<Flight<T>>);
 
-/// What comes of waiting.
+/// How a wait ends.
 #[derive(Debug)]
 pub(crate) enum Turn<T> {
     /// The outcome of somebody else's body.
@@ -105,7 +106,8 @@ impl<T> Flights<T> {
 
     /// Joins the flight of `key`, or starts one.
     ///
-    /// Only for callers whose own look into the store, begun after they came, found nothing.
+    /// For callers that have read the store themselves, and found nothing, because a flight says nothing of values that
+    /// were stored before it began.
     pub(crate) fn join(self: &Arc<Self>, key: &Arc<str>) -> Joined<T> {
         let mut shard = self.open.lock(key);
         match shard.get(key) {
@@ -120,6 +122,7 @@ impl<T> Flights<T> {
         (!shard.contains_key(key)).then(|| self.start(&mut shard, key))
     }
 
+    /// Starts a flight, which new callers of `key` join.
     fn start(
         self: &Arc<Self>,
         shard: &mut HashMap<Arc<str>, Arc<Flight<T>>>,
@@ -154,7 +157,7 @@ impl<T> Flights<T> {
 
     /// Takes the flight of `key` from new callers, and runs `change` before any of them can come.
     ///
-    /// Those who joined it keep what they were promised: they came before the change.
+    /// Callers that joined it still get its outcome, because they came before the change.
     pub(crate) fn detach<R>(&self, key: &str, change: impl FnOnce() -> R) -> R {
         let mut shard = self.open.lock(key);
         shard.remove(key);
@@ -166,7 +169,7 @@ impl<T> Flights<T> {
         self.open.len()
     }
 
-    /// How many callers wait for them.
+    /// How many callers wait for a flight right now.
     pub(crate) fn waiting(&self) -> usize {
         self.open.sum(|flight| flight.state().waiting())
     }
@@ -179,10 +182,10 @@ impl<T> Flight<T> {
 }
 
 impl<T> Waiting<T> {
-    /// Leads the flight beside whoever leads it now, on behalf of all who wait; `None` if somebody got that
-    /// duty since this caller began to wait, or last asked, or if its turn is on its way.
+    /// Leads the flight beside its present lead, on behalf of all who wait; `None` if another lead got the duty since
+    /// this caller began to wait, or last called this, or if the caller's turn is on its way.
     ///
-    /// So of all those whose patience ends at once, one leads, and the others begin to wait anew.
+    /// So one of the callers whose patience ends at once leads, and the others begin to wait anew.
     pub(crate) fn overtake(&mut self) -> Option<Lead<T>> {
         let Self {
             flights,
@@ -192,7 +195,7 @@ impl<T> Waiting<T> {
             lead: seen,
             turn: _,
         } = self;
-        // Dropped with no lock held, because that wakes whoever waits.
+        // The seat is dropped with no lock held, because that drop wakes the caller that waits on it.
         let left;
         let mut shard = flights.open.lock(key);
         let mut state = flight.state();

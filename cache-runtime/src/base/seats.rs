@@ -1,10 +1,12 @@
-//! A list of those who wait.
+//! A list of seats, each of one who waits and may go away.
+//!
+//! The one rule: **a list is bounded by the most that ever waited at once**, however many come and go.
 
-/// Adds a seat to a list whose callers may go away and leave their seats behind.
+/// Adds a seat to a list in which callers that went away have left their seats.
 ///
-/// Left seats are cleared when the list is full, and the list grows only where more than half are
-/// still taken: so it stays within four times the most that ever waited at once, and a caller pays
-/// for a few seats on average, however many come and go.
+/// Left seats are cleared when the list is full, and the list grows only where more than half of the seats are
+/// still taken. So the list stays within four times the most that ever waited at once, and a caller looks at
+/// a few seats on average.
 pub(crate) fn push_seat<S>(seats: &mut Vec<S>, seat: S, is_left: impl Fn(&S) -> bool) {
     if seats.len() == seats.capacity() {
         seats.retain(|seat| !is_left(seat));

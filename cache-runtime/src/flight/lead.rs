@@ -1,4 +1,7 @@
 //! The duty to answer a flight.
+//!
+//! The one rule: **a lead ends once, and its end leaves nobody waiting without a lead**: by [`Lead::finish`],
+//! [`Lead::start_over`] or [`Lead::everybody_alone`], which disarm it, or by its drop.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,21 +16,22 @@ pub(crate) struct Lead<T> {
     flights: Arc<Flights<T>>,
     key: Arc<str>,
     pub(super) flight: Arc<Flight<T>>,
-    /// Its place among the leads of the flight.
+    /// The lead's place among all leads of the flight.
     number: u64,
     /// How often the flight had been opened when this lead began.
     opened: u64,
-    /// It took the duty from another lead, which may still be at it.
+    /// Whether this lead took the duty from another one, whose body may still run.
     pub(super) is_beside: bool,
-    /// The latest step: who joined before it may have what comes of it.
+    /// The latest step. Callers that joined before it may have its outcome.
     began: u64,
-    /// The previous attempt ended because the store did not answer.
+    /// Whether the previous attempt ended because the store did not answer.
     unanswered: bool,
-    over: bool,
+    /// Whether the drop does nothing.
+    is_disarmed: bool,
 }
 
 impl<T> Flights<T> {
-    /// Gives the duty to answer `flight` to somebody, and opens it to new callers unless they have another.
+    /// Makes a lead with the duty to answer `flight`, and opens the flight to new callers unless they have another one.
     pub(super) fn hand_over(
         self: &Arc<Self>,
         shard: &mut HashMap<Arc<str>, Arc<Flight<T>>>,
@@ -36,8 +40,8 @@ impl<T> Flights<T> {
         state: &mut State<T>,
     ) -> Lead<T> {
         if !shard.contains_key(key) {
-            // A detached flight takes new callers again, because the next body is yet to begin. The count
-            // tells a lead from before the detachment that this gives it no right to store.
+            // A detached flight takes new callers again, because its next body is yet to begin. Leads from before the
+            // detachment get no right to store by that, because they have another count.
             shard.insert(Arc::clone(key), Arc::clone(flight));
             state.opened += 1;
         }
@@ -50,7 +54,7 @@ impl<T> Flights<T> {
             is_beside: false,
             began: 0,
             unanswered: false,
-            over: false,
+            is_disarmed: false,
         }
     }
 }
@@ -61,18 +65,17 @@ impl<T> Lead<T> {
         self.flights.wait(&self.key, &self.flight)
     }
 
-    /// What tells the flight from others.
+    /// The identity of the flight.
     pub(crate) fn flight(&self) -> FlightId<T> {
         FlightId(Arc::clone(&self.flight))
     }
 
-    /// Whether another lead may still be at it, because this one took the duty to answer from it.
+    /// Whether another lead's body may still run, because this lead took the duty to answer from it.
     pub(crate) fn is_beside(&self) -> bool {
         self.is_beside
     }
 
-    /// Marks that this lead is alive and waits for another process: those who wait for it begin to wait
-    /// anew.
+    /// Marks that this lead waits for another process, so that the patience of those who wait begins anew.
     pub(crate) fn waits_for_another(&mut self) {
         let mut state = self.flight.state();
         if self.has_duty(&state) {
@@ -84,8 +87,8 @@ impl<T> Lead<T> {
         state.is_led && state.leads == self.number
     }
 
-    /// Whether the attempt before this one ended because the store did not answer; asking it again
-    /// would make those who wait pay twice.
+    /// Whether the attempt before this one ended because the store did not answer. This attempt does not ask it, because
+    /// those who wait would pay for a second timeout.
     pub(crate) fn unanswered(&self) -> bool {
         self.unanswered
     }
@@ -95,22 +98,21 @@ impl<T> Lead<T> {
         self.advance();
     }
 
-    /// Marks that the body begins: who joins from here on is late.
+    /// Marks that the body begins, after which a caller joins too late for its outcome.
     pub(crate) fn body_begun(&mut self) {
         self.advance();
     }
 
-    /// Marks that the store is being asked whether the outcome still stands: its "yes" may be older than
-    /// the arrival of whoever joins from here on.
+    /// Marks that the store is being asked whether the outcome still stands. Its answer says nothing to callers that
+    /// join from here on, because it may be older than their arrival.
     pub(crate) fn close(&mut self) {
         self.advance();
     }
 
-    /// Closes the attempt, and runs `change` in the same step if new callers could join ever since this
-    /// lead began.
+    /// Closes the attempt, and runs `change` in the same step; `None`, without `change`, if the flight was detached since
+    /// this lead began.
     ///
-    /// `None` if the flight was detached since, so that `change` did not run: this is the right to store of
-    /// a store in this process.
+    /// This is the right to store of a store in this process.
     pub(crate) fn close_with<R>(&mut self, change: impl FnOnce() -> R) -> Option<R> {
         let shard = self.flights.open.lock(&self.key);
         let mut state = self.flight.state();
@@ -122,6 +124,7 @@ impl<T> Lead<T> {
         Some(change())
     }
 
+    /// Counts a step of this lead.
     fn advance(&mut self) {
         self.began = self.flight.state().advance();
     }
@@ -133,17 +136,19 @@ impl<T> Lead<T> {
             .is_some_and(|flight| Arc::ptr_eq(flight, &self.flight))
     }
 
-    /// Ends an attempt for those who still wait: the next one begins at once, led by one of them.
+    /// Ends the attempt without an answer: one of those who still wait leads the next attempt at once.
     ///
     /// `unanswered`: the store did not answer, so the next attempt should not ask it.
     pub(crate) fn start_over(mut self, unanswered: bool) {
         self.pass_on(unanswered);
     }
 
+    /// Hands the duty to the first of those who wait, or ends the flight if nobody does; nothing where another lead has the
+    /// duty.
     fn pass_on(&mut self, unanswered: bool) {
-        self.over = true;
+        self.disarm();
         loop {
-            let (heir, mut lead) = {
+            let (next, mut lead) = {
                 let mut shard = self.flights.open.lock(&self.key);
                 let mut state = self.flight.state();
                 if state.is_led && !self.has_duty(&state) {
@@ -157,7 +162,7 @@ impl<T> Lead<T> {
                     }
                     return;
                 }
-                let heir = state.waiters.remove(0);
+                let next = state.waiters.remove(0);
                 let Self {
                     flights,
                     key,
@@ -165,23 +170,28 @@ impl<T> Lead<T> {
                     ..
                 } = &*self;
                 let lead = flights.hand_over(&mut shard, key, flight, &mut state);
-                (heir, lead)
+                (next, lead)
             };
             lead.unanswered = unanswered;
-            // Sent with no lock held: a waiter that is gone gives the lead back.
-            match heir.turn.send(Turn::Lead(lead)) {
+            // The lead is sent with no lock held, because the channel of a waiter that is gone gives it back.
+            match next.turn.send(Turn::Lead(lead)) {
                 Err(Turn::Lead(mut returned)) => {
-                    returned.over = true;
+                    returned.disarm();
                     self.number = returned.number;
                 }
                 Ok(()) | Err(_) => return,
             }
         }
     }
+
+    /// Ends this lead without its drop.
+    fn disarm(&mut self) {
+        self.is_disarmed = true;
+    }
 }
 
 impl<T: Clone> Lead<T> {
-    /// Answers those who joined before the latest step: the body began, or the store was asked something.
+    /// Answers the callers that joined before the latest step.
     pub(crate) fn answer_early(&mut self, answer: &T) {
         let waiters = self.flight.state().take_before(self.began);
         send(waiters, answer);
@@ -193,19 +203,19 @@ impl<T: Clone> Lead<T> {
         state.waiters.iter().any(|waiter| !waiter.turn.is_closed())
     }
 
-    /// The same, and ends the attempt: the rest start over.
+    /// Answers the callers that joined before the latest step, and ends the attempt; the rest start over.
     ///
-    /// Only for what the store had when it was asked, and for an outcome with the proof that it stood when
-    /// the attempt closed.
+    /// For a value that the store had when it was asked, and for an outcome with the proof that it stood when the attempt
+    /// closed.
     pub(crate) fn finish(mut self, answer: &T) {
         self.answer_early(answer);
         self.pass_on(false);
     }
 
-    /// Lets everybody run for themselves, side by side, as without a cache; new callers start another
-    /// flight. Where another lead has the duty to answer, everybody waits for that one.
+    /// Ends the flight without an answer: all who wait run their own bodies, side by side, as without a cache, and new
+    /// callers start another flight. Where another lead has the duty to answer, all wait for that lead.
     pub(crate) fn everybody_alone(mut self) {
-        self.over = true;
+        self.disarm();
         let waiters = {
             let mut shard = self.flights.open.lock(&self.key);
             let mut state = self.flight.state();
@@ -216,7 +226,7 @@ impl<T: Clone> Lead<T> {
             if self.is_in(&shard) {
                 shard.remove(&*self.key);
             }
-            // With the shard locked: whoever found the flight there waits by now.
+            // Taken while the shard is locked, so that every caller that found the flight there has its seat.
             std::mem::take(&mut state.waiters)
         };
         for waiter in waiters {
@@ -228,13 +238,14 @@ impl<T: Clone> Lead<T> {
 
 impl<T> Drop for Lead<T> {
     fn drop(&mut self) {
-        if !self.over {
-            // Who never began made no attempt; the one before it is still the latest.
+        if !self.is_disarmed {
+            // A lead without a step made no attempt, so the previous attempt's outcome still holds.
             self.pass_on(self.unanswered && self.began == 0);
         }
     }
 }
 
+/// Gives each of them a clone of the answer.
 fn send<T: Clone>(waiters: Vec<Waiter<T>>, answer: &T) {
     for waiter in waiters {
         // A waiter that is gone needs no answer.
