@@ -1,7 +1,7 @@
-//! What the callers of one flight, and the in-process store, hand around instead of a value.
+//! The outcome of a body, as the callers of one flight and the in-process store share it.
 //!
-//! The one rule: **a value is cloned where its type allows it, else decoded from its JSON**; read as
-//! another type than it was written as, it goes through its JSON, as it would through Redis.
+//! The one rule: **a value is cloned where its type allows it, else decoded from its JSON**. A value that is read as
+//! another type than it was written as goes through its JSON, as it would through Redis.
 
 use std::sync::OnceLock;
 
@@ -22,10 +22,10 @@ pub(crate) enum Answer {
     Failed(Kept),
 }
 
-/// What the first of those who got the same bytes made of them, for the others.
+/// The value that the first of several readers decoded from bytes which all of them got, for the others to clone.
 pub(crate) type Decoded = OnceLock<Kept>;
 
-/// A value that many can have.
+/// A value that many callers can have: a clone and the way to its JSON, or its JSON.
 #[derive(Debug, Clone)]
 pub(crate) enum SharedValue {
     Kept { value: Kept, encode: EncodeKept },
@@ -33,7 +33,7 @@ pub(crate) enum SharedValue {
 }
 
 impl SharedValue {
-    /// Keeps `value` itself; `None` if its type cannot be shared.
+    /// Keeps a clone of `value`; `None` if its type cannot be shared.
     pub(crate) fn kept<V>(value: &V, share: &ValueShare<V>, codec: &Codec<V>) -> Option<Self> {
         Some(Self::Kept {
             value: share.keep(value)?,
@@ -46,6 +46,7 @@ impl SharedValue {
         match self {
             Self::Kept { value, encode } => {
                 share.put(&**value, place);
+                // The value is of another type, or its `Clone` panicked.
                 if place.is_none()
                     && let Some(json) = encode(&**value)
                 {

@@ -1,17 +1,19 @@
-//! Why a value cannot be stored, or be read.
+//! Why a value cannot be stored, or stored bytes cannot be read.
+//!
+//! The one rule: **an error says what the user can do about it at once**, and otherwise tells its cause as its source.
 
 use crate::error::{Error, ErrorKind};
 
-/// Why bytes could not be made or read.
+/// Why a value has no bytes, or bytes are no value.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CodecError {
-    /// serde or the type refused.
+    /// serde, or the type's own code, refused.
     #[error("the value's `Serialize` or `Deserialize` failed")]
     Json(#[source] serde_json::Error),
     /// The type's own code panicked.
     #[error("the value's `Serialize` or `Deserialize` panicked")]
     Panicked,
-    /// No form that this release knows.
+    /// The bytes are of no form that this release knows.
     #[error("not written by this release, nor JSON")]
     Unreadable,
     /// The value's JSON reads back as another value, or as none.
@@ -27,14 +29,15 @@ pub(crate) enum CodecError {
         /// So many bytes are stored at most.
         most: usize,
     },
-    /// What was just written is no value of its type.
+    /// The JSON that was just written is no value of its type.
     #[error("the value's JSON is not read back as one")]
     Unread(#[source] Error),
 }
 
+/// The error of a value that is not stored.
 pub(crate) fn not_encoded(error: CodecError) -> Error {
     match error {
-        // Said at once, for they say what to do.
+        // Their text is the error's own, because it says what to do.
         CodecError::Lost | CodecError::TooLarge { .. } => {
             Error::new(ErrorKind::Encode, error.to_string())
         }
@@ -42,6 +45,7 @@ pub(crate) fn not_encoded(error: CodecError) -> Error {
     }
 }
 
+/// The error of stored bytes that are no value of the type that is asked for.
 pub(crate) fn not_decoded(error: CodecError) -> Error {
     Error::with_source(
         ErrorKind::Decode,

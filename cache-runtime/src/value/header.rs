@@ -1,4 +1,7 @@
-//! What is stored: plain JSON wherever that says it all, else a header that no JSON text begins with.
+//! The bytes that are stored, before any type is looked at.
+//!
+//! The one rule: **a value is plain JSON wherever that says it all**; else a header comes first, which no JSON text begins
+//! with.
 //!
 //! | stored bytes | are |
 //! |---|---|
@@ -12,7 +15,7 @@
 //! | 2 | a stamp: a reader must know when the value was stored to use it | stored at (u64, ms since 1970 by the server's clock), fresh for (u64, ms), the body took (u32, ms), all little endian |
 //!
 //! The byte `c1` begins no UTF-8 text. A reader refuses a version or a flag that it does not know, and skips fields that it
-//! does not know: what a later release may not have ignored is a flag.
+//! does not know. So a later release adds a flag for what older ones must not ignore, and a field for what they may.
 
 use std::{ops::Range, time::Duration};
 
@@ -25,15 +28,15 @@ const HEADER: u8 = 0xC1;
 const VERSION: u8 = 1;
 const FLAG_NONE: u8 = 1;
 const FLAG_STAMP: u8 = 2;
-/// Before the fields: the byte, the version, the flags and the length.
+/// How many bytes stand before the fields: the byte, the version, the flags and the length.
 const START: usize = 5;
-/// The fields of a stamp.
+/// How many bytes the fields of a stamp have.
 const STAMP: usize = 20;
 
-/// Where in stamped bytes the time of storing stands, which the server fills in.
+/// The place of the time of storing in stamped bytes, which the server fills in.
 pub(crate) const STORED_AT: Range<usize> = START..START + 8;
 
-/// When a value was stored, and what its reader needs to judge its age.
+/// When a value was stored, and what else its reader needs to judge its age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stamp {
     /// In milliseconds since 1970, by the clock of the server.
@@ -43,7 +46,7 @@ pub(crate) struct Stamp {
     pub(crate) took: Duration,
 }
 
-/// What stands before the JSON: nothing where the value says it all.
+/// The bytes before the JSON: none where the JSON says it all.
 pub(crate) fn header(none: bool, stamp: Option<&Stamp>) -> Vec<u8> {
     if !none && stamp.is_none() {
         return Vec::new();
@@ -69,18 +72,18 @@ pub(crate) fn encode_none(stamp: Option<&Stamp>) -> Vec<u8> {
     bytes
 }
 
-/// The JSON in bytes that this release wrote.
+/// The JSON in bytes that this process wrote.
 pub(crate) fn payload_of(bytes: &Bytes) -> Bytes {
     let header = Stored::parse(bytes).map_or(0, |stored| stored.header_len(bytes));
     bytes.slice(header..)
 }
 
-/// What stored bytes turn out to be, before any type is looked at.
+/// Stored bytes, split at the end of their header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stored<'a> {
-    /// The JSON of a value, presumably.
+    /// The bytes after the header, which should be the JSON of a value.
     pub(crate) payload: &'a [u8],
-    /// A body's `None`, whose payload is `null`.
+    /// Whether the bytes stand for a body's `None`. Their payload is `null` then.
     pub(crate) none: bool,
     pub(crate) stamp: Option<Stamp>,
 }
@@ -90,7 +93,7 @@ impl<'a> Stored<'a> {
     ///
     /// # Errors
     ///
-    /// If there is one that this release cannot read.
+    /// [`CodecError::Unreadable`] if there is a header that this release cannot read.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, CodecError> {
         let Some((&HEADER, rest)) = bytes.split_first() else {
             return Ok(Self {

@@ -1,17 +1,19 @@
-//! Panics of the user's code.
+//! The user's code, run for the cache's sake.
+//!
+//! The one rule: **a panic in here reaches nobody**, because the call that needs no cache would not have run that code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Runs the user's code, which only reads what it did not make, and says whether it panicked: what it leaves half done is
-/// dropped then.
+/// Runs the user's code, and says whether it panicked.
 ///
-/// It takes a reference, because it would be compiled for each type otherwise.
+/// `code` is a reference, so that this is compiled once and not for each type.
 pub(crate) fn panics(code: &mut dyn FnMut()) -> bool {
+    // Nobody sees a broken invariant, because `code` only reads what it did not make, and drops what it leaves half done.
     catch_unwind(AssertUnwindSafe(code)).is_err()
 }
 
-/// What `make` makes for the cache's sake, so that its panic is no reason for a call to fail.
+/// Runs the user's code; `None` if it panics.
 pub(super) fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
-    // It only reads what outlives it, so what a panic leaves half done is gone.
+    // As in `panics`.
     catch_unwind(AssertUnwindSafe(make)).ok()
 }

@@ -1,14 +1,17 @@
-//! A place for a value.
+//! A place for a value, which is an `Option` that somebody else holds.
+//!
+//! The one rule: **a value is written where it stays**, because each function that returned it would need room for it on
+//! the stack.
 
-/// A place for a value on the heap, where the value is put without a stay on the stack.
+/// An empty place on the heap.
 ///
-/// Made out of line, because the place is on the stack while it is made.
+/// Never inlined, because the place is on the stack while it is made.
 #[inline(never)]
 pub(crate) fn empty<T>() -> Box<Option<T>> {
     Box::new(None)
 }
 
-/// Empties a place. A function, because an unoptimised build makes room for a value where one is overwritten.
+/// Empties a place. This is a function, because an unoptimised build makes room for a value wherever one is overwritten.
 pub(crate) fn clear<T>(place: &mut Option<T>) {
     *place = None;
 }

@@ -1,7 +1,7 @@
-//! How those who share an outcome get it: a value, or an error, as each of them can have it.
+//! How callers share an outcome: what is kept of a value or an error, and what each caller is made of it.
 //!
-//! The one rule: **whoever shares keeps function pointers and no types**, so a share is `Copy`, `Send` and `Sync`
-//! whatever it shares, and a panic of the user's code is a value or an error that is not shared.
+//! The one rule: **a share holds function pointers and no values**, so that it is `Copy`, `Send` and `Sync` whatever it
+//! shares. A value or an error whose own code panics is not shared.
 
 use std::any::Any;
 use std::fmt;
@@ -50,7 +50,7 @@ impl<V> ValueShare<V> {
         }
     }
 
-    /// The same, for a look at the value alone.
+    /// As [`put`](Self::put), for tests that look at the value alone.
     #[cfg(test)]
     pub(crate) fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<V> {
         let mut value = None;
@@ -73,7 +73,7 @@ impl<E: Clone + Send + Sync + 'static> ErrorShare<E> {
 }
 
 impl<E: Send + Sync + 'static> ErrorShare<E> {
-    /// Keeps what `copy` makes of an error, and gives what it makes of that.
+    /// Keeps a copy that `copy` makes, and gives each caller a copy of the copy.
     pub(crate) fn copied(copy: fn(&E) -> E) -> Self {
         Self {
             functions: Some(ErrorFunctions {
@@ -92,7 +92,7 @@ impl<E: Send + Sync + 'static> ErrorShare<E> {
 }
 
 impl<E: From<SharedError> + 'static> ErrorShare<E> {
-    /// Keeps the texts that `keep` reads, and gives what `From` makes of them.
+    /// Keeps the texts that `keep` reads, and gives each caller what `From` makes of them.
     pub(crate) fn told(keep: Keep<E>) -> Self {
         Self {
             functions: Some(ErrorFunctions {
@@ -121,7 +121,7 @@ impl<E> ErrorShare<E> {
         (functions.keep)(functions.copy, error)
     }
 
-    /// An error for one of them, of what [`keep`](Self::keep) kept; `None` if that is of another type, or the
+    /// Makes an error for one caller of what [`keep`](Self::keep) kept; `None` if that is of another type, or the
     /// error's code panics.
     #[must_use]
     pub fn take(&self, kept: &(dyn Any + Send + Sync)) -> Option<E> {
@@ -130,12 +130,14 @@ impl<E> ErrorShare<E> {
     }
 }
 
-/// The texts of an `E`. No other error type is made from them, as none would be made from a clone of the error.
+/// The texts of an `E`. The type belongs to them, so that a function with another error type gets nothing, as it gets
+/// nothing from a clone of an `E`.
 struct Texts<E> {
     texts: SharedError,
     of: PhantomData<fn() -> E>,
 }
 
+/// Keeps the texts that `read` reads of an `E`, unless it panics.
 pub(crate) fn keep_texts<E: 'static>(read: impl FnOnce() -> SharedError) -> Option<Kept> {
     Some(Arc::new(Texts::<E> {
         texts: unless_it_panics(read)?,
@@ -149,7 +151,7 @@ pub(crate) type CopyOf<E> = fn(&E) -> E;
 /// Keeps of an error what others can have.
 pub(crate) type Keep<E> = fn(Option<CopyOf<E>>, &E) -> Option<Kept>;
 
-/// Function pointers are `Copy`, `Send` and `Sync`, whatever `E` is.
+/// How errors of type `E` are shared, if they are.
 struct ErrorFunctions<E> {
     /// `None` where texts are kept.
     copy: Option<CopyOf<E>>,
@@ -165,7 +167,7 @@ impl<E> Clone for ErrorFunctions<E> {
 
 impl<E> Copy for ErrorFunctions<E> {}
 
-/// Function pointers are `Copy`, `Send` and `Sync`, whatever `T` is.
+/// How values of type `T` are shared, if they are.
 struct Functions<T> {
     keep: fn(&T) -> Option<Kept>,
     put: fn(&(dyn Any + Send + Sync), &mut Option<T>),
@@ -231,8 +233,7 @@ impl<T: Clone + Send + Sync + 'static> Functions<T> {
     }
 }
 
-/// Clones a value into an empty place, which stays empty if its `Clone` panics: a clone is made for the cache's sake, so
-/// that is no reason for a call to fail.
+/// Clones a value into an empty place, which stays empty if its `Clone` panics.
 fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
     panics(&mut || *place = Some(value.clone()));
 }
