@@ -5,9 +5,13 @@ use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
     expansion::{
-        call::Call,
+        call::{Call, Lifetime},
         own::{Own, OwnArgument, own},
-        probe::{ErrorForAll, Probe, probe},
+        probe::{
+            Cached, CachedByBytes, CachedByBytesAndEq, CachedByClone, CachedByCloneAndEq,
+            ErrorForAll, Probe, ProbeAlone, ProbeOfBox, ProbeOfError, ProbeOfText, WrittenAsOption,
+            WrittenAsResult, probe,
+        },
     },
     site::Site,
 };

@@ -5,8 +5,11 @@ use std::error::Error;
 use std::rc::Rc;
 use std::{fmt, io};
 
-use super::{ErrorShare, ValueShare, probe};
-use crate::error::shared::SharedError;
+use super::probe;
+use crate::{
+    error::shared::SharedError,
+    value::share::{ErrorShare, ValueShare},
+};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Plain(u8);
