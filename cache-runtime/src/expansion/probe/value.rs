@@ -60,8 +60,7 @@ impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.key(types, parts);
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+        self.call(self.site.key(types, parts))
     }
 
     /// The call with a key that the attribute spells out: a literal before, between and after the parts.
@@ -69,8 +68,7 @@ impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.template_key(type_name::<V>(), literals, parts);
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+        self.call(self.site.template_key(type_name::<V>(), literals, parts))
     }
 
     /// The call with the key of an entry of another function.
@@ -78,8 +76,7 @@ impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+        self.call(self.site.shared_key(|| entry().into_key()))
     }
 
     /// The call with the key of an entry of another function, where both return `Option<V>`.
@@ -87,7 +84,13 @@ impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
+        self.call(self.site.shared_key(|| entry().into_key()))
+    }
+
+    fn call(&self, key: Key) -> Call<V>
+    where
+        V: Cacheable,
+    {
         Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
     }
 }
@@ -98,8 +101,7 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.key(types, parts);
-        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+        self.call(self.site.key(types, parts))
     }
 
     /// The call with a key that the attribute spells out: a literal before, between and after the parts.
@@ -107,8 +109,7 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.template_key(type_name::<V>(), literals, parts);
-        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+        self.call(self.site.template_key(type_name::<V>(), literals, parts))
     }
 
     /// The call with the key of an entry of another function.
@@ -116,8 +117,7 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
-        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+        self.call(self.site.shared_key(|| entry().into_key()))
     }
 
     /// The call with the key of an entry of another function, where both return `Option<V>`.
@@ -125,7 +125,13 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
+        self.call(self.site.shared_key(|| entry().into_key()))
+    }
+
+    fn call(&self, key: Key) -> Call<V>
+    where
+        V: Cacheable,
+    {
         Call::new(self.site, key, Codec::json(), ValueShare::cloned())
     }
 }
@@ -136,8 +142,7 @@ impl<V: PartialEq> CachedByBytesAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.key(types, parts);
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+        self.call(self.site.key(types, parts))
     }
 
     /// The call with a key that the attribute spells out: a literal before, between and after the parts.
@@ -145,8 +150,7 @@ impl<V: PartialEq> CachedByBytesAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.template_key(type_name::<V>(), literals, parts);
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+        self.call(self.site.template_key(type_name::<V>(), literals, parts))
     }
 
     /// The call with the key of an entry of another function.
@@ -154,8 +158,7 @@ impl<V: PartialEq> CachedByBytesAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+        self.call(self.site.shared_key(|| entry().into_key()))
     }
 
     /// The call with the key of an entry of another function, where both return `Option<V>`.
@@ -163,7 +166,13 @@ impl<V: PartialEq> CachedByBytesAndEq<V> {
     where
         V: Cacheable,
     {
-        let key = self.site.shared_key(|| entry().into_key());
+        self.call(self.site.shared_key(|| entry().into_key()))
+    }
+
+    fn call(&self, key: Key) -> Call<V>
+    where
+        V: Cacheable,
+    {
         Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
     }
 }
