@@ -1,7 +1,7 @@
 //! How values become bytes and come back.
 //!
-//! A value is written only where it comes back: not where its JSON says [`null` for something else](nulls), and not
-//! where it is [too large](sink).
+//! The one rule: **a value is written only where it comes back**: not where its JSON says [`null` for something
+//! else](nulls), and not where it is [too large](sink).
 
 mod nulls;
 mod sink;
@@ -47,12 +47,12 @@ impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 
 /// How values of one type become bytes and come back.
 pub struct Codec<V> {
-    /// Appends to what is given, so many bytes at most.
+    /// Appends a value's JSON to the given bytes, so many bytes at most.
     encode: fn(&V, Vec<u8>, usize) -> Encoded,
-    /// Into an empty place, which stays empty where it fails.
+    /// Puts a payload's value into an empty place, which stays empty where that fails.
     decode: fn(&[u8], &mut Option<V>) -> Result<(), CodecError>,
     encode_kept: EncodeKept,
-    /// The `==` of the type, if it was found. Only debug builds compare values, so that no call of another one copies it.
+    /// The `==` of the type, if it was found. Only debug builds have it, because they alone compare values.
     #[cfg(debug_assertions)]
     equal: Option<fn(&V, &V) -> bool>,
 }
@@ -107,6 +107,7 @@ impl<V: Cacheable> Codec<V> {
     }
 }
 
+/// Appends a value's JSON to `bytes`, if it comes back.
 fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
     let mut sink = Sink::after(bytes, most);
     if sink.write_json(value)? {
@@ -119,9 +120,9 @@ fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
     Ok(sink.into_bytes())
 }
 
-/// Whether each `null` reads back as what it stands for: a type may have a way of its own to read one.
+/// Whether each `null` reads back as what it stands for, because a type may read one in a way of its own.
 ///
-/// Kept out of the function that encodes, which needs no room for a second value.
+/// Never inlined, so that encoding needs no room for a second value on the stack.
 #[inline(never)]
 fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
     let mut value = None::<V>;
@@ -129,9 +130,10 @@ fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
     decode(json, &mut value).is_ok() && value.as_ref().is_some_and(same)
 }
 
+/// Puts a payload's value into an empty place, which stays empty where that fails.
 fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), CodecError> {
     let done = match std::str::from_utf8(payload) {
-        // Checked as a whole, which takes less than string by string.
+        // The text is checked as a whole, because that takes less than string by string.
         Ok(json) => decode_from(StrRead::new(json), place),
         Err(_) => decode_from(SliceRead::new(payload), place),
     };
@@ -141,7 +143,7 @@ fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), Cod
     })
 }
 
-/// As `serde_json::from_str`, whose value would be moved on its way to its place. There may be one where it fails.
+/// As `serde_json::from_str`, but the value is written where it stays. There may be a value where this fails.
 fn decode_from<'a, V: Cacheable>(
     json: impl Read<'a>,
     place: &mut Option<V>,
@@ -152,7 +154,7 @@ fn decode_from<'a, V: Cacheable>(
 }
 
 impl<V> Codec<V> {
-    /// The payload for a value, of so many bytes at most.
+    /// The payload for a value, of `most` bytes at most.
     ///
     /// # Errors
     ///
@@ -172,7 +174,7 @@ impl<V> Codec<V> {
         caught(&mut || (self.encode)(value, std::mem::take(&mut header), most))
     }
 
-    /// The function that encodes a `V` for somebody who does not know its type.
+    /// The function that encodes a `V` whose type was forgotten.
     pub(crate) fn encode_kept(&self) -> EncodeKept {
         self.encode_kept
     }
@@ -192,7 +194,7 @@ impl<V> Codec<V> {
         done
     }
 
-    /// The same, for a look at the value alone.
+    /// As [`decode_into`](Self::decode_into), for tests that look at the value alone.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn decode(&self, payload: &[u8]) -> Result<V, CodecError> {
         let mut value = None;
@@ -200,8 +202,8 @@ impl<V> Codec<V> {
         Ok(value.expect("invariant: what is decoded is there"))
     }
 
-    /// Whether `==` says that `back` is `value`; `None` where it says nothing: the type has none that was found, a value is
-    /// not even equal to itself (a NaN is not), or the type's own code panics. In a release build always `None`.
+    /// Whether `back` equals `value`. `None` where `==` does not tell: none was found, `value` does not equal itself (as a
+    /// NaN), or the type's own code panics; and in a release build always.
     pub(crate) fn equal(&self, value: &V, back: &V) -> Option<bool> {
         #[cfg(debug_assertions)]
         if let Some(equal) = self.equal {
@@ -213,14 +215,14 @@ impl<V> Codec<V> {
         None
     }
 
-    /// Puts the value that was stored under a function that returns an `Option` into an empty place, which stays empty if a
-    /// `None` was.
+    /// Puts the stored value of a function that returns an `Option` into an empty place, which stays empty for a stored
+    /// `None`.
     ///
     /// A plain `null` is a value where `V` takes it for one, else another program's `None`.
     ///
     /// # Errors
     ///
-    /// If it is neither.
+    /// If the payload is neither.
     pub(crate) fn decode_optional_into(
         &self,
         stored: &Stored<'_>,
@@ -235,7 +237,7 @@ impl<V> Codec<V> {
         }
     }
 
-    /// The same, for a look at the value alone.
+    /// As [`decode_optional_into`](Self::decode_optional_into), for tests that look at the value alone.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn decode_optional(&self, stored: &Stored<'_>) -> Result<Option<V>, CodecError> {
         let mut value = None;
@@ -244,7 +246,7 @@ impl<V> Codec<V> {
     }
 }
 
-/// User code runs in here; its panic must reach nobody.
+/// Runs an encoding. A panic of the user's code in it is an error.
 fn caught(encode: &mut dyn FnMut() -> Encoded) -> Encoded {
     let mut encoded = Err(CodecError::Panicked);
     panics(&mut || encoded = encode());

@@ -4,9 +4,9 @@
 //!
 //! # What the age of an entry means
 //!
-//! `ttl` is what the entry was stored with, after [`jitter`](Freshness::shorten); the windows are the reader's own attribute's,
-//! and both begin where the ttl ends. Of the rows that hold, the first counts. *At rest*: the key's last refresh
-//! failed, or another process is at it, a moment ago. *Movable*: the body can run without its caller.
+//! `ttl` is the ttl that the entry was stored with, after [`jitter`](Freshness::shorten). The windows are those of the
+//! reader's own attribute, and both begin where the ttl ends. The first row that holds counts. *At rest*: the key's last
+//! refresh failed a moment ago, or another process computes the key. *Movable*: the body can run without its caller.
 //!
 //! | | age | option | at rest | movable | answered | started |
 //! |---|---|---|---|---|---|---|
@@ -16,23 +16,23 @@
 //! | 4 | < ttl + `stale_while_revalidate` | that | yes | any | the stale value | nothing |
 //! | 5 | < ttl + `stale_while_revalidate` | that | no | yes | the stale value | a background run |
 //! | 6 | < ttl + `stale_if_error` | that | yes | any | the stale value | nothing |
-//! | 7 | < ttl + `stale_if_error` | that, `soft_timeout` | no | yes | the body's value; the stale one if it fails or takes longer | a run that goes on behind |
+//! | 7 | < ttl + `stale_if_error` | that, `soft_timeout` | no | yes | the body's value; the stale one if it fails or takes longer | a background run, if it takes longer |
 //! | 8 | < ttl + `stale_if_error` | that | no | any | the body's value; the stale one if it fails | a run of the caller's |
 //! | 9 | later | any | any | any | the body's outcome | a run of the caller's |
 //!
 //! Within the window of `stale_while_revalidate`, a body that is not movable (an entry's
 //! [`get_or_compute`](crate::Entry::get_or_compute), or a call outside of a runtime) falls through to rows 7 to 9.
 //!
-//! The moment of `refresh_ahead` is an age of the given fraction of the ttl; or by XFetch, where
-//! `took × -ln(draw) ≥ ttl - age`, with `took` the time that the body took and `draw` in (0, 1] once per call, and never
-//! before half the ttl (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede Prevention, VLDB 2015).
+//! The moment of `refresh_ahead` comes at an age of the given fraction of the ttl. With XFetch it comes where
+//! `took × -ln(draw) ≥ ttl - age`, and never before half the ttl; `took` is the time that the body took, and `draw` a
+//! random number in (0, 1], drawn once per call (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
+//! Prevention, VLDB 2015).
 
 use std::time::Duration;
 
-use super::{header::Stamp, panics::panics};
-use crate::error::{Error, ErrorKind};
+use super::header::Stamp;
 
-/// Beyond this Redis would overflow its clock; nothing is meant to live longer.
+/// The longest that a value is stored, because the clock of Redis overflows beyond it.
 const LONGEST_TTL: Duration = Duration::from_secs(1000 * 365 * 24 * 60 * 60);
 
 /// For how long, and how, an entry may be answered.
@@ -57,16 +57,17 @@ pub(crate) enum RefreshAhead {
     XFetch,
 }
 
-/// An entry, as old as it is now.
+/// How old an entry is when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
     pub(crate) age: Duration,
     pub(crate) fresh_for: Duration,
+    /// How long its body took.
     pub(crate) took: Duration,
 }
 
-/// A stamp that is ahead of the reader's clock by no more than this, or than a tenth of the ttl, counts as new:
-/// clocks differ.
+/// How far a stamp may be ahead of the reader's clock and still count as new, because clocks differ; a tenth of the ttl if
+/// that is more.
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Aged {
@@ -77,11 +78,11 @@ impl Aged {
 }
 
 impl Stamp {
-    /// An entry with this stamp, when the server's clock shows `now`.
+    /// How old an entry with this stamp is when the server's clock shows `now`, in milliseconds since 1970.
     ///
-    /// A stamp of the future is of now, unless another clock wrote it: one that was ahead of this one by more than
-    /// [`SLACK`], or that was set back since. How old the entry is nobody knows then, so its ttl is taken to have just
-    /// ended: a window may still answer with it, and whoever stores next writes a stamp of this clock.
+    /// A stamp that is ahead of `now` by [`SLACK`] at most counts as new. One that is further ahead was written by another
+    /// clock, or before the clock was set back, so its age is unknown. The ttl then counts as just ended, so that a window
+    /// may still answer with the entry, and the next store writes a stamp of this clock.
     pub(crate) fn aged(&self, now: u64) -> Aged {
         let age = now.checked_sub(self.stored_at).map(Duration::from_millis);
         Aged {
@@ -99,11 +100,11 @@ impl Stamp {
     }
 }
 
-/// How long what is stored now lives.
+/// How long a value that is stored now lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lifetime {
     pub(crate) fresh_for: Duration,
-    /// With the windows in which it may still be answered.
+    /// The ttl, and the windows in which the value may still be answered.
     pub(crate) kept_for: Duration,
 }
 
@@ -118,7 +119,7 @@ pub(crate) enum Judgement {
     StaleAtRest,
     /// Row 5.
     StaleWhileRevalidate,
-    /// Row 7; the soft timeout.
+    /// Row 7, with the soft timeout.
     StaleAfter(Duration),
     /// Row 8.
     StaleIfError,
@@ -126,9 +127,9 @@ pub(crate) enum Judgement {
     Expired,
 }
 
-/// What an entry's age alone does not say; asked only where it matters.
+/// What a judgement needs beside an entry's age. Each is asked only where a row depends on it.
 pub(crate) struct Circumstances<'a> {
-    /// The key's last refresh failed, or somebody else is at it, a moment ago.
+    /// The key's last refresh failed a moment ago, or another process computes the key.
     pub(crate) at_rest: &'a dyn Fn() -> bool,
     /// The body can run without its caller.
     pub(crate) movable: &'a dyn Fn() -> bool,
@@ -166,6 +167,7 @@ impl Freshness {
         }
     }
 
+    /// Whether the moment of `refresh_ahead` has come.
     fn is_ahead(&self, entry: Aged, draw: &dyn Fn() -> f64) -> bool {
         match self.refresh_ahead {
             None => false,
@@ -178,7 +180,7 @@ impl Freshness {
         }
     }
 
-    /// Whether an entry is an answer that no body need be asked about: rows 1 to 5.
+    /// Whether an entry is an answer without a body that its caller waits for: rows 1 to 5.
     pub(crate) fn answers(&self, entry: Option<Aged>) -> bool {
         entry
             .and_then(|entry| entry.age.checked_sub(entry.fresh_for))
@@ -195,6 +197,7 @@ impl Freshness {
         !self.window().is_zero()
     }
 
+    /// How long after its ttl an entry may be answered.
     fn window(&self) -> Duration {
         self.stale_while_revalidate.max(self.stale_if_error)
     }
@@ -210,23 +213,9 @@ impl Freshness {
         }
     }
 
-    /// The lifetime by closures of an attribute: what they panic about is whether to store, not what to return.
-    pub(super) fn judged(
-        &self,
-        ttl: &mut dyn FnMut() -> Option<Duration>,
-    ) -> Result<Option<Lifetime>, Error> {
-        let mut judged = None;
-        if panics(&mut || judged = ttl()) {
-            return Err(Error::new(
-                ErrorKind::Encode,
-                "the attribute's `ttl` or `cache_if` panicked",
-            ));
-        }
-        Ok(judged.and_then(|ttl| self.lifetime(ttl)))
-    }
-
-    /// A ttl of nothing stores nothing; Redis cannot count less than a millisecond.
-    fn lifetime(&self, ttl: Duration) -> Option<Lifetime> {
+    /// The lifetime of a value with this ttl; `None` for a ttl of zero. Any other ttl is one millisecond at least, because
+    /// Redis counts no less.
+    pub(super) fn lifetime(&self, ttl: Duration) -> Option<Lifetime> {
         let fresh_for = ttl.clamp(Duration::from_millis(1), LONGEST_TTL);
         let kept_for = fresh_for.saturating_add(self.window()).min(LONGEST_TTL);
         (!ttl.is_zero()).then_some(Lifetime {

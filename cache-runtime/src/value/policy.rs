@@ -1,17 +1,21 @@
 //! What an attribute says about values: how they are written, shared, and how long they live.
+//!
+//! The one rule: **only a policy knows how a function's return value is made of a stored one**; the read path asks it by its
+//! [`Rules`], which take time and chance as values.
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    error::Error,
+    error::{Error, ErrorKind},
     value::{
         answer::{Answer, Decoded, SharedValue},
         codec::Codec,
         error::{CodecError, not_decoded},
         freshness::{Freshness, Lifetime},
         header::{Stamp, Stored, encode_none, header},
+        panics::panics,
         place::{clear, empty},
         share::ValueShare,
     },
@@ -47,7 +51,7 @@ pub(crate) enum Ttl<V> {
 /// How `R` is made of a `V`.
 struct Shape<V, R> {
     value: fn(&R) -> Option<&V>,
-    /// The empty place for a `V` in an empty one for an `R`, so that no value is moved from the one into the other.
+    /// Makes an empty place for an `R` an empty place for its `V`, so that no value is moved from one into the other.
     place: fn(&mut Option<R>) -> &mut Option<V>,
 }
 
@@ -75,6 +79,7 @@ impl<V> Policy<V, V> {
         }
     }
 
+    /// The same policy for a function that returns `Option<V>`.
     pub(crate) fn optional(self) -> Policy<V, Option<V>> {
         let Self {
             codec,
@@ -109,8 +114,12 @@ pub(crate) trait Rules<R> {
     /// Whether a body's `None` is stored.
     fn stores_none(&self) -> bool;
 
-    /// How long to store what a body returned; `None`: not at all. `ttl`: in the place of the
-    /// attribute's. `draw`: a number in (0, 1], for the jitter. An error if a closure of the attribute panics.
+    /// How long to store the value that a body returned; `None`: not at all. `ttl`: in the place of the
+    /// attribute's. `draw`: a number in (0, 1], for the jitter.
+    ///
+    /// # Errors
+    ///
+    /// If a closure of the attribute panics.
     fn lifetime(
         &self,
         returned: &R,
@@ -118,8 +127,7 @@ pub(crate) trait Rules<R> {
         draw: f64,
     ) -> Result<Option<Lifetime>, Error>;
 
-    /// How long to store what somebody puts, whatever the attribute thinks of such values; otherwise as
-    /// [`lifetime`](Self::lifetime).
+    /// As [`lifetime`](Self::lifetime), for a value that is put: `cache_if` is not asked.
     fn lifetime_of_put(
         &self,
         put: &R,
@@ -127,12 +135,12 @@ pub(crate) trait Rules<R> {
         draw: f64,
     ) -> Result<Option<Lifetime>, Error>;
 
-    /// The bytes to store, with a stamp if they must have one. `most`: so many bytes of JSON.
+    /// The bytes to store, with a stamp if they must have one. `most`: how many bytes of JSON they may have.
     fn encode(&self, returned: &R, stamp: Option<&Stamp>, most: usize)
     -> Result<Bytes, CodecError>;
 
-    /// Puts what stored bytes stand for into an empty place, which stays empty where that fails. `decoded`: where others get
-    /// the same bytes, what came of them so far.
+    /// Puts the value of stored bytes into an empty place, which stays empty where that fails. `decoded`: the place where
+    /// readers of the same bytes share the value, if there are others.
     fn decode(
         &self,
         stored: &Stored<'_>,
@@ -140,25 +148,25 @@ pub(crate) trait Rules<R> {
         place: &mut Option<R>,
     ) -> Result<(), Error>;
 
-    /// What can be handed to many callers; `json` as [`encode`](Self::encode) gave it without a stamp, if it did.
-    /// `most`: so many bytes of JSON are made for it.
+    /// The outcome as many callers can have it. `json`: what [`encode`](Self::encode) gave without a stamp, if it was
+    /// asked. `most`: how many bytes of JSON are made at most.
     fn share(&self, returned: &R, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError>;
 
-    /// The same without JSON; `None` where that is what it takes.
+    /// As [`share`](Self::share), but makes no JSON; `None` where it takes JSON.
     fn share_kept(&self, returned: &R) -> Option<Answer>;
 
-    /// What `returned` would be if it came out of Redis, and how it shows that something was lost on the way, if it does.
+    /// The outcome as it would come out of Redis, and the sign that something was lost on the way, if something was.
     fn through_json(
         &self,
         returned: &R,
         most: usize,
     ) -> Result<(Answer, Option<&'static str>), CodecError>;
 
-    /// Puts what a shared value (`None`: a body's `None`) is for this function's callers into an empty place, which stays
-    /// empty if that is of another type.
+    /// Puts a shared value (`None`: a body's `None`) into an empty place, which stays empty if the value is of another
+    /// type.
     fn take(&self, shared: Option<&SharedValue>, place: &mut Option<R>);
 
-    /// The same rules, for a run that its caller does not wait for.
+    /// A copy of these rules, for a run in the background.
     fn kept(&self) -> Arc<dyn Rules<R> + Send + Sync>;
 }
 
@@ -184,7 +192,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
                 Some(ttl.unwrap_or_else(|| self.freshness.shorten(self.ttl.of(value), draw)))
             }
         };
-        self.freshness.judged(lifetime)
+        lifetime_by(&self.freshness, lifetime)
     }
 
     fn lifetime_of_put(
@@ -201,7 +209,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
             };
             ttl.map(|ttl| self.freshness.shorten(ttl, draw))
         };
-        self.freshness.judged(&mut || ttl.or_else(of_attribute))
+        lifetime_by(&self.freshness, &mut || ttl.or_else(of_attribute))
     }
 
     fn encode(
@@ -305,8 +313,8 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
 }
 
 impl<V, R> Policy<V, R> {
-    /// Puts a clone of what another caller decoded into an empty place, else what is stored, and keeps a clone of that for
-    /// the others.
+    /// Puts a clone of the value that another reader decoded into an empty place. The first reader decodes it, and keeps a
+    /// clone for the others.
     fn decode_once(
         &self,
         stored: &Stored<'_>,
@@ -323,18 +331,37 @@ impl<V, R> Policy<V, R> {
         if let Some(value) = place
             && let Some(kept) = self.share.keep(value)
         {
-            // Whoever was first is as good.
+            // Another reader may have been first, and its value is as good.
             drop(decoded.set(kept));
         }
         Ok(())
     }
 
-    /// Puts a body's `None`, read as a `V` that is an `Option` itself, into an empty place: that of `Cache::entry`.
+    /// Decodes a body's `None` as a `V` that is an `Option` itself, as it may be for an entry of `Cache::entry`.
     fn decode_nothing(&self, place: &mut Option<R>) -> Result<(), Error> {
         let of_value = (self.shape.place)(place);
         let done = self.codec.decode_into(b"null", of_value);
         done.map_err(not_decoded)
     }
+}
+
+/// The lifetime by a ttl that closures of the attribute give.
+///
+/// # Errors
+///
+/// If a closure panics.
+fn lifetime_by(
+    freshness: &Freshness,
+    ttl: &mut dyn FnMut() -> Option<Duration>,
+) -> Result<Option<Lifetime>, Error> {
+    let mut given = None;
+    if panics(&mut || given = ttl()) {
+        return Err(Error::new(
+            ErrorKind::Encode,
+            "the attribute's `ttl` or `cache_if` panicked",
+        ));
+    }
+    Ok(given.and_then(|ttl| freshness.lifetime(ttl)))
 }
 
 impl<V> Ttl<V> {

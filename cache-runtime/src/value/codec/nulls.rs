@@ -9,7 +9,7 @@
 //! | NaN, an infinity | an error, in an `Option` `None`; unless the type has a `Deserialize` of its own |
 //! | `Some` of what is written as `null` | `None`, with the same exception |
 //!
-//! The last two are counted, and not located: a map has another order when it comes back.
+//! The last two are counted and not located, because a map has another order when it comes back.
 
 use serde::{
     Serialize,
@@ -19,7 +19,7 @@ use serde::{
     },
 };
 
-/// How many of the `null`s stand for what JSON cannot say.
+/// How many `null`s stand for something that JSON cannot say.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Nulls {
     nan: u64,
@@ -30,7 +30,7 @@ pub(super) struct Nulls {
 }
 
 impl Nulls {
-    /// Counts those in a value.
+    /// Counts the `null`s of a value.
     ///
     /// # Errors
     ///
@@ -46,6 +46,7 @@ impl Nulls {
         *self != Self::default()
     }
 
+    /// Counts a float, and says whether it is written as `null`.
     fn float(&mut self, value: f64) -> bool {
         let count = if value.is_nan() {
             &mut self.nan
@@ -61,7 +62,7 @@ impl Nulls {
     }
 }
 
-/// Whether what was written is a `null` and nothing else.
+/// Whether a value is written as a `null` and nothing else.
 type IsNull = bool;
 
 macro_rules! no_null {
@@ -193,7 +194,7 @@ impl<'a> Serializer for &'a mut Nulls {
     }
 }
 
-/// What a value is made of.
+/// The parts of a value that has several.
 pub(super) struct Elements<'a>(&'a mut Nulls);
 
 impl Elements<'_> {

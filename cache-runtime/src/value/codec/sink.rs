@@ -1,6 +1,6 @@
-//! Where a value's JSON is written to.
+//! The place that a value's JSON is written to.
 //!
-//! The one rule: **it takes no byte more than it may**, so a value that is too large is not encoded to its end.
+//! The one rule: **a sink takes no byte more than it may**, so that a value which is too large is not encoded to its end.
 
 use std::{
     cell::Cell,
@@ -12,17 +12,19 @@ use serde_json::ser::Formatter;
 
 use crate::value::error::CodecError;
 
-/// Bytes of which the last are a value's JSON.
+/// Bytes that end in a value's JSON.
 pub(super) struct Sink {
     bytes: Vec<u8>,
-    /// Where the JSON begins, and how long it may be.
+    /// Where the JSON begins.
     start: usize,
+    /// How many bytes the JSON may have.
     most: usize,
+    /// Whether the JSON would have had more bytes.
     is_full: bool,
 }
 
 impl Sink {
-    /// Appends to `bytes`, at most so many.
+    /// A sink that appends `most` bytes to `bytes` at most.
     pub(super) fn after(bytes: Vec<u8>, most: usize) -> Self {
         Self {
             start: bytes.len(),
@@ -32,13 +34,13 @@ impl Sink {
         }
     }
 
-    /// Writes the JSON of `value`, as compactly as `serde_json` does; whether there is a `null` in it.
+    /// Writes the JSON of `value`, as compactly as `serde_json` does, and says whether there is a `null` in it.
     pub(super) fn write_json(&mut self, value: &impl Serialize) -> Result<bool, CodecError> {
         let has_null = Cell::new(false);
         let format = NotingNull(&has_null);
         let mut serializer = serde_json::Serializer::with_formatter(&mut *self, format);
         let written = value.serialize(&mut serializer);
-        // Asked first, because a `Serialize` may have swallowed the error.
+        // Looked at first, because a `Serialize` may have swallowed the error.
         if self.is_full {
             return Err(CodecError::TooLarge { most: self.most });
         }
@@ -66,7 +68,7 @@ impl Write for Sink {
     #[inline]
     fn write_all(&mut self, json: &[u8]) -> io::Result<()> {
         if !self.has_room_for(json.len()) {
-            // What it says is never read: `is_full` tells why.
+            // Nobody reads this error, because `is_full` says why.
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.bytes.extend_from_slice(json);
@@ -83,7 +85,7 @@ impl Write for Sink {
     }
 }
 
-/// The compact form, which is what a [`Formatter`] does unless told otherwise.
+/// The compact form, as a [`Formatter`] has it by default, with a note of each `null`.
 struct NotingNull<'a>(&'a Cell<bool>);
 
 impl Formatter for NotingNull<'_> {

@@ -1,7 +1,6 @@
 //! How long values live by their attribute.
 
 use super::*;
-use crate::error::ErrorKind;
 
 const TTL: Duration = Duration::from_secs(100);
 const SHORT: Duration = Duration::from_secs(30);
