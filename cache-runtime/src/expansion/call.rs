@@ -26,13 +26,13 @@ use crate::{
 /// As long as a cache's own timeout may be.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(3600);
 
-/// What an option that lasts can be made of.
+/// A type that an option of a duration can have.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not how long something lasts; write a `Duration`, or a `u64` of seconds",
     label = "neither a `Duration` nor a `u64`"
 )]
 pub trait Lifetime {
-    /// The same as a duration.
+    /// This as a `Duration`.
     fn duration(self) -> Duration;
 }
 
@@ -60,12 +60,12 @@ pub struct Call<V, R = V> {
     timeout: Option<Duration>,
     cache: Option<Cache>,
     as_slot: AsSlot<R>,
-    /// The same for a function that returns `Option<V>`.
+    /// As `as_slot`, for a function that returns `Option<V>`.
     as_optional_slot: AsSlot<Option<V>>,
 }
 
 impl<V> Call<V, V> {
-    /// A call with this key, of a function whose values are written and shared like this.
+    /// A call with this key. `codec`, `value`: how values of the function are written and shared.
     pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: ValueShare<V>) -> Self
     where
         V: Cacheable,
@@ -81,7 +81,7 @@ impl<V> Call<V, V> {
         }
     }
 
-    /// The function returns `Option<V>`.
+    /// The call of a function that returns `Option<V>`.
     pub fn optional(self) -> Call<V, Option<V>> {
         let Self {
             site,
@@ -105,19 +105,19 @@ impl<V> Call<V, V> {
 }
 
 impl<V, R> Call<V, R> {
-    /// How long a value is fresh.
+    /// Sets how long a value is fresh.
     pub fn ttl(mut self, ttl: impl Lifetime) -> Self {
         self.policy.ttl = Ttl::For(ttl.duration());
         self
     }
 
-    /// The value says how long it is fresh.
+    /// Lets the value say how long it is fresh.
     pub fn ttl_by(mut self, ttl: fn(&V) -> Duration) -> Self {
         self.policy.ttl = Ttl::By(ttl);
         self
     }
 
-    /// Stores only what this says.
+    /// Stores a value only if `wanted` says so.
     pub fn cache_if(mut self, wanted: fn(&V) -> bool) -> Self {
         self.policy.cache_if = Some(wanted);
         self
@@ -129,9 +129,9 @@ impl<V, R> Call<V, R> {
         self
     }
 
-    /// What the cache may cost this call.
+    /// Bounds the time that the cache may cost this call.
     pub fn timeout(mut self, timeout: impl Lifetime) -> Self {
-        // An expression may say anything, and the clock overflows where a `Duration` does not.
+        // Bounded, because an expression may say anything, and an `Instant` overflows where a `Duration` does not.
         self.timeout = Some(timeout.duration().min(LONGEST_TIMEOUT));
         self
     }
@@ -187,7 +187,7 @@ impl<V, R> Call<V, R> {
         self
     }
 
-    /// A cache other than the global one.
+    /// Asks this cache, and not the global one.
     pub fn cache(mut self, cache: impl Into<Cache>) -> Self {
         self.cache = Some(cache.into());
         self
@@ -217,15 +217,14 @@ impl<V: 'static, R: 'static> Call<V, R> {
         self.answer(errors, inline(|()| body()), Ok, identity)
     }
 
-    /// As [`run`](Self::run), with a body that can go on in the background: `here` is the body for a
-    /// caller that waits, `behind` the one that uses what `own` makes of its arguments. One of the two is called
-    /// at most.
+    /// As [`run`](Self::run), with a body that can run in the background: `inline` is the body for a caller that waits,
+    /// `background` the body that uses what `own` makes of the arguments. One of the two is called at most.
     pub async fn run_behind<A, O, F, G>(
         self,
         arguments: A,
-        here: impl FnOnce(A) -> F,
+        inline: impl FnOnce(A) -> F,
         own: impl FnOnce(A) -> O,
-        behind: impl FnOnce(O) -> G,
+        background: impl FnOnce(O) -> G,
     ) -> R
     where
         R: Send + 'static,
@@ -233,10 +232,10 @@ impl<V: 'static, R: 'static> Call<V, R> {
         G: Future<Output = R> + Send + 'static,
     {
         let errors = ErrorShare::<Infallible>::cloned();
-        let own = |arguments| sure(behind(own(arguments)));
+        let own = |arguments| sure(background(own(arguments)));
         let work = Work {
             arguments,
-            inline: |arguments| sure(here(arguments)),
+            inline: |arguments| sure(inline(arguments)),
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
         self.answer(errors, work, identity, infallible).await
@@ -247,9 +246,9 @@ impl<V: 'static, R: 'static> Call<V, R> {
         self,
         errors: ErrorShare<E>,
         arguments: A,
-        here: impl FnOnce(A) -> F,
+        inline: impl FnOnce(A) -> F,
         own: impl FnOnce(A) -> O,
-        behind: impl FnOnce(O) -> G,
+        background: impl FnOnce(O) -> G,
     ) -> Result<R, E>
     where
         R: Send + 'static,
@@ -257,17 +256,18 @@ impl<V: 'static, R: 'static> Call<V, R> {
         F: Future<Output = Result<R, E>>,
         G: Future<Output = Result<R, E>> + Send + 'static,
     {
-        let own = |arguments| behind(own(arguments));
+        let own = |arguments| background(own(arguments));
         let work = Work {
             arguments,
-            inline: here,
+            inline,
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
         self.answer(errors, work, Ok, identity).await
     }
 
-    /// `hit`, `end`: what the function returns for a value of the cache, and for the outcome of the whole way. Functions and
-    /// no closures, because a closure is a type of each function of the user, for which all that takes it is compiled.
+    /// Answers at the first poll if it can, else goes the whole way. `hit`, `end`: what the function returns for a value at
+    /// the first poll, and for the outcome of the whole way. Both are functions and not closures, because all that takes
+    /// a closure is compiled for each function of the user.
     fn answer<A, E, F, I, B, T>(
         self,
         errors: ErrorShare<E>,
@@ -317,11 +317,12 @@ impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
     }
 }
 
-/// A body that cannot fail.
+/// Makes a body that cannot fail one that may.
 async fn sure<R>(body: impl Future<Output = R>) -> Result<R, Infallible> {
     Ok(body.await)
 }
 
+/// The value of a body that cannot fail.
 fn infallible<R>(outcome: Result<R, Infallible>) -> R {
     match outcome {
         Ok(value) => value,

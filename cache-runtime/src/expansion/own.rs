@@ -1,11 +1,11 @@
 //! Arguments that outlive their call, for a body that runs in the background.
 //!
-//! The one rule: **what stands behind a reference is copied, and only when a run begins**; a hit, and a body
+//! The one rule: **an argument behind a reference is copied only when a run in the background begins**; a hit, and a body
 //! that runs for its caller, copy nothing.
 
 use std::{borrow::Borrow, fmt, marker::PhantomData, ops::Deref};
 
-/// What an argument points to, if it can be copied for a run that outlives the call.
+/// A type that can be copied from behind a reference, for a run that outlives the call.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be copied for a run in the background; derive `Clone` for it, or take it by value, such as in an `Arc`",
     label = "goes on behind the call as a copy",
@@ -15,7 +15,7 @@ pub trait OwnArgument: Sync {
     /// The copy.
     type Copy: Borrow<Self> + Send + 'static;
 
-    /// Copies it.
+    /// Makes the copy.
     fn copy(&self) -> Self::Copy;
 }
 
@@ -31,16 +31,16 @@ where
     }
 }
 
-/// A copy of what an argument points to; it lends a `T` and nothing like one, so that the function is called as
-/// its caller called it.
+/// A copy of what an argument points to. It lends a `T` and no type like `T`, so that the body is called as the caller
+/// called the function.
 ///
-/// The type of the copy is a parameter: where there is none, the compiler says so once and not at each use.
+/// The type of the copy is a parameter, so that the compiler says once, and not at each use, that there is none.
 pub struct Own<T: ?Sized, C> {
     copy: C,
     lends: PhantomData<fn() -> Box<T>>,
 }
 
-/// Copies what `argument` points to; called by its full path, since `.to_owned()` may copy the reference.
+/// Copies what `argument` points to. Expansions call it by its full path, because `.to_owned()` may copy the reference.
 pub fn own<T: ?Sized + OwnArgument>(argument: &T) -> Own<T, T::Copy> {
     Own {
         copy: argument.copy(),

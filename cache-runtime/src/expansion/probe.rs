@@ -1,14 +1,14 @@
-//! What a type can do, asked where the type is written: nobody has to say that a value is `Clone`.
+//! What a type can do, asked where the type is written, so that nobody has to say that a value is `Clone`.
 //!
-//! The rule: a method call takes the first type along `Deref` that has the method with bounds that hold, and
-//! it does so where the expansion stands. In a generic function that is before the types are known, so there
-//! only the written bounds count.
+//! The one rule: **a method call takes the first type along `Deref` that has the method with bounds that hold**, and
+//! it does so where the expansion stands. In a generic function that is before the types are known, so only
+//! the written bounds count there.
 //!
-//! Their names are long, since a user's blanket trait with a method called alike would come before `Deref`.
+//! The methods have long names, because a method of the same name in a user's blanket trait would come before `Deref`.
 //!
 //! | call | is found on | for |
 //! |---|---|---|
-//! | `site.of::<T>().default_key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, since an alias hid it from the macro |
+//! | `site.of::<T>().default_key(…)` | [`Cached`] | `Result<_, _>`, `Option<_>`: a message, because an alias hid it from the macro |
 //! | | [`CachedByCloneAndEq`], [`CachedByClone`] | `Clone + Send + Sync`: callers get clones |
 //! | | [`CachedByBytesAndEq`], [`CachedByBytes`] | every other type: callers get what the bytes decode to |
 //! | | [`CachedByCloneAndEq`], [`CachedByBytesAndEq`] | `PartialEq`: a debug build compares what comes back |
@@ -19,6 +19,7 @@
 //! | | [`ProbeAlone`] | every other `Result<_, E>`: an error reaches one caller |
 //! | `probe::<T>().errors_by_hand(…)`, `.errors_alone()` | [`ProbeAlone`] | any `Result<_, E>`, as `share_errors` says |
 
+/// Lets a method call go on from one type to the next.
 macro_rules! leads_to {
     ($($probe:ident => $next:ident,)*) => {$(
         impl<T> Deref for $probe<T> {
@@ -30,6 +31,7 @@ macro_rules! leads_to {
     )*};
 }
 
+/// Implements `Debug` by a type's name, because it holds no value.
 macro_rules! debug_by_name {
     ($($name:ident)*) => {$(
         impl<T> fmt::Debug for $name<T> {

@@ -1,4 +1,4 @@
-//! What an error can do.
+//! What an error can do: how callers share it.
 
 use std::error::Error;
 use std::fmt::{self, Display};

@@ -1,4 +1,4 @@
-//! What a value can do.
+//! What a value can do: how it is compared, and how callers share it.
 
 use std::any::type_name;
 use std::fmt;
@@ -218,27 +218,27 @@ impl<V> CachedByBytes<V> {
     }
 }
 
-/// Never holds; its message is what a user sees who hid a `Result` behind an alias.
+/// Holds for no type. Its message is for a user who hid a `Result` behind an alias.
 #[diagnostic::on_unimplemented(
     message = "the return type hides a `Result`; write `Result<{T}, {E}>`, so that errors are never stored",
     label = "is another name for a `Result`"
 )]
 pub trait WrittenAsResult<T, E> {
-    /// Nobody gets here.
+    /// Is never called.
     fn call(&self) -> Call<Result<T, E>>;
 }
 
-/// Never holds; its message is what a user sees who hid an `Option` behind an alias.
+/// Holds for no type. Its message is for a user who hid an `Option` behind an alias.
 #[diagnostic::on_unimplemented(
     message = "the return type hides an `Option`; write `Option<{T}>`, so that `None` is told from a value",
     label = "is another name for an `Option`"
 )]
 pub trait WrittenAsOption<T> {
-    /// Nobody gets here.
+    /// Is never called.
     fn call(&self) -> Call<Option<T>>;
 }
 
-// The macro took the `Result` and the `Option` off, so one that is still there is hidden.
+// The macro takes off a `Result` and an `Option` that it sees, so one that is still there was hidden from it.
 impl<T, E> Cached<Result<T, E>> {
     /// Refuses the type.
     pub fn default_key(&self, _: &[&'static str], _: &[&dyn KeyPart]) -> Call<Result<T, E>>
