@@ -53,8 +53,8 @@ use crate::{
 #[derive(Clone)]
 pub struct Cache(Arc<Handle>);
 
-/// What the user's handles share. Runs in the background have a share in [`Inner`] alone, so that none of
-/// them keeps a cache alive that nobody has any more.
+/// A cache as its user's handles share it. Runs in the background share [`Inner`] alone, so that no run keeps a cache
+/// alive that nobody has any more.
 struct Handle(Arc<Inner>);
 
 impl Drop for Handle {
@@ -71,7 +71,7 @@ pub(crate) struct Inner {
     pub(crate) flights: Arc<Flights<Answer>>,
     pub(crate) pending: Arc<PendingInvalidations>,
     pub(crate) background: Arc<Background>,
-    /// How long a body may run there.
+    /// How long a body may run in the background.
     pub(crate) background_timeout: Duration,
     /// How long a call waits for another process that computes the same value.
     pub(crate) cluster_wait: Duration,
@@ -188,11 +188,11 @@ impl Cache {
         }
     }
 
-    /// Closes the connections and ends the background tasks, bodies that run behind their calls among them;
-    /// annotated functions run their bodies from here on.
+    /// Closes the connections and ends the background tasks, among them bodies that run in the background; annotated
+    /// functions run their bodies from here on.
     ///
-    /// Invalidations that Redis has not confirmed are tried once more. Call it before the process ends: what is left then, nobody
-    /// tries again.
+    /// Invalidations that Redis has not confirmed are tried once more. Call it before the process ends, because nobody tries
+    /// them after that.
     ///
     /// # Errors
     ///
@@ -206,8 +206,8 @@ impl Cache {
         self.inner().background.close();
         let store = &self.inner().store;
         if store.is_reached_from_here() {
-            // The ended runs let their locks go, for which other processes wait. A run on a runtime that nobody
-            // drives never ends.
+            // Waited for, because runs that end let go of the locks for which other processes wait; not for ever, because
+            // a run on a runtime that nobody drives never ends.
             let let_go = async {
                 self.inner().background.ended().await;
                 store.locks_let_go().await;

@@ -1,7 +1,7 @@
 //! Body runs that no caller waits for, and how often a key may have one.
 //!
 //! The one rule: **a run is counted before it begins, over the whole process and for its function, and
-//! is ended by `shutdown`**; a key whose last run failed, or is somebody else's, rests for a while.
+//! is ended by `shutdown`**. A key backs off for a while after a run that failed, and while another process computes it.
 //!
 //! That there is one run per key is the flight's business.
 
@@ -32,10 +32,10 @@ use crate::{
     site::Site,
 };
 
-/// So many keys rest at most; one that is forgotten is asked for earlier.
+/// How many keys back off at most. A key that is forgotten is tried earlier.
 const RESTING: usize = 10_000;
 
-/// Runs of all caches.
+/// How many runs there are, of all caches.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// The background runs of one cache.
@@ -43,10 +43,10 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Background {
     limit: usize,
     limit_of_function: usize,
-    /// By number; `None`: no more are to begin.
+    /// The runs by their numbers; `None` when no more may begin.
     tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
     begun: AtomicU64,
-    /// How many have begun and have not ended; ended runs may take a moment until they are dropped.
+    /// How many runs have begun and were not dropped yet, which takes a moment after their end.
     alive: watch::Sender<usize>,
     rests: quick_cache::sync::Cache<Arc<str>, Rest>,
     pauses: RangeInclusive<Duration>,
@@ -57,7 +57,7 @@ pub(crate) struct Background {
 
 #[derive(Debug, Clone, Copy)]
 struct Rest {
-    /// In a row.
+    /// How many runs failed in a row.
     failures: u32,
     until: Instant,
 }
@@ -68,7 +68,7 @@ pub(crate) struct RunPermit {
     function: &'static Site,
 }
 
-/// Takes a run off the list when it is over.
+/// The place of a run on the list, which its drop takes off.
 #[derive(Debug)]
 struct Listed {
     background: Weak<Background>,
@@ -98,8 +98,8 @@ impl Drop for RunPermit {
 }
 
 impl RunPermit {
-    /// The span of the run: a root, because a span ends with the last one inside it, so that the caller's would last for as
-    /// long as the run, and not for as long as the call.
+    /// The span of the run. It is a root, because a span lasts as long as the spans inside it, so that the caller's would
+    /// last as long as the run and not as the call.
     fn span(&self) -> Span {
         let span = tracing::info_span!(
             parent: None,
@@ -177,7 +177,7 @@ impl Background {
         Some(RunPermit { function })
     }
 
-    /// Begins `run` on the present runtime, in a span of its own. That it panicked reaches nobody but the log.
+    /// Begins `run` on the present runtime, in a span of its own. A panic of it reaches the log alone.
     pub(crate) fn begin(
         self: &Arc<Self>,
         permit: RunPermit,
@@ -200,10 +200,10 @@ impl Background {
         let (function, span) = (permit.function, permit.span());
         let run = async move {
             let _ended = (permit, listed);
-            // What a panic leaves half done is dropped with the run, or told to those who wait by its drop.
+            // Nobody sees a broken invariant, because all that a panic leaves half done is dropped with the run.
             let run = AssertUnwindSafe(Abortable::new(run, registration));
             if run.catch_unwind().await.is_err() {
-                // What it said may hold an argument, and the panic hook was told.
+                // The message is left out, because it may hold an argument; the panic hook was given it.
                 tracing::error!(
                     function = %function.place(),
                     cause = "a panic, whose message went to the panic hook",
@@ -224,18 +224,18 @@ impl Background {
 
     /// Waits until every run has been dropped, and with it what it held.
     pub(crate) async fn ended(&self) {
-        // The sender is in the borrow.
+        // Cannot fail, because `self` holds the sender.
         let _ = self.alive.subscribe().wait_for(|alive| *alive == 0).await;
     }
 
-    /// Whether `key` is to be left alone.
+    /// Whether `key` backs off, so that no body of it should begin now.
     pub(crate) fn rests(&self, key: &str) -> bool {
         self.rests
             .get(key)
             .is_some_and(|rest| self.clock.now() < rest.until)
     }
 
-    /// What was said of `key` last, unless that was so long ago that its failures do not matter any more.
+    /// The latest rest of `key`, unless it ended so long ago that its failures do not count any more.
     fn last(&self, key: &str, now: Instant) -> Option<Rest> {
         let matters_for = *self.pauses.end() + Duration::from_secs(60);
         self.rests
@@ -243,12 +243,12 @@ impl Background {
             .filter(|rest| now < rest.until + matters_for)
     }
 
-    /// A body of `key` failed: it rests for the first pause, doubled with each failure in a row up to the
-    /// longest, and up to a tenth longer.
+    /// Lets `key` back off after a failed body: for the first pause, doubled with each further failure in a row up to the
+    /// longest pause, and up to a tenth longer.
     pub(crate) fn failed(&self, key: &Arc<str>) {
         let now = self.clock.now();
         let last = self.last(key, now);
-        // Several that ran side by side failed once.
+        // Bodies that ran side by side count as one failure.
         if last.is_some_and(|rest| rest.failures > 0 && now < rest.until) {
             return;
         }
@@ -266,7 +266,7 @@ impl Background {
         self.rests.insert(Arc::clone(key), rest);
     }
 
-    /// Somebody else computes `key`, for this long at least.
+    /// Lets `key` back off for `left` at least, because another process computes it.
     pub(crate) fn leave(&self, key: &Arc<str>, left: Duration) {
         let now = self.clock.now();
         let until = now + left;
@@ -278,7 +278,7 @@ impl Background {
         self.rests.insert(Arc::clone(key), rest);
     }
 
-    /// A body of `key` succeeded, or the key was changed.
+    /// Ends the backoff of `key`, because a body of it succeeded or its value was changed.
     pub(crate) fn recovered(&self, key: &str) {
         if self.rests.contains_key(key) {
             self.rests.remove(key);

@@ -1,4 +1,4 @@
-//! The user's own commands, on a connection of their own: one that blocks, or selects another
+//! The user's own commands, on a connection of their own, so that a command which blocks, or selects another
 //! database, does nothing to cached functions.
 //!
 //! The one rule: **each command goes to the connection that stands when it is sent**, so a
@@ -19,10 +19,10 @@ use crate::{
 /// A connection for commands of redis-rs; [`Cache::connection`](crate::Cache::connection) gives it.
 ///
 /// With Entra ID login the connection under it is replaced before its token expires. A command that
-/// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. One
+/// still waits for its answer when the token expires is cut, for example `BLPOP` without a timeout. A connection
 /// for which the server keeps something (after `SUBSCRIBE`, `CLIENT TRACKING`, `SELECT`, `WATCH`, …) is
-/// not replaced, but logged in again in place. Send a transaction as one pipeline. What the server pushes
-/// (messages, invalidations) is not handed out.
+/// not replaced, but logged in again in place. Send a transaction as one pipeline. Pushes of the server
+/// (messages, invalidations) are not handed out.
 ///
 /// Where no connection can be made, the attempts of the whole cache come after pauses of 50 ms to 2 s, however many
 /// commands are sent. A command waits for the next attempt if that comes within the cache's timeout; if not, it fails
@@ -52,7 +52,7 @@ impl Connection {
         let mut pinned = None;
         loop {
             let (link, live) = self.redis.own_live(None).await.map_err(no_connection)?;
-            // Another one may take its place before it is pinned.
+            // Looked up again after it was pinned, because another one may have taken its place before.
             if !keeps_state || pinned == Some(live.number) {
                 return Ok((link, live));
             }
@@ -61,11 +61,11 @@ impl Connection {
         }
     }
 
-    /// The connection that takes the place of one that is not logged in any more, if a command that was
-    /// refused for that may be sent there.
+    /// The connection that takes the place of one which is not logged in any more; `None` if the command that was refused
+    /// for that must not be sent there.
     async fn next_to(&self, live: Arc<Live>) -> Option<(Arc<Link>, Arc<Live>)> {
         let next = self.redis.own_live(Some(live.number)).await.ok()?;
-        // What the server kept is gone: the user is to hear of it before anything is executed without.
+        // The user hears of it first where the server kept something for the old connection, because that is gone.
         (!live.is_pinned()).then_some(next)
     }
 }
@@ -94,7 +94,7 @@ impl ConnectionLike for Connection {
         Box::pin(async move {
             let (_link, live) = self.live(pipeline.cmd_iter().any(keeps_state)).await?;
             let answers = execute_all(&live, pipeline, offset, count).await;
-            // Where the first was not executed, none was.
+            // None was executed if the first was not.
             if !(answers.as_ref()).is_ok_and(|answers| answers.first().is_some_and(lacks_login)) {
                 return answers;
             }
@@ -128,7 +128,7 @@ async fn execute_all(
 
 /// Whether a command was not executed because its connection is not logged in.
 fn lacks_login(answer: &Value) -> bool {
-    // redis-rs makes an error of it later.
+    // The answer is no `Err` here, because redis-rs makes one of it later.
     matches!(answer, Value::ServerError(error) if error.code() == "NOAUTH")
 }
 

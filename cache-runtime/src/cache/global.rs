@@ -18,9 +18,9 @@ use crate::{
 };
 
 static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
-/// What is wrong with the environment, so that a call need not read it again.
+/// What is wrong with the environment. It is kept, so that a call need not read the environment again.
 static UNUSABLE: OnceLock<Error> = OnceLock::new();
-/// Held while a cache is installed, so that only one comes of the environment.
+/// Held while a cache is installed, so that the environment makes one cache at most.
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// The global cache; at the first use it is made from the environment.
@@ -42,14 +42,14 @@ pub async fn get_cache() -> Result<Cache, Error> {
 ///
 /// Calls under way keep the cache that they began with.
 pub fn set_cache(cache: Cache) -> Option<Cache> {
-    // Not while the environment's cache is being made, which would then take this one's place.
+    // Waits for a cache that is being made of the environment, because that would take this one's place.
     let _making = lock(&MAKING);
     INSTALLED
         .swap(Some(cache.into()))
         .map(|previous| Cache::clone(&previous))
 }
 
-/// What `look` finds in the global cache, which is only lent; `None` also if there is none yet.
+/// What `look` finds in the global cache, which is lent and not cloned; `None` also if there is no cache yet.
 pub(crate) fn with_installed<T>(look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
     INSTALLED.load().as_deref().and_then(look)
 }
@@ -68,7 +68,7 @@ pub(crate) fn installed() -> Option<Cache> {
     }
 }
 
-/// A cache of what the environment says, and what the log is to be told of that.
+/// Makes a cache of the environment, and the hints that the log is to be told.
 fn made() -> Result<(Cache, Vec<Hint>), Error> {
     let mut config = Config::from_environment(|name| std::env::var_os(name))?;
     let hints = std::mem::take(&mut config.hints);
@@ -88,10 +88,10 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
         return Ok(Cache::clone(cache));
     }
     let (cache, hints) = made()
-        // Set while `making` is held, and nowhere else.
+        // Is set once, because that happens here alone, while `making` is held.
         .inspect_err(|error| drop(UNUSABLE.set(error.clone())))?;
     INSTALLED.store(Some(cache.clone().into()));
-    // A subscriber may call a cached function.
+    // The log is told with no lock held, because a subscriber may call a cached function.
     drop(making);
     hints.iter().for_each(Hint::say);
     Ok(cache)

@@ -1,4 +1,7 @@
-//! A value that is taken away.
+//! A value that is taken away, in this process and in Redis.
+//!
+//! The one rule: **an invalidation is remembered before it is tried**, so that one which fails, or whose future is dropped,
+//! is not lost.
 
 mod pending;
 
@@ -14,7 +17,7 @@ use crate::{
     store::{Urgency, redis::lease::LeaseKeys},
 };
 
-/// Between two attempts at an invalidation.
+/// The pause between two attempts at an invalidation.
 const RETRY: Duration = Duration::from_millis(20);
 
 impl Inner {
@@ -24,20 +27,19 @@ impl Inner {
         key: &Arc<str>,
         timeout: Duration,
     ) -> Result<(), Error> {
-        // What its body fails at from here on is another value.
+        // The key backs off no more, because its failures were those of the old value.
         self.background.recovered(key);
         self.store.forget(&self.flights, key);
         if !self.store.is_shared() {
             return Ok(());
         }
         let keys = LeaseKeys::new(&self.prefix, key);
-        // Remembered before it is tried, so that dropping this future loses nothing.
         let mut guard = RecordOnDrop::new(self, &keys);
         let deadline = Instant::now() + timeout;
         let deleted = loop {
             let deleted = self.pending.delete(&keys, Urgency::Urgent, deadline).await;
             match &deleted {
-                // A server that restarts may be back in time.
+                // Tried again, because a server that restarts may be back in time.
                 Err(error) if error.is_unavailable() && Instant::now() + RETRY < deadline => {
                     tokio::time::sleep(RETRY).await;
                 }
@@ -51,10 +53,10 @@ impl Inner {
     }
 }
 
-/// Remembers an invalidation when it is dropped, unless that was done; and takes the flight from new callers,
-/// whose body may have begun while the source was being written.
+/// A guard that, unless it is disarmed, remembers an invalidation when it is dropped, and takes the value and the flight from
+/// new callers, because the flight's body may have read the source before the change.
 pub(crate) struct RecordOnDrop<'a> {
-    done: bool,
+    is_disarmed: bool,
     cache: &'a Arc<Inner>,
     keys: &'a LeaseKeys,
 }
@@ -62,20 +64,21 @@ pub(crate) struct RecordOnDrop<'a> {
 impl<'a> RecordOnDrop<'a> {
     pub(crate) fn new(cache: &'a Arc<Inner>, keys: &'a LeaseKeys) -> Self {
         Self {
-            done: false,
+            is_disarmed: false,
             cache,
             keys,
         }
     }
 
+    /// The invalidation is confirmed, so the drop does nothing.
     pub(crate) fn disarm(&mut self) {
-        self.done = true;
+        self.is_disarmed = true;
     }
 }
 
 impl Drop for RecordOnDrop<'_> {
     fn drop(&mut self) {
-        if !self.done {
+        if !self.is_disarmed {
             self.cache.pending.add(self.keys);
             self.cache
                 .store

@@ -1,7 +1,7 @@
 //! Keys whose values are too large to be stored.
 //!
-//! The one rule: **what such a key's body returns is not encoded for a minute**, because it would be in vain, and would
-//! hold up the other calls of its thread. Bounded: a key that is forgotten is tried earlier.
+//! The one rule: **a value of such a key is not encoded for a minute**, because that would be in vain, and would hold up the
+//! other calls of its thread. The list is bounded: a key that is forgotten is tried earlier.
 
 use std::{
     sync::{
@@ -13,15 +13,16 @@ use std::{
 
 use crate::base::clock::Clock;
 
+/// How long a key stays on the list.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// So many keys are remembered at most.
+/// How many keys are remembered at most.
 const LIMIT: usize = 1_024;
 
 /// The keys of one cache whose values were too large a moment ago.
 #[derive(Debug)]
 pub(crate) struct TooLarge {
-    /// Whether there ever was one: where there was none, a call need not look.
+    /// Whether a key was ever added. Before that, a call need not look.
     any: AtomicBool,
     until: quick_cache::sync::Cache<Arc<str>, Instant>,
     clock: Clock,
@@ -42,13 +43,13 @@ impl TooLarge {
         self.any.load(Ordering::Acquire) && self.until.get(key).is_some_and(|end| now() < end)
     }
 
-    /// A value of `key` was too large just now.
+    /// Remembers that a value of `key` was too large just now.
     pub(crate) fn add(&self, key: &Arc<str>) {
         self.until.insert(Arc::clone(key), self.clock.now() + PAUSE);
         self.any.store(true, Ordering::Release);
     }
 
-    /// A value of `key` is not too large any more.
+    /// Forgets `key`, because a value of it was not too large.
     pub(crate) fn forget(&self, key: &str) {
         if self.any.load(Ordering::Acquire) {
             self.until.remove(key);

@@ -2,7 +2,7 @@
 //!
 //! The one rule: **this process does not read such a key before it has deleted it.** A background task keeps trying
 //! until it succeeds, because nobody knows when the old value expires: another release or another program may have
-//! written it. The list is bounded, other processes know nothing of it, and it ends with this one.
+//! written it. The list is bounded, other processes know nothing of it, and it ends with this process.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ use crate::{
     store::{Store, Urgency, redis::lease::LeaseKeys},
 };
 
-/// The longest that the list may be: the oldest are forgotten, with an error in the log once a minute.
+/// How many keys the list holds at most. Beyond that the oldest are forgotten, with an error in the log once a minute.
 const LIMIT: usize = 10_000;
 /// The worker's pauses between two rounds: doubled each time, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ pub(crate) struct PendingInvalidations {
     /// The length of the list, beside its lock so that a call which finds none needs no lock.
     count: AtomicUsize,
     state: Mutex<State>,
-    /// When it was last said that some are forgotten.
+    /// When the log was last told that keys are forgotten.
     loss: Seldom,
 }
 
@@ -47,6 +47,7 @@ struct State {
     closed: bool,
 }
 
+/// One invalidation.
 #[derive(Debug)]
 struct Pending {
     keys: LeaseKeys,
@@ -74,13 +75,17 @@ impl PendingInvalidations {
             return false;
         }
         self.update(|state| {
-            // The runtime that the last worker lived on may have ended.
+            // The last worker may have ended, with its runtime.
             self.ensure_worker(state);
             state.pending.contains_key(key)
         })
     }
 
-    /// Deletes lease and value, and takes the key off the list, whoever put it there.
+    /// Deletes lease and value, and takes the key off the list if it is on it.
+    ///
+    /// # Errors
+    ///
+    /// If Redis does not confirm it before the deadline.
     ///
     /// # Cancel safety
     ///
@@ -116,7 +121,7 @@ impl PendingInvalidations {
 
     /// Takes `key` off the list, because an operation that `began` then has deleted it.
     ///
-    /// An invalidation that failed since stays: that operation may have come too early for its value.
+    /// An invalidation that was added after that stays, because the operation may have come too early for its value.
     pub(crate) fn finish(&self, key: &str, began: Instant) {
         if self.len() == 0 {
             return;
@@ -161,7 +166,7 @@ impl PendingInvalidations {
         }
     }
 
-    /// Ends the worker, for good, because the cache is shut down.
+    /// Ends the worker for good.
     pub(crate) fn close(&self) {
         self.update(|state| {
             state.closed = true;
@@ -171,8 +176,8 @@ impl PendingInvalidations {
         });
     }
 
-    /// The keys that are left to delete. `None`, if there are none: the worker is to end, and the next
-    /// [`add`](Self::add) starts another.
+    /// The keys that are left to delete; `None` if there are none. The worker ends then, and the next [`add`](Self::add)
+    /// starts another one.
     fn due(&self) -> Option<Vec<LeaseKeys>> {
         self.update(|state| {
             if state.pending.is_empty() {
@@ -195,12 +200,13 @@ impl PendingInvalidations {
         if state.worker.as_ref().is_some_and(works) || state.closed || state.pending.is_empty() {
             return;
         }
-        // A runtime without timers would be no place for it.
+        // The worker needs a runtime with timers, for its pauses.
         if self.store.is_reached_from_here() {
             state.worker = Some(tokio::spawn(work(Arc::downgrade(self))));
         }
     }
 
+    /// Changes the state, and counts the list.
     fn update<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
         let mut state = lock(&self.state);
         let result = change(&mut state);
