@@ -84,7 +84,7 @@ impl<R> Entry<R> {
         }
     }
 
-    /// What a function is told that shares the entry.
+    /// The key, for a function that shares the entry.
     pub(crate) fn into_key(self) -> SharedKey {
         SharedKey {
             owner: self.site,
@@ -93,7 +93,7 @@ impl<R> Entry<R> {
         }
     }
 
-    /// Says how long values live that are stored through this entry, whatever the attribute says.
+    /// Sets how long values that are stored through this entry live, whatever the attribute says.
     ///
     /// Default: the attribute's `ttl`; [`Cache::entry`] has none.
     pub fn with_ttl(mut self, ttl: Duration) -> Self {

@@ -1,4 +1,6 @@
-//! Entries of a cache by their keys, without a function.
+//! The entries of a cache by their keys, without a function.
+//!
+//! The one rule: **each operation here is that of an [`Entry`]**.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -22,7 +24,7 @@ impl Cache {
         Entry::spelled(self.clone(), Key::written(key.into()))
     }
 
-    /// The value under `key`, which follows the cache's prefix; `None` if there is none, or one of
+    /// The value under `key`, which follows the cache's prefix; `None` if there is no value, or one of
     /// another type.
     ///
     /// # Errors
@@ -58,7 +60,7 @@ impl Cache {
     where
         V: Serialize + DeserializeOwned + Send + 'static,
     {
-        // Boxed, so that it borrows nothing of the key: an `impl Future` would.
+        // Boxed, because an `impl Future` would borrow of the key.
         Box::pin(self.entry(key).with_ttl(ttl).put(value))
     }
 

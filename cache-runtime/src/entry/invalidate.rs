@@ -1,4 +1,6 @@
 //! An entry that is taken away.
+//!
+//! The one rule: **the value goes, and with it the right to store of every body that runs**.
 
 use super::Entry;
 use crate::error::{Error, ErrorKind};
@@ -7,8 +9,7 @@ impl<R> Entry<R> {
     /// Takes the value away, and the right to store from every body that runs.
     ///
     /// Call it after the change to the source is committed. It is tried even while Redis does not
-    /// answer. Where the caller can do nothing about an error, [`invalidate_logged`](Self::invalidate_logged) tells
-    /// the log.
+    /// answer. [`invalidate_logged`](Self::invalidate_logged) is for callers that can do nothing about an error.
     ///
     /// # Errors
     ///
@@ -27,12 +28,12 @@ impl<R> Entry<R> {
     /// As [`invalidate`](Self::invalidate), but an error goes to the log, and is counted among the function's
     /// [`errors`](crate::SiteStats::errors).
     ///
-    /// For the time after the source's commit: the change is made, and an error of the cache would tell the caller that it
-    /// is not. What an invalidation that failed leaves behind is told at [`invalidate`](Self::invalidate); where no reader
-    /// may see the old value, take that one.
+    /// It is for the time after the source's commit, when the change is made and an error of the cache would say that it is
+    /// not. [`invalidate`](Self::invalidate) says what a failed invalidation leaves behind; use it where no reader may see
+    /// the old value.
     ///
     /// The log has a warning once a minute and function, with `function` and `cause`, and a line at the level debug for each
-    /// of the others. None of them holds the key.
+    /// of the others. No line holds the key.
     ///
     /// ```
     /// use cache_runtime::redis_cached;
@@ -65,7 +66,7 @@ impl<R> Entry<R> {
         let Err(error) = self.invalidate().await else {
             return;
         };
-        // An entry without a key was counted when it was made.
+        // The error of an entry without a key was counted when the entry was made.
         if error.kind() != ErrorKind::Key {
             self.site.counters().error(error.kind());
         }

@@ -1,4 +1,6 @@
-//! A value of the caller's in the place of what is stored or computed.
+//! A value of the caller's, in the place of what is stored or computed.
+//!
+//! The one rule: **no body that began before a value was put overwrites it**.
 
 use std::{
     future::Future,
@@ -17,7 +19,7 @@ use crate::{
 impl<R> Entry<R> {
     /// Stores `value`, whatever `cache_if` says of it, in the place of what is stored or computed now.
     ///
-    /// It is encoded before this returns. Two that put at once are not ordered by it.
+    /// The value is encoded before this returns. Two puts at once are not ordered.
     ///
     /// # Errors
     ///
@@ -52,12 +54,11 @@ impl<R> Entry<R> {
     /// Runs `write`, which changes the source, and stores the value that it returns in the place of what
     /// is stored or computed now.
     ///
-    /// In contrast to a [`put`](Self::put) after the change, two of these are ordered: the value of one
-    /// that began later, or an invalidation in between, is never overwritten by an earlier one's; where
-    /// they overlap, nothing stays stored. Where `write` returns an `Err`, nobody knows whether the
-    /// source changed, so the value is taken away.
+    /// In contrast to a [`put`](Self::put) after the change, two `put_with` are ordered: an earlier one never
+    /// overwrites the value of a later one, nor undoes an invalidation in between; where they overlap, nothing stays
+    /// stored. Where `write` returns an `Err`, nobody knows whether the source changed, so the value is taken away.
     ///
-    /// `write` is run in any case, and what it returned is returned beside what became of the cache.
+    /// `write` is run in any case, and its output is returned beside the result of the cache.
     ///
     /// ```
     /// use cache_runtime::redis_cached;
@@ -98,7 +99,7 @@ impl<R> Entry<R> {
         inner.background.recovered(&key);
         let keys = LeaseKeys::new(&inner.prefix, &key);
         let mut guard = RecordOnDrop::new(inner, &keys);
-        // What fails to be invalidated while the source is written is not made up for by this.
+        // Taken before the write, so that an invalidation that fails during the write stays pending.
         let began = Instant::now();
         let begun = inner
             .store
@@ -120,7 +121,7 @@ impl<R> Entry<R> {
                 }
                 put
             }
-            // Nothing to store, or no right to: at least nothing older stays.
+            // There is nothing to store, or no right to store it, so at least nothing older stays.
             (_, prepared) => {
                 let deleted = inner.invalidate(&key, self.timeout(inner)).await;
                 guard.disarm();
@@ -133,6 +134,11 @@ impl<R> Entry<R> {
         (Returns::from_result(written), stored)
     }
 
+    /// Encodes a value for the store.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be stored, or has no ttl.
     fn prepare(&self, cache: &Cache, key: &str, value: &R) -> Result<Prepared, Error> {
         let cache = cache.inner();
         let value = Lent {
@@ -145,7 +151,7 @@ impl<R> Entry<R> {
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
             ));
         };
-        // What no body computed took no time.
+        // A value that no body computed took no time.
         let prepared = prepared(self.site, cache, &value, lifetime, Duration::ZERO);
         let prepared = prepared.map_err(not_encoded)?;
         cache.too_large.forget(key);

@@ -1,4 +1,6 @@
-//! What is stored of an entry.
+//! A look at what is stored.
+//!
+//! The one rule: **a look runs no body, and stores nothing**.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +11,7 @@ use crate::{
 };
 
 impl<R> Entry<R> {
-    /// What a call would be answered without its body; `None` if there is nothing, or nothing that is an
+    /// The value that a call would be answered without its body; `None` if there is no value, or none that is an
     /// `R`.
     ///
     /// # Errors
@@ -27,9 +29,9 @@ impl<R> Entry<R> {
         Ok(held.take_value())
     }
 
-    /// How much longer what is stored lives, with the windows in which it may be answered though its ttl has ended. `None`
-    /// if there is nothing, or what is there lives until somebody deletes it, as what another program stored without an
-    /// expiry does: [`get`](Self::get) tells the two apart.
+    /// How much longer the stored value lives, with the windows in which it may be answered after its ttl. `None` if there is
+    /// no value, or if it has no expiry, as one that another program stored may have none: [`get`](Self::get) tells the two
+    /// apart.
     ///
     /// # Errors
     ///

@@ -1,20 +1,22 @@
 //! What a body may return.
+//!
+//! The one rule: **an `Err` is never stored**.
 
 use std::convert::Infallible;
 
 /// What a body may return: `R` itself, or a `Result` of it, of which an `Err` is never stored.
 pub trait Returns<R>: Sized {
-    /// What a body can fail with; [`Infallible`] where it cannot.
+    /// The error of a body; [`Infallible`] where it cannot fail.
     type Error;
 
-    /// The `Result` that this is, or can be taken for.
+    /// This as a `Result`.
     ///
     /// # Errors
     ///
-    /// The body's.
+    /// The body's error.
     fn into_result(self) -> Result<R, Self::Error>;
 
-    /// The way back.
+    /// A body's output of its `Result`.
     fn from_result(result: Result<R, Self::Error>) -> Self;
 }
 
