@@ -22,20 +22,20 @@
 //! | a map | `[a=1,b=2]`, ordered by the text of its keys; empty: `[=]` |
 //! | bytes | `%x0aff` |
 //!
-//! Inside brackets strings also escape `(` `)` `[` `]` `,` `=` and `~`. The names of types are not written, as serde
+//! Inside brackets strings also escape `(` `)` `[` `]` `,` `=` and `~`. The names of types are not written, because serde
 //! formats hold them insignificant. A `HashSet` is a sequence to serde, so its order counts: use a `BTreeSet`.
 //!
 //! Arguments of the default key are joined by `:`. Past 200 bytes they become `%h` and 32 hexadecimal digits of
 //! their SHA-256.
 //!
 //! **In a template**, where another program must be able to write the same, a string is escaped but never marked
-//! (`user:42` for `"42"`) and a unit variant is its name alone. What is no scalar begins with `%`, so that no string
+//! (`user:42` for `"42"`) and a unit variant is its name alone. A value that is no scalar begins with `%`, so that no string
 //! equals it: `%null`, `%(1,2)`, `%[a,b]`, `%.Circle(5)`. Where the text between two pieces holds nothing that is
-//! always escaped (`{a}-{b}`), its first character is escaped in the piece before it, or `x-y` and `z` would meet
-//! `x` and `y-z`. A template is never digested.
+//! always escaped (`{a}-{b}`), its first character is escaped in the piece before it, because `x-y` and `z` would
+//! meet `x` and `y-z` otherwise. A template is never digested.
 //!
 //! A `%` is followed by two upper-case hexadecimal digits, or by one of the marks named here. `%t` and `%l` are
-//! none of them: those belong to leases and locks, see [`lease_key`].
+//! no marks of values, because they belong to leases and locks: see [`lease_key`].
 
 mod cache_key;
 mod escape;
@@ -88,7 +88,7 @@ impl<T: Serialize + ?Sized> KeyPart for T {
     }
 }
 
-/// Where a [`KeyPart`] writes itself.
+/// The text that a [`KeyPart`] writes itself into.
 #[derive(Debug)]
 pub struct KeyWriter<'a> {
     out: &'a mut String,
@@ -101,7 +101,7 @@ impl KeyWriter<'_> {
     }
 }
 
-/// Why a value could not be written into a key; the call then goes round the cache.
+/// Why a value could not be written into a key. The call then runs its body without the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyError(KeyFault);
 
@@ -165,6 +165,7 @@ pub(crate) fn arguments(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), 
     Ok(())
 }
 
+/// Appends arguments, with a `:` between them.
 fn joined(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
     for (n, part) in parts.iter().enumerate() {
         if n > 0 {
@@ -194,7 +195,7 @@ pub(crate) fn template(
         let Some(part) = parts.get(n) else { continue };
         let start = out.len();
         write(*part, Place::Template, out)?;
-        // The text behind the last part stands before no other part, so nothing is escaped for it.
+        // Nothing is escaped in the last part, because no other part follows the text after it.
         if n + 1 < parts.len()
             && let Some(border) = literals.get(n + 1).and_then(|next| escape::border(next))
         {
@@ -206,7 +207,7 @@ pub(crate) fn template(
 
 /// Writes one value. A panic does not reach the caller, because `Serialize` is the user's code.
 fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyError> {
-    // `out` is unfinished after a panic, which the error says; nothing else is shared with the closure.
+    // `out` is unfinished after a panic, as the error says; nothing else is shared with the closure.
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         part.write(&mut KeyWriter { out, place })
     }));

@@ -1,7 +1,7 @@
-//! Keys that somebody writes out, instead of an attribute.
+//! Keys that a user writes out, and no attribute.
 //!
-//! The one rule: **what is inserted into a key is escaped.** [`key!`](crate::key!) does that. A plain text does not tell
-//! what was inserted into it, so a text that holds what is always escaped is refused.
+//! The one rule: **values that are inserted into a key are escaped.** [`key!`](crate::key!) does that. A plain text does not
+//! tell what was inserted into it, so a text with a character that is always escaped is refused.
 
 use std::{
     fmt,
@@ -11,15 +11,15 @@ use std::{
 use super::{KeyError, KeyPart, KeyText, escape, template};
 use crate::error::{Error, ErrorKind};
 
-/// The beginning of a [`CacheKey`]'s text where its key could not be written. It holds white space, so that the text is no
-/// key either.
+/// The beginning of a [`CacheKey`]'s text where its key could not be written. It holds white space, so that the text cannot
+/// be a key.
 const UNWRITTEN: &str = "no key: ";
 
 /// The key of an entry, as [`Cache::entry`](crate::Cache::entry) and the other operations of a cache take it: what
 /// [`key!`](crate::key!) returns, or a text.
 ///
-/// The cache's prefix is not in it. A text is taken as it is, and is no key if it shows that something was inserted that
-/// nobody escaped: white space, a control character, a `%` that begins no escape, a brace outside one hash tag. Then each
+/// The cache's prefix is not in it. A text is taken as it is, and is no key if it shows that something was inserted without
+/// an escape: white space, a control character, a `%` that begins no escape, a brace outside one hash tag. Then each
 /// operation on the entry is an error, as it is where the `Serialize` of an argument of `key!` fails.
 ///
 /// ```
@@ -41,7 +41,7 @@ const UNWRITTEN: &str = "no key: ";
 #[derive(Clone)]
 pub struct CacheKey {
     text: KeyText,
-    /// Why it is the key of no entry.
+    /// Why the text is the key of no entry.
     refused: Option<Refused>,
 }
 
@@ -78,7 +78,11 @@ impl CacheKey {
         &self.text
     }
 
-    /// The text for an entry, or why it has none.
+    /// The text for an entry.
+    ///
+    /// # Errors
+    ///
+    /// Why the text is the key of no entry.
     pub(crate) fn into_text(self) -> Result<KeyText, Error> {
         match self.refused {
             None => Ok(self.text),
@@ -214,8 +218,8 @@ macro_rules! key {
     };
 }
 
-/// Checks a key that was given as text: whether a template, or a function's default key, can have written it, as far as
-/// the text tells.
+/// Checks that a template, or a function's default key, can have written a key that was given as text, as far as the text
+/// tells.
 ///
 /// # Errors
 ///
@@ -226,7 +230,7 @@ pub(crate) fn check_key(key: &str) -> Result<(), &'static str> {
     }
     if key.contains("%t") || key.contains("%l") {
         return Err(
-            "a key cannot hold `%t` or `%l`, which name tokens and locks; write `key!(\"user:{id}\")`, which escapes what it inserts",
+            "a key cannot hold `%t` or `%l`, which name leases and locks; write `key!(\"user:{id}\")`, which escapes what it inserts",
         );
     }
     if key.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -256,7 +260,7 @@ fn has_one_hash_tag_at_most(key: &str) -> bool {
     }
 }
 
-/// Whether a part of a key without `:` and braces holds no `%` but those that a key is written with.
+/// Whether each `%` of a text without `:` and braces is one that a key is written with.
 fn is_escaped(text: &str) -> bool {
     let mut at = 0;
     while let Some(next) = text[at..].find('%') {
@@ -266,7 +270,7 @@ fn is_escaped(text: &str) -> bool {
             Some((c, after)) => {
                 let is_written = escape::always(c)
                     || escape::in_brackets(c) && before.contains(['(', '[', '.'])
-                    // What separates a piece from the next one is escaped in it.
+                    // The character that separates a piece from the next one is escaped in it.
                     || after.find(c).is_some_and(|at| at + c.len_utf8() < after.len());
                 if !is_written {
                     return false;
@@ -280,8 +284,8 @@ fn is_escaped(text: &str) -> bool {
     true
 }
 
-/// Whether `text`, which stands behind a `%`, begins with one of the marks of the module above, whose characters may be
-/// escaped as those of any piece.
+/// Whether `text`, which stands behind a `%`, begins with one of the marks of the module above. Their characters may be
+/// escaped, as those of any piece may.
 fn is_mark(text: &str) -> bool {
     let mut mark = String::new();
     let mut rest = text;

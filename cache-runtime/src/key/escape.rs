@@ -1,4 +1,4 @@
-//! Escaping.
+//! Escapes within keys.
 //!
 //! The one rule: **a string never holds a character that means something where the string stands.**
 
@@ -26,6 +26,7 @@ pub(super) fn push(text: &str, special: impl Fn(char) -> bool, out: &mut String)
     out.push_str(&text[plain..]);
 }
 
+/// Appends a character, percent-escaped.
 fn push_char(c: char, out: &mut String) {
     for byte in c.encode_utf8(&mut [0; 4]).bytes() {
         out.push('%');
@@ -57,8 +58,7 @@ pub(super) fn hex(byte: u8, digits: &[u8; 16], out: &mut String) {
     out.push(char::from(digits[usize::from(byte & 15)]));
 }
 
-/// The character that a template's piece must not hold when `literal` stands between it and the next one, if it
-/// could hold it at all.
+/// The character that a template's piece before `literal` must not hold; `None` if pieces never hold it.
 pub(super) fn border(literal: &str) -> Option<char> {
     if literal.chars().any(always) {
         return None;
@@ -69,7 +69,7 @@ pub(super) fn border(literal: &str) -> Option<char> {
 /// Rewrites the template's piece that begins at `start` so that no `border` is in it, still one to one.
 pub(super) fn keep_apart(start: usize, border: char, out: &mut String) {
     let piece = &out[start..];
-    // Most pieces stay as they are.
+    // Looked at first, because most pieces stay as they are.
     if piece.contains(border) || piece.contains('%') {
         let piece = out.split_off(start);
         apart(&piece, border, out);
@@ -78,8 +78,8 @@ pub(super) fn keep_apart(start: usize, border: char, out: &mut String) {
 
 /// Appends a template's piece without any `border` in it.
 ///
-/// A mark (`%` without two upper-case hexadecimal digits) stands only at the beginning. What follows a mark is escaped
-/// as a whole, `%` too, as the border may be part of its syntax; a scalar only holds escapes and plain characters.
+/// A mark (`%` without two upper-case hexadecimal digits) stands only at the beginning. The text after a mark is escaped
+/// as a whole, `%` too, because the border may be part of its syntax. A scalar holds only escapes and plain characters.
 fn apart(text: &str, border: char, out: &mut String) {
     let mut chars = text.chars();
     if let Some(rest) = text.strip_prefix('%')

@@ -17,7 +17,7 @@
 
 use super::{KeyError, KeyFault, digest};
 
-/// Names of types that are longer, taken together, are replaced by their digest.
+/// The most bytes that the names of types have together. Longer ones are replaced by their digest.
 const LONGEST: usize = 200;
 
 /// A function's namespace, up to the types it is called with.
@@ -120,7 +120,7 @@ fn push_types(types: &[&str], out: &mut String) {
 }
 
 /// The surroundings of a function, in four parts: the text before the type of its impl, that type, the text after it, and
-/// the trait in that text. A path without brackets may be a module's or a type's, and counts as the type.
+/// the trait in that text. A path without brackets counts as the type, because it may be a module's or a type's.
 fn surroundings<'a>(around: &[&'a str]) -> (String, String, String, &'a str) {
     let Some((last, modules)) = around.split_last() else {
         return Default::default();
@@ -150,7 +150,8 @@ fn surroundings<'a>(around: &[&'a str]) -> (String, String, String, &'a str) {
 }
 
 /// Appends a path or a type's name without `:` `%` `@` `{` `}` and white space, one to one: `::` becomes `.`, a space
-/// `-`, the space after a comma goes, and what else has no place in a key becomes `~`, its code point and `~`.
+/// `-`, the space after a comma goes, and any other character that has no place in a key becomes `~`, its code point and
+/// `~`.
 fn normalise(name: &str, out: &mut String) {
     let mut rest = name;
     while let Some(c) = rest.chars().next() {
@@ -174,8 +175,9 @@ fn normalise(name: &str, out: &mut String) {
     }
 }
 
-/// Whether `name` can be the type that the path calls `pattern`: the same, up to where that leaves something open. What
-/// follows may look otherwise, as the compiler leaves a default argument out of a type's name but not out of a path.
+/// Whether `name` can be the type that the path calls `pattern`: both are alike up to where the pattern leaves something
+/// open. The text after that may differ, because the compiler leaves a default argument out of a type's name but not out
+/// of a path.
 fn fits(pattern: &str, name: &str) -> bool {
     let Some(open) = idents(pattern).find(|ident| ident.open) else {
         return pattern == name;
@@ -185,8 +187,8 @@ fn fits(pattern: &str, name: &str) -> bool {
         .is_some_and(|rest| generic == open.at || rest.is_empty() || rest.starts_with('<'))
 }
 
-/// Whether a function directly in `own` has no namespace without its `Self`. What an outer impl leaves open does not
-/// matter, for items inside a function know nothing of it.
+/// Whether a function directly in `own` has no namespace without its `Self`. Parts that an outer impl leaves open do not
+/// matter, because items inside a function know nothing of them.
 fn unfilled(own: &str) -> bool {
     let inner = segments(own).last().map_or(0, |last| last.len());
     idents(own).any(|ident| ident.open && ident.at >= own.len() - inner)

@@ -1,6 +1,6 @@
 //! Which keys a function can write, to tell whether another one can write the same.
 //!
-//! The one rule: **what can be written counts, not what was written**. A piece is any text that a value can become
+//! The one rule: **all that a function can write counts, not what it wrote**. A piece is any text that a value can become
 //! where the piece stands; only an integer is known to stay one. So two patterns that meet nowhere have no key in
 //! common, and two that meet have one for some values.
 
@@ -44,7 +44,7 @@ impl Pattern {
         for (n, literal) in literals.iter().enumerate() {
             push_text(literal, &mut symbols);
             if let Some(part) = parts.get(n) {
-                // The text behind the last part stands before no other part, so nothing is escaped for it.
+                // Nothing is escaped in the last part, because no other part follows the text after it.
                 let next = literals.get(n + 1).filter(|_| n + 1 < parts.len());
                 let border = next.and_then(|next| escape::border(next));
                 push_part(*part, border, &mut symbols);
@@ -67,7 +67,7 @@ impl Pattern {
     /// Whether there is a key that both can write.
     pub(crate) fn meets(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.0, &other.0);
-        // A pair of places is one in each pattern that the same text leads to. Each is looked at once.
+        // The pairs of places, one in each pattern, that the same text leads to. Each pair is looked at once.
         let width = theirs.len() + 1;
         let mut seen = vec![false; (ours.len() + 1) * width];
         let mut places = vec![(0, 0)];
@@ -98,7 +98,7 @@ impl Pattern {
                 if is(two, Times::Often) {
                     places.push((mine + 1, its));
                 }
-                // Where both symbols repeat, the places stay the same, and these have been looked at.
+                // Where both symbols repeat, the places stay the same, and that pair has been looked at.
             }
         }
         false
@@ -148,7 +148,7 @@ fn push_part(part: &dyn KeyPart, border: Option<char>, symbols: &mut Vec<Symbol>
     });
 }
 
-/// Whether the part is an integer. The text of a default key tells, because a string that reads as a number is marked there.
+/// Whether the part is an integer. Its text in a default key tells, because a string that reads as a number is marked there.
 fn is_integer(part: &dyn KeyPart) -> bool {
     let mut text = String::new();
     let digits = match write(part, Place::Argument, &mut text) {

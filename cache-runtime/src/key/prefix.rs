@@ -1,6 +1,6 @@
-//! What may stand before every key.
+//! The prefix that may stand before every key.
 //!
-//! The one rule: **a prefix reads as it is written**: it holds no escape, and Redis Cluster sees in it the hash tag that
+//! The one rule: **a prefix reads as it is written**: it holds no escape, and Redis Cluster sees the hash tag in it that
 //! people see.
 
 /// Checks a `REDIS_KEY_PREFIX`, or a prefix that the builder was given. An empty text means none.
@@ -23,8 +23,8 @@ fn check_characters(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Redis Cluster hashes what stands between the first `{` and the first `}` after it; anything else in braces would
-/// hash otherwise than it reads.
+/// Refuses braces other than those of one hash tag, because Redis Cluster hashes the text between the first `{` and the
+/// first `}` after it, and others would hash otherwise than they read.
 fn check_hash_tag(text: &str) -> Result<(), &'static str> {
     const MEND: &str = "braces may only enclose one hash tag; write `{name}` or remove them";
     match text.split_once('{') {

@@ -11,7 +11,7 @@ use serde::ser::{self, Serialize};
 use super::{KeyError, KeyFault, escape};
 use compound::{Entries, List, ListEnd};
 
-/// How deep values may nest: a bound on the stack, of which a debug build takes some kilobytes a level.
+/// How deep values may nest. It bounds the stack, of which a debug build takes some kilobytes a level.
 pub(super) const DEEPEST: u32 = 64;
 
 type WriteResult = Result<(), KeyError>;
@@ -44,7 +44,7 @@ impl<'w> Writer<'w> {
         }
     }
 
-    /// A writer for what this value encloses.
+    /// A writer for a value inside this one.
     fn below(&mut self, place: Place) -> Result<Writer<'_>, KeyError> {
         descend(self.out, place, self.depth)
     }
@@ -88,6 +88,11 @@ impl<'w> Writer<'w> {
     }
 }
 
+/// A writer one level deeper.
+///
+/// # Errors
+///
+/// If that is too deep.
 fn descend(out: &mut String, place: Place, depth: u32) -> Result<Writer<'_>, KeyError> {
     if depth == DEEPEST {
         return Err(KeyError(KeyFault::TooDeep));
@@ -112,7 +117,7 @@ fn reads_otherwise(text: &str) -> bool {
                 .is_ok()
 }
 
-/// Whether a number, `inf` or `nan` may begin as this text does. Few strings do, so few have to be parsed.
+/// Whether a number, `inf` or `nan` may begin as this text does. Asked first, because few strings have to be parsed then.
 fn may_be_a_number(text: &str) -> bool {
     let first = text.as_bytes().first();
     first.is_some_and(|first| {
@@ -180,8 +185,8 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    /// Always with a `.` or an `e`, so that no integer reads the same. Zero has its sign, by which `1.0 / x` tells one
-    /// from the other; NaN has neither sign nor payload, as arithmetic promises nothing of them.
+    /// A float always has a `.` or an `e`, so that no integer reads the same. Zero has its sign, because `1.0 / x` tells one
+    /// from the other; NaN has neither sign nor payload, because arithmetic promises nothing of them.
     fn serialize_f64(self, v: f64) -> WriteResult {
         // Writing to a `String` never fails.
         let _ = write!(self.out, "{v:?}");
@@ -222,14 +227,14 @@ impl<'w> ser::Serializer for Writer<'w> {
         Ok(())
     }
 
-    /// Written as its content, unless that is `None`, or a `Some` that was written as `some(…)`.
+    /// A `Some` is written as its content, unless that is `None`, or a `Some` that was written as `some(…)`.
     fn serialize_some<T: Serialize + ?Sized>(mut self, value: &T) -> WriteResult {
         let start = self.out.len();
         let place = self.place;
         value.serialize(self.below(place)?)?;
         let mark = usize::from(place == Place::Template);
         let content = &self.out[start..];
-        // No string is written so: outside templates it is marked, inside them its `%` is escaped.
+        // The text is no string's, because strings are marked outside of templates and have their `%` escaped inside them.
         let said = content.get(mark..).unwrap_or_default();
         if (mark == 0 || content.starts_with('%')) && (said == "null" || said.starts_with("some("))
         {

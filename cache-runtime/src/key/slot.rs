@@ -1,14 +1,17 @@
 //! Keys that stand beside a value's key, in its Redis Cluster slot.
+//!
+//! The one rule: **such a key lies in the slot of the value's key, and is never a value's key**, so that a script can touch
+//! both and no value is taken for a lease.
 
 use std::{fmt::Write as _, sync::LazyLock};
 
 /// How many slots a Redis Cluster has.
 const SLOTS: usize = 16384;
 
-/// The key of the lease, which is the right to store under `key`, which begins with `prefix` (empty: none).
+/// The key of the lease, which is the right to store under `key`. `prefix` is what `key` begins with (empty: none).
 ///
-/// It lies in the slot of `key` whatever that looks like, keeps its prefix, so that an access rule `~prefix*` holds
-/// for both, and is never a value's key, where no `%t` can stand.
+/// The lease's key has the same prefix, so that an access rule `~prefix*` holds for both. It is never a value's key,
+/// because no `%t` can stand there.
 pub(crate) fn lease_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%t")
 }
@@ -18,8 +21,8 @@ pub(crate) fn lock_key(prefix: &str, key: &str) -> String {
     beside(prefix, key, "%l")
 }
 
-/// One to one for each mark: the three forms are told apart by where the mark stands and by whether the first `}`
-/// ends the text.
+/// A key with this mark beside `key`. No two keys have the same one, because the place of the mark, and whether the first
+/// `}` ends the text, tell the three forms apart.
 fn beside(prefix: &str, key: &str, mark: &str) -> String {
     let mut out = String::with_capacity(prefix.len() + key.len() + 8);
     if hash_tag(key).is_some() {
@@ -27,7 +30,7 @@ fn beside(prefix: &str, key: &str, mark: &str) -> String {
         out.push_str(mark);
         return out;
     }
-    // A prefix with a hash tag belongs to keys that have it too, which were answered above.
+    // A prefix with a hash tag is not written, because keys with that prefix have the tag and were answered above.
     if !prefix.is_empty() && !prefix.contains(['{', '}']) {
         out.push_str(prefix);
         out.push(':');
@@ -35,7 +38,7 @@ fn beside(prefix: &str, key: &str, mark: &str) -> String {
     out.push_str(mark);
     // Writing to a `String` never fails.
     let _ = if key.is_empty() || key.contains('}') {
-        // Braces round this key would enclose something else, so a number that hashes like it stands in for it.
+        // A number that hashes like the key stands in for it, because braces round the key would enclose something else.
         write!(out, ":{{{}}}:{key}", namesake(slot(key.as_bytes())))
     } else {
         write!(out, ":{{{key}}}")
@@ -43,7 +46,7 @@ fn beside(prefix: &str, key: &str, mark: &str) -> String {
     out
 }
 
-/// What Redis Cluster hashes instead of the whole key, if the key says so.
+/// The part of a key that Redis Cluster hashes, if it is not the whole key.
 fn hash_tag(key: &str) -> Option<&str> {
     let (_, rest) = key.split_once('{')?;
     let (tag, _) = rest.split_once('}')?;
@@ -52,7 +55,7 @@ fn hash_tag(key: &str) -> Option<&str> {
 
 /// The smallest number whose digits lie in `slot`.
 pub(super) fn namesake(slot_wanted: u16) -> u32 {
-    // Searched once for all slots: a search for one takes a millisecond, which each miss would pay.
+    // Searched once for all slots, because each miss would pay a millisecond for the search of one.
     static NAMESAKES: LazyLock<Vec<u32>> = LazyLock::new(|| {
         let mut found = vec![None; SLOTS];
         let (mut missing, mut digits) = (SLOTS, String::new());
@@ -69,7 +72,7 @@ pub(super) fn namesake(slot_wanted: u16) -> u32 {
                 missing -= 1;
             }
         }
-        // All are there: the numbers below 109,758 lie in all slots.
+        // No slot is left out, because the numbers below 109,758 lie in all slots.
         found.into_iter().flatten().collect()
     });
     NAMESAKES[usize::from(slot_wanted)]

@@ -1,7 +1,7 @@
 //! The text of a key, in memory that the thread's next key uses again.
 //!
-//! The one rule: **a text is taken out of its thread's store, not borrowed**, because user code writes it, and
-//! that may call a cached function.
+//! The one rule: **a text is taken out of its thread's store, not borrowed**, because user code writes it, and user code
+//! may call a cached function.
 
 use std::{
     cell::Cell,
@@ -12,10 +12,10 @@ use std::{
 /// How many texts a thread keeps for their next use. A thread needs more only where several of its calls wait.
 const SPARE: usize = 4;
 
-/// A text with more room than this is not kept, in bytes.
+/// The most room, in bytes, with which a text is kept.
 const LONGEST: usize = 1024;
 
-/// The room of a new text, which is enough for most keys, in bytes.
+/// The room of a new text, in bytes, which is enough for most keys.
 const USUAL: usize = 64;
 
 thread_local! {

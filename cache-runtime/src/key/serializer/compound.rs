@@ -8,7 +8,7 @@ use serde::ser::{self, Serialize};
 use super::{Place, WriteResult, descend};
 use crate::key::{KeyError, escape};
 
-/// How a list ends, which tells tuples and structs without members apart, and a tuple of one from a variant's value.
+/// How a list ends. The ends tell tuples and structs without members apart, and a tuple of one from a variant's value.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ListEnd {
     Sequence,
