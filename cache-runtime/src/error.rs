@@ -1,7 +1,7 @@
 //! The one error type.
 //!
-//! Its rule: `Display` says what went wrong in one lower-case line, `source()` says why where there is
-//! a deeper cause, and neither repeats the other. No error holds a password or a connection string.
+//! The one rule: **`Display` says what went wrong in one lower-case line, `source()` says why where there is
+//! a deeper cause, and neither repeats the other.** No error holds a password or a connection string.
 
 mod reason;
 pub(crate) mod shared;
@@ -134,7 +134,7 @@ impl Error {
         self.kind() == ErrorKind::Config
     }
 
-    /// What the sources say, each after the one that it caused, for a log line.
+    /// The texts of the sources, the nearest first, for a log line.
     pub(crate) fn cause(&self) -> Option<String> {
         let mut said = Vec::new();
         let mut kind = self.kind();
@@ -144,7 +144,8 @@ impl Error {
                 kind = error.kind();
             }
             said.push(match error.downcast_ref::<serde_json::Error>() {
-                // What a type says of its own value is the type's; what is said of stored bytes quotes them.
+                // The text of an error about stored bytes is cut, because it quotes them. One about a value that was not
+                // stored is the type's own text.
                 Some(error) if kind != ErrorKind::Encode => reason::reason(error),
                 _ => error.to_string(),
             });
@@ -153,7 +154,7 @@ impl Error {
         (!said.is_empty()).then(|| said.join(": "))
     }
 
-    /// The error and what its sources say, for a log line that has a cause.
+    /// The text of the error and of its sources, for a log line that has a cause.
     pub(crate) fn told(&self) -> String {
         match self.cause() {
             Some(cause) => format!("{self}: {cause}"),
@@ -161,7 +162,7 @@ impl Error {
         }
     }
 
-    /// What to do about it, if Redis will refuse to store anything until somebody does.
+    /// What to do, if Redis refuses to store anything until somebody does it.
     pub(crate) fn remedy(&self) -> Option<&'static str> {
         const RIGHTS: &str = "give the user its rights with `ACL SETUSER USER ~PREFIX:* +get +set +del +pexpire +pttl +evalsha +eval +ping +time`";
         const ROOM: &str = "raise `maxmemory`, or let old values go with `CONFIG SET maxmemory-policy allkeys-lru`";
@@ -220,14 +221,14 @@ impl Error {
         Self::new(ErrorKind::Config, message)
     }
 
-    /// Redis had the right to store proved, and did not take the value.
+    /// The error of a value that Redis did not take, though the right to store it stood.
     pub(crate) fn no_room() -> Self {
         Self::new(ErrorKind::Server, NO_ROOM)
     }
 
-    /// What redis-rs reported for a command on a connection that was set up already.
+    /// The error that redis-rs reported for a command on a connection that was set up already.
     ///
-    /// Only the text is kept: the type stays out of the public interface.
+    /// Only its text is kept, so that its type stays out of the public interface.
     pub(crate) fn from_redis(error: &redis::RedisError) -> Self {
         let kind = match kind_of(error) {
             // A reply that ends in the middle is a broken connection, whatever the parser calls it.
@@ -248,7 +249,7 @@ impl Error {
         self.0.message.strip_prefix(ANSWERED)?.split(' ').next()
     }
 
-    /// A socket that could not be opened, or that broke.
+    /// The error of a socket that could not be opened, or that broke.
     pub(crate) fn from_io(
         kind: ErrorKind,
         message: impl Into<Cow<'static, str>>,
@@ -258,13 +259,13 @@ impl Error {
     }
 }
 
-/// What is said where a script could not write the value.
+/// The message where a script could not write the value.
 const NO_ROOM: &str = "redis did not take the value";
 
-/// Before what the server said.
+/// The text before the server's own.
 const ANSWERED: &str = "redis answered with an error: ";
 
-/// The kind of what redis-rs reported.
+/// The kind of an error that redis-rs reported.
 pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {
     use redis::{ErrorKind as Redis, ServerErrorKind};
     match error.kind() {
@@ -280,8 +281,8 @@ pub(crate) fn kind_of(error: &redis::RedisError) -> ErrorKind {
     }
 }
 
-/// Whether Redis refused a command because the user lacks the right, where no `NOPERM` says so: of a command within a script,
-/// as versions of Redis word it, and of the `SELECT` of a login, whose code redis-rs takes away.
+/// Whether the text of an error without the code `NOPERM` says that the user lacks a right. Redis gives no such code for a
+/// command within a script, which versions of it word differently, and redis-rs takes it from the `SELECT` of a login.
 fn tells_of_a_right(text: &str) -> bool {
     [
         "ACL failure in script",
@@ -292,8 +293,8 @@ fn tells_of_a_right(text: &str) -> bool {
     .any(|refused| text.contains(refused))
 }
 
-/// What the server said (`CODE text`), else what redis-rs says; without the arguments that a server quotes of a command that it
-/// does not know, among which there may be a key, or a password.
+/// The server's text (`CODE text`), else that of redis-rs. The arguments that a server quotes of a command which it does not
+/// know are cut off, because a key or a password may be among them.
 pub(crate) fn redis_text(error: &redis::RedisError) -> String {
     match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => {

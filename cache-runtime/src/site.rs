@@ -46,7 +46,7 @@ pub struct Site {
     head: OnceLock<Head>,
     /// The type of the values that a `key` was first written for.
     value: OnceLock<&'static str>,
-    /// The function whose entries this one shares, once this one had one of its keys.
+    /// The function whose entries this one shares, since this one first had one of that function's keys.
     owner: OnceLock<&'static Self>,
     /// Whether another function has this namespace, which not both of them pinned.
     ambiguous: AtomicBool,
@@ -54,14 +54,14 @@ pub struct Site {
     counters: Counters,
 }
 
-/// The part of a key that does not depend on the cache: namespace and arguments. Or why there is none.
+/// The part of a key that does not depend on the cache, namespace and arguments; or why there is none.
 #[derive(Debug, Clone)]
 pub struct Key(Result<KeyText, Error>);
 
 /// The key of another function's entry.
 pub(crate) struct SharedKey {
     pub(crate) owner: &'static Site,
-    /// What the owner says of `None`.
+    /// Whether the owner stores `None`.
     pub(crate) stores_none: bool,
     pub(crate) key: Key,
 }
@@ -78,12 +78,13 @@ struct Head {
 const LONGEST_CHAIN: u32 = 16;
 
 thread_local! {
-    /// The length of the chain of functions that this thread follows at the moment, to find the first key of the first one.
+    /// The length of the chain of functions that this thread follows at the moment, to find the first key of the first
+    /// function.
     static CHAIN: Cell<u32> = const { Cell::new(0) };
 }
 
 impl Site {
-    /// A function whose path the compiler tells by an item inside it; it stands where this is called.
+    /// A function that stands where this is called. An item inside it tells its path.
     #[must_use]
     #[track_caller]
     pub const fn new<Item>(function: &'static str, _: &Item) -> Self {
@@ -108,35 +109,35 @@ impl Site {
         }
     }
 
-    /// The ttl, as the attribute says it.
+    /// Tells the ttl, as the attribute says it.
     #[must_use]
     pub const fn ttl(mut self, ttl: &'static str) -> Self {
         self.ttl = ttl;
         self
     }
 
-    /// A namespace that does not follow the path.
+    /// Pins the namespace, so that it does not follow the path.
     #[must_use]
     pub const fn namespace(mut self, namespace: &'static str) -> Self {
         self.pinned = Some(namespace);
         self
     }
 
-    /// A part of the namespace that forgets every older entry.
+    /// Adds a version to the namespace, so that entries of an older version are not found.
     #[must_use]
     pub const fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// `None` is stored too; said of a function that shares entries.
+    /// Says of a function that shares entries that it stores `None` too.
     #[must_use]
     pub const fn stores_none(mut self) -> Self {
         self.stores_none = true;
         self
     }
 
-    /// The pieces of the `key` are of the function's `self`, so they may tell its types apart.
+    /// Says that the pieces of the `key` come from the function's `self`, so that they may tell its types apart.
     #[must_use]
     pub const fn types_in_key(mut self) -> Self {
         self.types_in_key = true;
@@ -219,7 +220,7 @@ impl Site {
         literals: &[&str],
         parts: &[&dyn KeyPart],
     ) -> Key {
-        // The pointers are compared, because nearly always the name of a type lies in one place.
+        // The pointers are compared, because the name of a type nearly always lies in one place.
         if !self
             .value
             .get()
@@ -248,7 +249,7 @@ impl Site {
         }
     }
 
-    /// The key of an entry that this function shares with the one that `entry` is of.
+    /// The key that this function shares with the function of `entry`.
     pub(crate) fn shared_key(&'static self, entry: impl FnOnce() -> SharedKey) -> Key {
         match self.owner.get() {
             Some(_) => self
@@ -258,7 +259,7 @@ impl Site {
         }
     }
 
-    /// Arguments are cloned for `entry`. That is user code, so a panic of it must not reach the caller.
+    /// Asks `entry` for its key. A panic in it does not reach the caller, because it runs the user's `Clone` of arguments.
     fn ask(&self, entry: impl FnOnce() -> SharedKey) -> Result<SharedKey, Key> {
         catch_unwind(AssertUnwindSafe(entry)).map_err(|_| self.no_key(KeyError::panic_in_entry()))
     }
@@ -290,11 +291,10 @@ impl Site {
             Ok(shared) => shared,
             Err(no_key) => return no_key,
         };
-        // The owner is kept only once there was a key. In a circle there is never one, so each call is counted.
+        // The owner is kept once there was a key. A circle never gives a key, so each of its calls is counted.
         if key.0.is_ok() {
             let first = self.owner.set(owner).is_ok();
-            // An owner without a namespace is an entry that somebody spelled out, and nobody knows what else is stored
-            // there.
+            // An owner without a namespace is an entry by its key, of which nobody knows what else is stored there.
             if first && owner.namespace.get().is_some() && self.stores_none != stores_none {
                 tracing::error!(
                     one = %self.place(),
@@ -351,12 +351,12 @@ impl fmt::Debug for Site {
 }
 
 impl Key {
-    /// A key that somebody wrote out.
+    /// A key that a user wrote out.
     pub(crate) fn written(key: CacheKey) -> Self {
         Self(key.into_text())
     }
 
-    /// What `find` says of the key in a cache with this prefix; `None` also if there is no key.
+    /// What `find` finds under the key in a cache with this prefix; `None` also if there is no key.
     pub(crate) fn look_up<T>(
         &self,
         prefix: &str,
@@ -370,6 +370,10 @@ impl Key {
     }
 
     /// The key in a cache with this prefix.
+    ///
+    /// # Errors
+    ///
+    /// Why the call has no key.
     pub(crate) fn in_cache(&self, prefix: &str) -> Result<Arc<str>, Error> {
         let text = self.0.as_ref().map_err(Clone::clone)?;
         Ok(match prefix {

@@ -1,11 +1,11 @@
 //! What a line of the log may say of bytes that are no value.
 //!
-//! The rule: **nothing that stands in the bytes is repeated**, because it is somebody's data.
+//! The one rule: **nothing that stands in the bytes is repeated**, because it is somebody's data.
 
-/// What serde says of JSON that it could not read, without what it quotes of it, which is somebody's.
+/// serde's text about JSON that it could not read, without the parts that quote the JSON.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     const QUOTING: [&str; 2] = ["invalid type: ", "invalid value: "];
-    /// What may stand before a quotation, and says what kind of thing it is.
+    /// The words before a quotation, which name its kind.
     const NOUNS: [&str; 9] = [
         "boolean",
         "integer",
@@ -18,7 +18,7 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
         "map",
     ];
     let text = error.to_string();
-    // Of these, the parser alone tells.
+    // These texts are the parser's own, and quote nothing.
     let named = ["missing field ", "duplicate field ", "invalid length "];
     if !error.is_data() || named.iter().any(|start| text.starts_with(start)) {
         return text;

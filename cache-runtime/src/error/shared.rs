@@ -1,7 +1,7 @@
-//! What those who wait get of an error that is not `Clone`.
+//! An error that is not `Clone`, as the callers that waited for it get it.
 //!
-//! The one rule: **only texts are kept, each as the error itself spells it**, so that a shared error reads as the one
-//! it was made from, and is `Send + Sync` whatever that was.
+//! The one rule: **only texts are kept, each as the error itself spells it**, so that a shared error reads as the error
+//! that it was made from, and is `Send + Sync` whatever that error was.
 
 use std::{
     error::Error,
@@ -10,10 +10,10 @@ use std::{
     sync::Arc,
 };
 
-/// A source of an error may lend itself, and what follows that would never end.
+/// How many sources of an error are read, because an error may be its own source.
 const MOST_SOURCES: usize = 64;
 
-/// An error as those have it who waited for another caller's body: its text, and the texts of its sources.
+/// The error of another caller's body, as callers that waited for it get it: its text, and the texts of its sources.
 ///
 /// The caller whose body ran gets the error of the body. Callers that waited for it get clones of the error; where it
 /// is not `Clone + Send + Sync`, what `From<SharedError>` makes of its texts. `anyhow::Error`, `eyre::Report`,
@@ -49,8 +49,8 @@ const MOST_SOURCES: usize = 64;
 /// # }
 /// ```
 ///
-/// It is not the original: who waited can read it and cannot downcast it, nor match on a variant other than that of
-/// the `SharedError`. Where a caller must, the error type is `Clone`, or the function says
+/// It is not the original: a caller that waited can read it, and can neither downcast it nor match on a variant other than
+/// that of the `SharedError`. Where a caller must, make the error type `Clone`, or say
 /// [`share_errors`](macro@crate::redis_cached#share_errors).
 ///
 /// `{:#}` gives what `{:#}` of the error gave. Cloning is cheap. It is never stored, and made only for those who wait.
@@ -81,7 +81,7 @@ impl SharedError {
         Self::link(error, source)
     }
 
-    /// The text of what is no `Error`.
+    /// The text of a value that is no `Error`.
     pub(crate) fn of_text(error: &dyn Display) -> Self {
         Self::link(error, None)
     }
@@ -131,7 +131,7 @@ impl Error for SharedError {
     }
 }
 
-/// What a box of any error lends, be it the standard library's, `anyhow`'s or `eyre`'s.
+/// The type that a box of any error derefs to, be it the standard library's, `anyhow`'s or `eyre`'s.
 pub trait LentError {
     /// The error in the box.
     fn lent(&self) -> &(dyn Error + 'static);

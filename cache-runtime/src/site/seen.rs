@@ -21,15 +21,15 @@ struct ListedSite {
 
 /// Which keys a function writes.
 pub(super) enum KeyShape {
-    /// Those of its namespace, for the types of its first call; `None` if these have no key.
+    /// Keys of its namespace, for the types of its first call; `None` if these have no key.
     Default(Option<Pattern>),
-    /// Those that the attribute spells out.
+    /// Keys that the attribute spells out.
     Template(Pattern),
-    /// Those of another function, which is listed too.
+    /// Keys of another function, which is listed too.
     Shared,
 }
 
-/// What two functions have in common that must not.
+/// What two functions have in common, and must not have.
 enum Common {
     Namespace,
     Key,
@@ -78,6 +78,7 @@ impl Site {
 }
 
 impl ListedSite {
+    /// What the two functions have in common that they must not.
     fn in_common(&self, other: &Self) -> Option<Common> {
         match (&self.keys, &other.keys) {
             // A function that shares entries has its owner's keys on purpose, and the owner is compared with the others.

@@ -95,7 +95,7 @@ impl Site {
         }
     }
 
-    /// Says once that Redis would not give back what the function returned.
+    /// Says once that Redis would give back another value than the function returned.
     pub(crate) fn warn_of_loss(&self, cause: &'static str) {
         if self.warnings.lossy.is_due() {
             tracing::warn!(
@@ -106,8 +106,8 @@ impl Site {
         }
     }
 
-    /// Whether a duration that an expression gave can be meant. Zero cannot, and is said once; the option then
-    /// counts as absent.
+    /// Whether a duration that an expression gave can be meant. Zero cannot: the log says so once, and the option counts as
+    /// absent.
     pub(crate) fn is_sensible(&self, option: &'static str, duration: Duration) -> bool {
         if duration.is_zero() && self.warnings.senseless.is_due() {
             tracing::error!(
@@ -128,19 +128,19 @@ impl Site {
         }
     }
 
-    /// Says that no JSON says what the function returned.
+    /// Says that no JSON can say a value that the function returned.
     pub(crate) fn warn_not_stored(&self, error: &Error) {
         const LINE: &str = "a value cannot be stored, so each call runs the body";
         self.warn(&self.warnings.unsaid, error, format_args!("{LINE}"));
     }
 
-    /// Says that what the function returned is too large.
+    /// Says that a value that the function returned is too large.
     pub(crate) fn warn_too_large(&self, error: &Error) {
         const LINE: &str = "a value cannot be stored, so each call runs the body";
         self.warn(&self.warnings.too_large, error, format_args!("{LINE}"));
     }
 
-    /// Says that Redis refuses what storing a value takes, and what to type.
+    /// Says that Redis refuses a command that stores values, and what to type.
     pub(crate) fn warn_refused(&self, error: &Error, remedy: &str) {
         self.warn(
             &self.warnings.refusing,
@@ -151,7 +151,7 @@ impl Site {
         );
     }
 
-    /// Says that what the function returned is stored in vain.
+    /// Says that values of the function are stored in vain.
     pub(crate) fn warn_unread(&self, error: &Error) {
         self.warn(
             &self.warnings.unread,
