@@ -46,7 +46,7 @@ use std::{
 };
 
 use background::{Run, SoftWait};
-pub(crate) use body::{Asks, RunOf, Work, answer, inline, refresh};
+pub(crate) use body::{Asks, RunOf, Work, get_or_run, inline, refresh};
 pub(crate) use commit::prepared;
 pub(crate) use first_poll::{near, near_first};
 use read::Found;

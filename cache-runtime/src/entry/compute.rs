@@ -6,7 +6,7 @@ use std::future::Future;
 
 use super::{Entry, Returns};
 use crate::{
-    lookup::{answer, inline, refresh},
+    lookup::{get_or_run, inline, refresh},
     value::share::ErrorShare,
 };
 
@@ -28,7 +28,7 @@ impl<R> Entry<R> {
     {
         let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
         let work = inline(|()| async move { body().await.into_result() });
-        answer(self, errors, work, Returns::from_result).await
+        get_or_run(self, errors, work, Returns::from_result).await
     }
 
     /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.

@@ -13,7 +13,7 @@ use std::{
 use crate::{
     cache::Cache,
     entry::Entry,
-    lookup::{AsSlot, Asks, Question, RunOf, Work, answer, inline, near, near_first},
+    lookup::{AsSlot, Asks, Question, RunOf, Work, get_or_run, inline, near, near_first},
     site::{Key, Site},
     value::{
         codec::{Cacheable, Codec},
@@ -202,7 +202,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     {
         let errors = ErrorShare::<Infallible>::cloned();
         let work = inline(|()| sure(body()));
-        self.answer(errors, work, identity, infallible)
+        self.run_work(errors, work, identity, infallible)
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
@@ -214,7 +214,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.answer(errors, inline(|()| body()), Ok, identity)
+        self.run_work(errors, inline(|()| body()), Ok, identity)
     }
 
     /// As [`run`](Self::run), with a body that can run in the background: `inline` is the body for a caller that waits,
@@ -238,7 +238,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
             inline: |arguments| sure(inline(arguments)),
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
-        self.answer(errors, work, identity, infallible).await
+        self.run_work(errors, work, identity, infallible).await
     }
 
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
@@ -262,13 +262,13 @@ impl<V: 'static, R: 'static> Call<V, R> {
             inline,
             background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
         };
-        self.answer(errors, work, Ok, identity).await
+        self.run_work(errors, work, Ok, identity).await
     }
 
     /// Answers at the first poll if it can, else goes the whole way. `hit`, `end`: what the function returns for a value at
     /// the first poll, and for the outcome of the whole way. Both are functions and not closures, because all that takes
     /// a closure is compiled for each function of the user.
-    fn answer<A, E, F, I, B, T>(
+    fn run_work<A, E, F, I, B, T>(
         self,
         errors: ErrorShare<E>,
         work: Work<A, I, B>,
@@ -292,7 +292,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
                 } = call;
                 near(site, key, policy, cache.as_ref(), &hit)
             },
-            |(call, errors, work)| answer(call, errors, work, end),
+            |(call, errors, work)| get_or_run(call, errors, work, end),
         )
     }
 }

@@ -178,7 +178,7 @@ impl Lookup {
 
     pub(super) fn share_found(&self, lead: Lead<Answer>, slot: &dyn Slot) {
         if lead.has_waiters()
-            && let Some(answer) = self.answer(slot, None)
+            && let Some(answer) = self.shareable(slot, None)
         {
             lead.finish(&answer);
         }

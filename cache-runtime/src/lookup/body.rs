@@ -70,7 +70,7 @@ pub(crate) fn inline<R, E, I>(inline: I) -> Work<(), I, Nowhere<R, E>> {
     clippy::manual_async_fn,
     reason = "an `async fn` would keep what it takes twice"
 )]
-pub(crate) fn answer<O, R, A, E, F, I, B, T>(
+pub(crate) fn get_or_run<O, R, A, E, F, I, B, T>(
     asks: O,
     errors: ErrorShare<E>,
     work: Work<A, I, B>,
@@ -126,7 +126,7 @@ fn ended<R, E, T>(
     end: impl Fn(Result<R, E>) -> T,
 ) -> T {
     match outcome {
-        Ok(()) => end(Ok(held.answer())),
+        Ok(()) => end(Ok(held.take_answer())),
         Err(error) => end(Err(error)),
     }
 }

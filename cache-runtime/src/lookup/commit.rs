@@ -52,7 +52,7 @@ impl Lookup {
             }
             None if self.outdated => None,
             None => {
-                let answer = self.answer(slot, None);
+                let answer = self.shareable(slot, None);
                 self.settle(lead, Some(right), answer);
                 return None;
             }
@@ -111,7 +111,7 @@ impl Lookup {
     fn answer_of(&self, slot: &dyn Slot, prepared: Option<&Prepared>) -> Option<Answer> {
         match prepared.and_then(Prepared::shared) {
             Some(shared) => Some(shared.clone()),
-            None => self.answer(slot, prepared.and_then(Prepared::json).as_ref()),
+            None => self.shareable(slot, prepared.and_then(Prepared::json).as_ref()),
         }
     }
 
@@ -127,7 +127,7 @@ impl Lookup {
     }
 
     /// What others can have of the value; `None` if that takes JSON, and it has none.
-    pub(super) fn answer(&self, slot: &dyn Slot, json: Option<&Bytes>) -> Option<Answer> {
+    pub(super) fn shareable(&self, slot: &dyn Slot, json: Option<&Bytes>) -> Option<Answer> {
         if json.is_none() && self.is_too_large() {
             return slot.share_kept();
         }

@@ -212,7 +212,7 @@ impl Running {
                 lookup.failed(&error);
                 lookup.site.warn_not_stored(&error);
                 lookup.rest(slot);
-                let answer = lookup.answer(slot, None);
+                let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, right, answer);
                 None
             }
@@ -223,7 +223,7 @@ impl Running {
                 }));
             }
             (Ok(_), None) => {
-                let answer = lookup.answer(slot, None);
+                let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, None, answer);
                 None
             }

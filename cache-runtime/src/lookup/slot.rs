@@ -122,7 +122,7 @@ impl<'a, R> Held<'a, R> {
 
     /// Takes the answer out.
     #[inline]
-    pub(crate) fn answer(&mut self) -> R {
+    pub(crate) fn take_answer(&mut self) -> R {
         self.take_value().expect(ANSWERED)
     }
 
