@@ -131,7 +131,7 @@ impl Question<'_> {
                     lookup.hit(&found);
                     return lookup.refresh_in_background();
                 }
-                Judgement::StaleAtRest => {
+                Judgement::StaleInBackoff => {
                     lookup.stale(&found);
                     return Step::Answer;
                 }
@@ -258,7 +258,7 @@ impl Lookup {
         // Where no body may run, none has to run behind the call for its value to be an answer.
         let none_may_run = self.control.is_only_if_cached();
         let circumstances = Circumstances {
-            at_rest: &|| self.rests(),
+            backs_off: &|| self.backs_off(),
             movable: &|| none_may_run || movable && self.cache.background.is_possible(),
             draw: &draw,
         };
@@ -266,8 +266,8 @@ impl Lookup {
     }
 
     /// Whether the key is left alone, because its last body failed or somebody else is at it.
-    fn rests(&self) -> bool {
-        self.cache.background.rests(&self.key)
+    fn backs_off(&self) -> bool {
+        self.cache.background.backs_off(&self.key)
     }
 
     /// Counts and reports an answer from the cache.

@@ -45,7 +45,7 @@ use crate::{
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
     observe::stats::StoreStats,
-    value::{answer::Answer, error::CodecError, freshness::Lifetime},
+    value::{answer::Answer, error::CodecError, freshness::Lifespan},
 };
 
 pub(crate) use self::{
@@ -197,7 +197,7 @@ impl Store {
     /// as bytes.
     pub(crate) fn prepared(
         &self,
-        lifetime: Lifetime,
+        lifetime: Lifespan,
         took: Duration,
         shared: impl FnOnce() -> Result<(Answer, Answer), CodecError>,
         written: impl FnOnce() -> Result<Written, CodecError>,

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How many keys back off at most. A key that is forgotten is tried earlier.
-const RESTING: usize = 10_000;
+const BACKOFFS: usize = 10_000;
 
 /// How many runs there are, of all caches.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -48,7 +48,7 @@ pub(crate) struct Background {
     begun: AtomicU64,
     /// How many runs have begun and were not dropped yet, which takes a moment after their end.
     alive: watch::Sender<usize>,
-    rests: quick_cache::sync::Cache<Arc<str>, Rest>,
+    backoffs: quick_cache::sync::Cache<Arc<str>, KeyBackoff>,
     pauses: RangeInclusive<Duration>,
     clock: Clock,
     /// The runtime that was last looked at, and whether it has timers.
@@ -56,7 +56,7 @@ pub(crate) struct Background {
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Rest {
+struct KeyBackoff {
     /// How many runs failed in a row.
     failures: u32,
     until: Instant,
@@ -126,7 +126,7 @@ impl Background {
             tasks: Mutex::new(Some(HashMap::new())),
             begun: AtomicU64::new(0),
             alive: watch::Sender::new(0),
-            rests: quick_cache::sync::Cache::new(RESTING),
+            backoffs: quick_cache::sync::Cache::new(BACKOFFS),
             pauses,
             clock,
             timers: Mutex::new(None),
@@ -229,18 +229,18 @@ impl Background {
     }
 
     /// Whether `key` backs off, so that no body of it should begin now.
-    pub(crate) fn rests(&self, key: &str) -> bool {
-        self.rests
+    pub(crate) fn backs_off(&self, key: &str) -> bool {
+        self.backoffs
             .get(key)
-            .is_some_and(|rest| self.clock.now() < rest.until)
+            .is_some_and(|backoff| self.clock.now() < backoff.until)
     }
 
-    /// The latest rest of `key`, unless it ended so long ago that its failures do not count any more.
-    fn last(&self, key: &str, now: Instant) -> Option<Rest> {
+    /// The latest backoff of `key`, unless it ended so long ago that its failures do not count any more.
+    fn last(&self, key: &str, now: Instant) -> Option<KeyBackoff> {
         let matters_for = *self.pauses.end() + Duration::from_secs(60);
-        self.rests
+        self.backoffs
             .get(key)
-            .filter(|rest| now < rest.until + matters_for)
+            .filter(|backoff| now < backoff.until + matters_for)
     }
 
     /// Lets `key` back off after a failed body: for the first pause, doubled with each further failure in a row up to the
@@ -249,39 +249,39 @@ impl Background {
         let now = self.clock.now();
         let last = self.last(key, now);
         // Bodies that ran side by side count as one failure.
-        if last.is_some_and(|rest| rest.failures > 0 && now < rest.until) {
+        if last.is_some_and(|backoff| backoff.failures > 0 && now < backoff.until) {
             return;
         }
-        let failures = last.map_or(0, |rest| rest.failures);
+        let failures = last.map_or(0, |backoff| backoff.failures);
         let longest = *self.pauses.end();
         let pause = self
             .pauses
             .start()
             .saturating_mul(2_u32.saturating_pow(failures))
             .min(longest);
-        let rest = Rest {
+        let backoff = KeyBackoff {
             failures: failures.saturating_add(1),
             until: now + pause.mul_f64(1.0 + fastrand::f64() / 10.0),
         };
-        self.rests.insert(Arc::clone(key), rest);
+        self.backoffs.insert(Arc::clone(key), backoff);
     }
 
     /// Lets `key` back off for `left` at least, because another process computes it.
-    pub(crate) fn leave(&self, key: &Arc<str>, left: Duration) {
+    pub(crate) fn defer(&self, key: &Arc<str>, left: Duration) {
         let now = self.clock.now();
         let until = now + left;
         let last = self.last(key, now);
-        let rest = Rest {
-            failures: last.map_or(0, |rest| rest.failures),
-            until: last.map_or(until, |rest| rest.until.max(until)),
+        let backoff = KeyBackoff {
+            failures: last.map_or(0, |backoff| backoff.failures),
+            until: last.map_or(until, |backoff| backoff.until.max(until)),
         };
-        self.rests.insert(Arc::clone(key), rest);
+        self.backoffs.insert(Arc::clone(key), backoff);
     }
 
     /// Ends the backoff of `key`, because a body of it succeeded or its value was changed.
-    pub(crate) fn recovered(&self, key: &str) {
-        if self.rests.contains_key(key) {
-            self.rests.remove(key);
+    pub(crate) fn end_backoff(&self, key: &str) {
+        if self.backoffs.contains_key(key) {
+            self.backoffs.remove(key);
         }
     }
 }
@@ -308,34 +308,34 @@ mod tests {
     fn pauses_double_up_to_the_longest_and_begin_anew_after_a_success() {
         let (clock, key) = (ManualClock::new(), Arc::from("k"));
         let background = background(&clock);
-        assert!(!background.rests("k"));
+        assert!(!background.backs_off("k"));
         for pause in [1, 2, 4, 4] {
             let pause = Duration::from_secs(pause);
             background.failed(&key);
             clock.advance(pause - Duration::from_millis(1));
-            assert!(background.rests("k"), "{pause:?}");
+            assert!(background.backs_off("k"), "{pause:?}");
             // Another run of the same moment is no further failure.
             background.failed(&key);
             clock.advance(pause / 10 + Duration::from_millis(1));
-            assert!(!background.rests("k"), "{pause:?}");
+            assert!(!background.backs_off("k"), "{pause:?}");
         }
-        background.recovered("k");
+        background.end_backoff("k");
         background.failed(&key);
         clock.advance(FIRST.mul_f64(1.1));
-        assert!(!background.rests("k"));
+        assert!(!background.backs_off("k"));
     }
 
     #[test]
     fn a_key_that_is_left_to_somebody_else_has_not_failed() {
         let (clock, key) = (ManualClock::new(), Arc::from("k"));
         let background = background(&clock);
-        background.leave(&key, Duration::from_secs(2));
-        assert!(background.rests("k"));
+        background.defer(&key, Duration::from_secs(2));
+        assert!(background.backs_off("k"));
         clock.advance(Duration::from_secs(2));
-        assert!(!background.rests("k"));
+        assert!(!background.backs_off("k"));
         background.failed(&key);
         clock.advance(FIRST.mul_f64(1.1));
-        assert!(!background.rests("k"), "the first pause");
+        assert!(!background.backs_off("k"), "the first pause");
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ impl Inner {
         timeout: Duration,
     ) -> Result<(), Error> {
         // The key backs off no more, because its failures were those of the old value.
-        self.background.recovered(key);
+        self.background.end_backoff(key);
         self.store.forget(&self.flights, key);
         if !self.store.is_shared() {
             return Ok(());

@@ -38,7 +38,7 @@ impl<R> Entry<R> {
         async move {
             let (prepared, cache, key) = put?;
             let cache = cache.inner();
-            cache.background.recovered(&key);
+            cache.background.end_backoff(&key);
             let began = Instant::now();
             let deadline = began + timeout.unwrap_or(cache.timeout);
             let place = (&*cache.prefix, &key);
@@ -96,7 +96,7 @@ impl<R> Entry<R> {
             Err(error) => return (write.await, Err(error)),
         };
         let inner = cache.inner();
-        inner.background.recovered(&key);
+        inner.background.end_backoff(&key);
         let keys = LeaseKeys::new(&inner.prefix, &key);
         let mut guard = RecordOnDrop::new(inner, &keys);
         // Taken before the write, so that an invalidation that fails during the write stays pending.

@@ -64,7 +64,7 @@ impl Lookup {
                 Acquisition::Locked { elsewhere, left } => {
                     if let Some(found) = at_hand {
                         // Those who wait have a value of their own, too, or lead on.
-                        self.cache.background.leave(&self.key, left);
+                        self.cache.background.defer(&self.key, left);
                         self.fall_back(slot, &found);
                         return Step::Answer;
                     }
@@ -194,7 +194,7 @@ impl Lookup {
 
     pub(super) fn recovered(&self, slot: &dyn Slot) {
         if slot.freshness().needs_stamp() {
-            self.cache.background.recovered(&self.key);
+            self.cache.background.end_backoff(&self.key);
         }
     }
 }

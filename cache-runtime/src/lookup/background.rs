@@ -67,7 +67,7 @@ impl Acquiring {
                 }
                 // Who waits looks for itself; one refresh for all processes is enough.
                 Acquisition::Locked { left, .. } => {
-                    lookup.cache.background.leave(&lookup.key, left);
+                    lookup.cache.background.defer(&lookup.key, left);
                     return None;
                 }
                 Acquisition::Refused if refresh => {
@@ -200,7 +200,7 @@ impl Lookup {
         match self.cache.flights.lead(&self.key) {
             // Another run may have failed since this call's value was judged. It let the key rest before its flight
             // ended, so a call that leads the next one sees that.
-            Some(lead) if !self.rests() => {
+            Some(lead) if !self.backs_off() => {
                 Step::Background(Box::new(self.run(permit, lead, Reason::Refresh)), None)
             }
             _ => Step::Answer,

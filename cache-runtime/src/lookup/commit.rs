@@ -27,7 +27,7 @@ use crate::{
     value::{
         answer::Answer,
         error::{CodecError, not_decoded, not_encoded},
-        freshness::Lifetime,
+        freshness::Lifespan,
         header::{Stamp, Stored},
     },
 };
@@ -39,7 +39,7 @@ impl Lookup {
         mut lead: Lead<Answer>,
         right: Right,
         slot: &mut dyn Slot,
-        lifetime: Option<Lifetime>,
+        lifetime: Option<Lifespan>,
         took: Duration,
     ) -> Option<Duration> {
         let prepared = match lifetime.map(|lifetime| self.prepared(slot, lifetime, took)) {
@@ -99,7 +99,7 @@ impl Lookup {
     }
 
     /// The value as the store is going to have it; `None` if it cannot be stored.
-    fn prepared(&self, slot: &dyn Slot, lifetime: Lifetime, took: Duration) -> Option<Prepared> {
+    fn prepared(&self, slot: &dyn Slot, lifetime: Lifespan, took: Duration) -> Option<Prepared> {
         if self.is_too_large() {
             return None;
         }
@@ -243,7 +243,7 @@ pub(crate) fn prepared(
     site: &Site,
     cache: &Inner,
     value: &dyn Outgoing,
-    lifetime: Lifetime,
+    lifetime: Lifespan,
     took: Duration,
 ) -> Result<Prepared, CodecError> {
     let most = cache.max_value;
@@ -260,7 +260,7 @@ pub(crate) fn prepared(
 fn written(
     value: &dyn Outgoing,
     cache: &Inner,
-    lifetime: Lifetime,
+    lifetime: Lifespan,
     took: Duration,
 ) -> Result<Written, CodecError> {
     let clock = &cache.clock;

@@ -77,7 +77,7 @@ fn fresh_in(
     // The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one
     // draw is left to the rest of the call.
     let the_most = Circumstances {
-        at_rest: &|| false,
+        backs_off: &|| false,
         movable: &|| true,
         draw: &|| 0.0,
     };

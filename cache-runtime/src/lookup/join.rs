@@ -43,7 +43,7 @@ impl Lookup {
             };
             match (turn, at_hand) {
                 // What the one before came to is what this call would come to.
-                (Turn::Lead(_), Some(found)) if self.rests() => {
+                (Turn::Lead(_), Some(found)) if self.backs_off() => {
                     self.fall_back(slot, &found);
                     Step::Answer
                 }
@@ -101,7 +101,7 @@ impl Lookup {
                         }
                     }
                     // Another run may have failed since this call's value was judged.
-                    Joined::Lead(_) if self.rests() => break,
+                    Joined::Lead(_) if self.backs_off() => break,
                     Joined::Lead(lead) => {
                         let Some(permit) = self.cache.background.permit(self.site) else {
                             break;

@@ -20,7 +20,7 @@ use crate::{
     value::{
         answer::{Answer, Decoded, SharedValue},
         error::CodecError,
-        freshness::{Freshness, Lifetime},
+        freshness::{Freshness, Lifespan},
         header::{Stamp, Stored},
         place::{clear, empty},
         policy::Rules,
@@ -34,7 +34,7 @@ pub(crate) trait Outgoing {
 
     /// How long it is kept; `ttl`: in the place of the attribute's. As [`Rules::lifetime`], or as
     /// [`Rules::lifetime_of_put`] for a value that is put.
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error>;
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error>;
 
     /// As [`Rules::encode`].
     fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError>;
@@ -139,7 +139,7 @@ impl<R> Outgoing for Held<'_, R> {
         self.rules.freshness()
     }
 
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error> {
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error> {
         self.rules.lifetime(self.value(), ttl, draw)
     }
 
@@ -200,7 +200,7 @@ impl<R> Outgoing for Lent<'_, R> {
         self.rules.freshness()
     }
 
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifetime>, Error> {
+    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error> {
         self.rules.lifetime_of_put(self.value, ttl, draw)
     }
 

@@ -22,7 +22,7 @@ use crate::{
     flight::{Flights, Lead},
     value::{
         answer::{Answer, SharedValue},
-        freshness::{Aged, Lifetime},
+        freshness::{Aged, Lifespan},
     },
 };
 
@@ -58,7 +58,7 @@ struct Writes {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) outcome: Answer,
-    pub(crate) lifetime: Lifetime,
+    pub(crate) lifetime: Lifespan,
     /// How long the body took.
     pub(crate) took: Duration,
 }
@@ -80,7 +80,7 @@ struct MemoryEntry {
     number: u64,
     /// By the coarse clock.
     stored_at: Duration,
-    lifetime: Lifetime,
+    lifetime: Lifespan,
     /// How long the body took.
     took: Duration,
 }
@@ -343,7 +343,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(1000);
 
     fn store(store: &MemoryStore, key: u64, kept_for: Duration) {
-        let lifetime = Lifetime {
+        let lifetime = Lifespan {
             fresh_for: kept_for,
             kept_for,
         };

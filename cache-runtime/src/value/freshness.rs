@@ -5,10 +5,10 @@
 //! # What the age of an entry means
 //!
 //! `ttl` is the ttl that the entry was stored with, after [`jitter`](Freshness::shorten). The windows are those of the
-//! reader's own attribute, and both begin where the ttl ends. The first row that holds counts. *At rest*: the key's last
+//! reader's own attribute, and both begin where the ttl ends. The first row that holds counts. *Backs off*: the key's last
 //! refresh failed a moment ago, or another process computes the key. *Movable*: the body can run without its caller.
 //!
-//! | | age | option | at rest | movable | answered | started |
+//! | | age | option | backs off | movable | answered | started |
 //! |---|---|---|---|---|---|---|
 //! | 1 | no stamp: another program's, or `ttl` alone | any | any | any | the value | nothing |
 //! | 2 | < ttl | `refresh_ahead`, its moment has come | no | yes | the value | a background run |
@@ -102,7 +102,7 @@ impl Stamp {
 
 /// How long a value that is stored now lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Lifetime {
+pub(crate) struct Lifespan {
     pub(crate) fresh_for: Duration,
     /// The ttl, and the windows in which the value may still be answered.
     pub(crate) kept_for: Duration,
@@ -116,7 +116,7 @@ pub(crate) enum Judgement {
     /// Row 2.
     RefreshAhead,
     /// Rows 4 and 6.
-    StaleAtRest,
+    StaleInBackoff,
     /// Row 5.
     StaleWhileRevalidate,
     /// Row 7, with the soft timeout.
@@ -130,7 +130,7 @@ pub(crate) enum Judgement {
 /// What a judgement needs beside an entry's age. Each is asked only where a row depends on it.
 pub(crate) struct Circumstances<'a> {
     /// The key's last refresh failed a moment ago, or another process computes the key.
-    pub(crate) at_rest: &'a dyn Fn() -> bool,
+    pub(crate) backs_off: &'a dyn Fn() -> bool,
     /// The body can run without its caller.
     pub(crate) movable: &'a dyn Fn() -> bool,
     /// A random number in (0, 1].
@@ -144,7 +144,7 @@ impl Freshness {
             return Judgement::Fresh;
         };
         let Some(past) = entry.age.checked_sub(entry.fresh_for) else {
-            let ahead = self.is_ahead(entry, now.draw) && !(now.at_rest)() && (now.movable)();
+            let ahead = self.is_ahead(entry, now.draw) && !(now.backs_off)() && (now.movable)();
             return if ahead {
                 Judgement::RefreshAhead
             } else {
@@ -156,8 +156,8 @@ impl Freshness {
         if !revalidate && !on_error {
             return Judgement::Expired;
         }
-        if (now.at_rest)() {
-            return Judgement::StaleAtRest;
+        if (now.backs_off)() {
+            return Judgement::StaleInBackoff;
         }
         match self.soft_timeout {
             _ if revalidate && (now.movable)() => Judgement::StaleWhileRevalidate,
@@ -215,10 +215,10 @@ impl Freshness {
 
     /// The lifetime of a value with this ttl; `None` for a ttl of zero. Any other ttl is one millisecond at least, because
     /// Redis counts no less.
-    pub(super) fn lifetime(&self, ttl: Duration) -> Option<Lifetime> {
+    pub(super) fn lifetime(&self, ttl: Duration) -> Option<Lifespan> {
         let fresh_for = ttl.clamp(Duration::from_millis(1), LONGEST_TTL);
         let kept_for = fresh_for.saturating_add(self.window()).min(LONGEST_TTL);
-        (!ttl.is_zero()).then_some(Lifetime {
+        (!ttl.is_zero()).then_some(Lifespan {
             fresh_for,
             kept_for,
         })

@@ -13,7 +13,7 @@ use crate::{
         answer::{Answer, Decoded, SharedValue},
         codec::Codec,
         error::{CodecError, not_decoded},
-        freshness::{Freshness, Lifetime},
+        freshness::{Freshness, Lifespan},
         header::{Stamp, Stored, encode_none, header},
         panics::panics,
         place::{clear, empty},
@@ -125,7 +125,7 @@ pub(crate) trait Rules<R> {
         returned: &R,
         ttl: Option<Duration>,
         draw: f64,
-    ) -> Result<Option<Lifetime>, Error>;
+    ) -> Result<Option<Lifespan>, Error>;
 
     /// As [`lifetime`](Self::lifetime), for a value that is put: `cache_if` is not asked.
     fn lifetime_of_put(
@@ -133,7 +133,7 @@ pub(crate) trait Rules<R> {
         put: &R,
         ttl: Option<Duration>,
         draw: f64,
-    ) -> Result<Option<Lifetime>, Error>;
+    ) -> Result<Option<Lifespan>, Error>;
 
     /// The bytes to store, with a stamp if they must have one. `most`: how many bytes of JSON they may have.
     fn encode(&self, returned: &R, stamp: Option<&Stamp>, most: usize)
@@ -184,7 +184,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         returned: &R,
         ttl: Option<Duration>,
         draw: f64,
-    ) -> Result<Option<Lifetime>, Error> {
+    ) -> Result<Option<Lifespan>, Error> {
         let lifetime = &mut || match (self.shape.value)(returned) {
             None => self.none_ttl.map(|ttl| self.freshness.shorten(ttl, draw)),
             Some(value) if self.cache_if.is_some_and(|wanted| !wanted(value)) => None,
@@ -200,7 +200,7 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
         put: &R,
         ttl: Option<Duration>,
         draw: f64,
-    ) -> Result<Option<Lifetime>, Error> {
+    ) -> Result<Option<Lifespan>, Error> {
         let of_attribute = || {
             let ttl = match ((self.shape.value)(put), &self.ttl) {
                 (Some(value), ttl) => Some(ttl.of(value)),
@@ -353,7 +353,7 @@ impl<V, R> Policy<V, R> {
 fn lifetime_by(
     freshness: &Freshness,
     ttl: &mut dyn FnMut() -> Option<Duration>,
-) -> Result<Option<Lifetime>, Error> {
+) -> Result<Option<Lifespan>, Error> {
     let mut given = None;
     if panics(&mut || given = ttl()) {
         return Err(Error::new(

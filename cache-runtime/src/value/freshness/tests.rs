@@ -61,13 +61,13 @@ const ALL: [Freshness; 2] = [
 
 #[derive(Debug, Clone, Copy)]
 struct Now {
-    at_rest: bool,
+    backs_off: bool,
     movable: bool,
     draw: f64,
 }
 
 const MOVABLE: Now = Now {
-    at_rest: false,
+    backs_off: false,
     movable: true,
     draw: 1.0,
 };
@@ -75,8 +75,8 @@ const FIXED: Now = Now {
     movable: false,
     ..MOVABLE
 };
-const RESTING: Now = Now {
-    at_rest: true,
+const BACKING_OFF: Now = Now {
+    backs_off: true,
     ..MOVABLE
 };
 
@@ -84,16 +84,16 @@ fn drawn(draw: f64) -> Now {
     Now { draw, ..MOVABLE }
 }
 
-/// At rest or not, movable or not.
+/// Backing off or not, movable or not.
 fn any() -> impl Iterator<Item = Now> {
-    [RESTING, MOVABLE]
+    [BACKING_OFF, MOVABLE]
         .into_iter()
         .flat_map(|now| [true, false].map(|movable| Now { movable, ..now }))
 }
 
 fn judge(freshness: Freshness, entry: Option<Aged>, now: Now) -> Judgement {
     let circumstances = Circumstances {
-        at_rest: &|| now.at_rest,
+        backs_off: &|| now.backs_off,
         movable: &|| now.movable,
         draw: &|| now.draw,
     };
@@ -134,7 +134,11 @@ fn row_2_a_fraction_of_the_ttl_begins_a_run_at_that_age() {
         assert_eq!(at(freshness, moment - NANO, MOVABLE), Judgement::Fresh);
         for age in [moment, TTL - NANO] {
             assert_eq!(at(freshness, age, MOVABLE), Judgement::RefreshAhead);
-            assert_eq!(at(freshness, age, RESTING), Judgement::Fresh, "at rest");
+            assert_eq!(
+                at(freshness, age, BACKING_OFF),
+                Judgement::Fresh,
+                "backs off"
+            );
             assert_eq!(at(freshness, age, FIXED), Judgement::Fresh, "not movable");
         }
     }
@@ -152,15 +156,15 @@ fn row_2_xfetch_never_begins_before_half_the_ttl() {
         assert_eq!(xfetch(age, took, LEAST), Judgement::Fresh);
     }
     assert_eq!(xfetch(TTL / 2, took, LEAST), Judgement::RefreshAhead);
-    let resting = Now {
+    let backing_off = Now {
         draw: LEAST,
-        ..RESTING
+        ..BACKING_OFF
     };
     let fixed = Now {
         draw: LEAST,
         ..FIXED
     };
-    for now in [resting, fixed] {
+    for now in [backing_off, fixed] {
         let entry = Aged {
             took,
             ..aged(TTL / 2)
@@ -190,7 +194,7 @@ fn row_2_xfetch_weighs_what_the_body_took_against_what_is_left() {
 fn row_2_xfetch_draws_once_and_only_past_half_the_ttl() {
     let drawn = Cell::new(0);
     let circumstances = Circumstances {
-        at_rest: &|| false,
+        backs_off: &|| false,
         movable: &|| true,
         draw: &|| {
             drawn.set(drawn.get() + 1);
@@ -222,7 +226,7 @@ fn row_3_before_its_ttl_has_passed_a_value_is_fresh() {
 #[test]
 fn row_3_nothing_but_the_age_is_asked() {
     let circumstances = Circumstances {
-        at_rest: &|| unreachable!("a fresh value is an answer, at rest or not"),
+        backs_off: &|| unreachable!("a fresh value is an answer, backing off or not"),
         movable: &|| unreachable!("a fresh value is an answer, movable or not"),
         draw: &|| unreachable!("nothing is left to chance"),
     };
@@ -238,12 +242,15 @@ fn row_3_nothing_but_the_age_is_asked() {
 }
 
 #[test]
-fn row_4_a_key_at_rest_is_answered_stale_and_nothing_starts() {
+fn row_4_a_key_that_backs_off_is_answered_stale_and_nothing_starts() {
     for freshness in [REVALIDATE, ALL[0], ALL[1]] {
         for age in [TTL, TTL + SHORT - NANO] {
             for movable in [true, false] {
-                let now = Now { movable, ..RESTING };
-                assert_eq!(at(freshness, age, now), Judgement::StaleAtRest);
+                let now = Now {
+                    movable,
+                    ..BACKING_OFF
+                };
+                assert_eq!(at(freshness, age, now), Judgement::StaleInBackoff);
             }
         }
     }
@@ -282,18 +289,21 @@ fn a_body_that_is_not_movable_falls_through_to_the_rows_below() {
 }
 
 #[test]
-fn row_6_a_key_at_rest_is_not_asked_of_its_failing_source() {
+fn row_6_a_key_that_backs_off_is_not_asked_of_its_failing_source() {
     for freshness in [ON_ERROR, SOFT] {
         for age in [TTL, TTL + SHORT - NANO] {
             for movable in [true, false] {
-                let now = Now { movable, ..RESTING };
-                assert_eq!(at(freshness, age, now), Judgement::StaleAtRest);
+                let now = Now {
+                    movable,
+                    ..BACKING_OFF
+                };
+                assert_eq!(at(freshness, age, now), Judgement::StaleInBackoff);
             }
         }
     }
     assert_eq!(
-        at(ALL[0], TTL + SHORT, RESTING),
-        Judgement::StaleAtRest,
+        at(ALL[0], TTL + SHORT, BACKING_OFF),
+        Judgement::StaleInBackoff,
         "past the shorter window"
     );
 }

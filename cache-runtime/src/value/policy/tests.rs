@@ -22,7 +22,7 @@ fn policy(freshness: Freshness) -> Policy<u64, Option<u64>> {
     policy.optional()
 }
 
-fn fresh_for(lifetime: Result<Option<Lifetime>, Error>) -> Option<Duration> {
+fn fresh_for(lifetime: Result<Option<Lifespan>, Error>) -> Option<Duration> {
     lifetime.unwrap().map(|lifetime| lifetime.fresh_for)
 }
 
@@ -71,7 +71,7 @@ fn what_is_put_lives_as_long_whatever_cache_if_says() {
     let lifetime = |policy: &Policy<u64, Option<u64>>, value: Option<u64>| {
         policy.lifetime_of_put(&value, None, 1.0).unwrap()
     };
-    let whole = Lifetime {
+    let whole = Lifespan {
         fresh_for: TTL,
         kept_for: TTL + SHORT,
     };

@@ -19,13 +19,13 @@ use super::{
     lock::{LockGuard, SAID},
     scripts::{PUT, RELEASE, STORE, unexpected},
 };
-use crate::{base::clock::milliseconds, error::Error, value::freshness::Lifetime};
+use crate::{base::clock::milliseconds, error::Error, value::freshness::Lifespan};
 
 /// A value as Redis is going to have it.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) bytes: Bytes,
-    pub(crate) lifetime: Lifetime,
+    pub(crate) lifetime: Lifespan,
     /// There is a stamp, and the server fills in its time.
     pub(crate) stamped: bool,
 }

@@ -62,7 +62,7 @@ fn nothing_lives_longer_than_redis_can_count() {
                 stale_if_error: window,
                 ..PLAIN
             };
-            let Lifetime {
+            let Lifespan {
                 fresh_for,
                 kept_for,
             } = freshness.lifetime(ttl).unwrap();

@@ -26,11 +26,14 @@ fn table_row(freshness: Freshness, entry: Option<Aged>, now: Now) -> u8 {
         }
     };
     let rows = [
-        (2, age < fresh_for && moment && !now.at_rest && now.movable),
+        (
+            2,
+            age < fresh_for && moment && !now.backs_off && now.movable,
+        ),
         (3, age < fresh_for),
-        (4, revalidate && now.at_rest),
-        (5, revalidate && !now.at_rest && now.movable),
-        (6, on_error && now.at_rest),
+        (4, revalidate && now.backs_off),
+        (5, revalidate && !now.backs_off && now.movable),
+        (6, on_error && now.backs_off),
         (
             7,
             on_error && freshness.soft_timeout.is_some() && now.movable,
@@ -83,16 +86,16 @@ proptest! {
     fn every_cell_is_as_the_table_says(
         freshness in options(),
         entry in prop::option::of(entries()),
-        at_rest: bool,
+        backs_off: bool,
         movable: bool,
         draw in LEAST..=1.0,
     ) {
-        let now = Now { at_rest, movable, draw };
+        let now = Now { backs_off, movable, draw };
         let row = table_row(freshness, entry, now);
         let expected = match row {
             1 | 3 => Judgement::Fresh,
             2 => Judgement::RefreshAhead,
-            4 | 6 => Judgement::StaleAtRest,
+            4 | 6 => Judgement::StaleInBackoff,
             5 => Judgement::StaleWhileRevalidate,
             7 => Judgement::StaleAfter(LIMIT),
             8 => Judgement::StaleIfError,
