@@ -1,4 +1,4 @@
-//! What the other rooms stand on: time, locks, threads and runtimes, and the pauses between attempts.
+//! The ground of the other rooms: time, locks, threads and runtimes, the pauses between attempts, and lists of those who wait.
 //!
 //! The one rule: **nothing here knows what a cache is.**
 

@@ -2,6 +2,8 @@
 //!
 //! The one rule: **after `invalidate` or `put` returned `Ok`, no call that begins sees a value whose
 //! body began before it was called**; in this process and in others, through the same primary.
+//!
+//! Here is what an entry is; each kind of operation has a file of its own.
 
 mod by_key;
 mod compute;

@@ -16,7 +16,7 @@
 //! | 4 | < ttl + `stale_while_revalidate` | that | yes | any | the stale value | nothing |
 //! | 5 | < ttl + `stale_while_revalidate` | that | no | yes | the stale value | a background run |
 //! | 6 | < ttl + `stale_if_error` | that | yes | any | the stale value | nothing |
-//! | 7 | < ttl + `stale_if_error` | that, `soft_timeout` | no | yes | the body's value; the stale one if it fails or takes longer | a background run, if it takes longer |
+//! | 7 | < ttl + `stale_if_error` | that, `soft_timeout` | no | yes | the body's value; the stale one if it fails or takes longer | a background run |
 //! | 8 | < ttl + `stale_if_error` | that | no | any | the body's value; the stale one if it fails | a run of the caller's |
 //! | 9 | later | any | any | any | the body's outcome | a run of the caller's |
 //!
