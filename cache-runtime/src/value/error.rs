@@ -26,7 +26,7 @@ pub(crate) enum CodecError {
         "the value has more than {most} bytes of JSON, so it is not stored; raise `max_value` (`REDIS_MAX_VALUE`), or store less"
     )]
     TooLarge {
-        /// So many bytes are stored at most.
+        /// How many bytes are stored at most.
         most: usize,
     },
     /// The JSON that was just written is no value of its type.

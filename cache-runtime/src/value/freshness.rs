@@ -1,6 +1,6 @@
 //! For how long, and how, an entry may be answered.
 //!
-//! The one rule: **it only judges**; nothing here waits, reads a clock, draws a number or touches a store.
+//! The one rule: **a judgement has no effects**; nothing here waits, reads a clock, draws a number or touches a store.
 //!
 //! # What the age of an entry means
 //!
