@@ -1,6 +1,6 @@
 //! A hit takes no more instructions than it did when that was last written down here.
 //!
-//! The one rule: **what is compared is a count, not a time**: it is the same on a busy machine.
+//! The one rule: **what is compared is a count, not a time**, so that a busy machine changes next to nothing.
 //!
 //! Meant for an optimised build: `bash .ci/instructions`. Where a count is out of its range, the message has
 //! the new one; write that down if the change is worth it, or also if it is for the better.
@@ -29,10 +29,13 @@ fn assert_near(what: &str, counted: i64, written: i64) {
     );
 }
 
-/// How many instructions one call takes.
+/// How many instructions one call takes: the median of three counts, because how often a program is woken for an answer
+/// of Redis is the system's to decide.
 fn instructions(mode: &[&str]) -> i64 {
     let (few, many) = (500, 1_500);
-    (counted(mode, many) - counted(mode, few)) / (many - few)
+    let mut counts = [(); 3].map(|()| (counted(mode, many) - counted(mode, few)) / (many - few));
+    counts.sort_unstable();
+    counts[1]
 }
 
 /// How many instructions the program takes with this number of calls.
