@@ -7,4 +7,5 @@ pub(crate) mod clock;
 pub(crate) mod runtime;
 pub(crate) mod seats;
 pub(crate) mod sharded;
+pub(crate) mod slab;
 pub(crate) mod sync;

@@ -17,7 +17,7 @@ use std::{
     panic::{AssertUnwindSafe, Location, catch_unwind},
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -52,6 +52,8 @@ pub struct Site {
     ambiguous: AtomicBool,
     warnings: Warnings,
     counters: Counters,
+    /// Zero until somebody asks for it.
+    number: AtomicU32,
 }
 
 /// The part of a key that does not depend on the cache, namespace and arguments; or why there is none.
@@ -106,6 +108,7 @@ impl Site {
             ambiguous: AtomicBool::new(false),
             warnings: Warnings::new(),
             counters: Counters::new(),
+            number: AtomicU32::new(0),
         }
     }
 
@@ -318,6 +321,26 @@ impl Site {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The function's number among those of the process: a small one, and no other function's.
+    #[inline]
+    pub(crate) fn number(&self) -> u32 {
+        match self.number.load(Ordering::Relaxed) {
+            0 => self.take_number(),
+            number => number,
+        }
+    }
+
+    #[cold]
+    fn take_number(&self) -> u32 {
+        static TAKEN: AtomicU32 = AtomicU32::new(0);
+        let next = TAKEN.fetch_add(1, Ordering::Relaxed) + 1;
+        // Of two threads that ask at once one takes a number that nobody has then.
+        let taken = self
+            .number
+            .compare_exchange(0, next, Ordering::Relaxed, Ordering::Relaxed);
+        taken.map_or_else(|earlier| earlier, |_| next)
     }
 
     /// The namespace; lists the function with its `keys` at the first call.

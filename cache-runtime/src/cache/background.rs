@@ -1,6 +1,6 @@
 //! Body runs that no caller waits for, and how often a key may have one.
 //!
-//! The one rule: **a run is counted before it begins, over the whole process and for its function, and
+//! The one rule: **a run is counted before it begins, over the whole process and for its function in this cache, and
 //! is ended by `shutdown`**. A key backs off for a while after a run that failed, and while another process computes it.
 //!
 //! That there is one run per key is the flight's business.
@@ -28,7 +28,7 @@ use tokio::{
 use tracing::{Instrument as _, Span};
 
 use crate::{
-    base::{clock::Clock, runtime::has_timers, sharded::lock},
+    base::{clock::Clock, runtime::has_timers, sharded::lock, slab::Slab},
     site::Site,
 };
 
@@ -43,6 +43,8 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 pub(crate) struct Background {
     limit: usize,
     limit_of_function: usize,
+    /// How many runs each function has in this cache now.
+    running: Slab<AtomicUsize>,
     /// The runs by their numbers; `None` when no more may begin.
     tasks: Mutex<Option<HashMap<u64, AbortHandle>>>,
     begun: AtomicU64,
@@ -65,6 +67,7 @@ struct KeyBackoff {
 /// The right to one background run.
 #[derive(Debug)]
 pub(crate) struct RunPermit {
+    background: Arc<Background>,
     function: &'static Site,
 }
 
@@ -90,9 +93,8 @@ impl Drop for Listed {
 impl Drop for RunPermit {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::Relaxed);
-        self.function
-            .counters()
-            .running_behind()
+        self.background
+            .running_of(self.function)
             .fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -113,7 +115,7 @@ impl RunPermit {
 
 impl Background {
     /// `limit`: while so many run in this process, none begins here. `limit_of_function`: while so many of
-    /// one function do, none of it begins. `pauses`: the first one after a failure, and the longest.
+    /// one function run in this cache, none of it begins. `pauses`: the first one after a failure, and the longest.
     pub(crate) fn new(
         limit: usize,
         limit_of_function: usize,
@@ -123,6 +125,7 @@ impl Background {
         Self {
             limit,
             limit_of_function,
+            running: Slab::new(),
             tasks: Mutex::new(Some(HashMap::new())),
             begun: AtomicU64::new(0),
             alive: watch::Sender::new(0),
@@ -158,9 +161,15 @@ impl Background {
         has
     }
 
+    /// How many runs a function has in this cache now.
+    fn running_of(&self, function: &Site) -> &AtomicUsize {
+        self.running
+            .get_or_make(function.number(), || AtomicUsize::new(0))
+    }
+
     /// The right to begin a run of a function; `None` while there are as many as there may be.
-    pub(crate) fn permit(&self, function: &'static Site) -> Option<RunPermit> {
-        let of_function = function.counters().running_behind();
+    pub(crate) fn permit(self: &Arc<Self>, function: &'static Site) -> Option<RunPermit> {
+        let of_function = self.running_of(function);
         let counted = |running: &AtomicUsize, limit| {
             let one_more = |running| (running < limit).then_some(running + 1);
             running
@@ -174,7 +183,10 @@ impl Background {
             of_function.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        Some(RunPermit { function })
+        Some(RunPermit {
+            background: Arc::clone(self),
+            function,
+        })
     }
 
     /// Begins `run` on the present runtime, in a span of its own. A panic of it reaches the log alone.
@@ -292,6 +304,8 @@ mod tests {
     use crate::base::clock::ManualClock;
 
     static FUNCTION: Site = Site::new("function", &());
+    /// Held by a test that counts the runs of the process.
+    static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     const FIRST: Duration = Duration::from_secs(1);
     const LONGEST: Duration = Duration::from_secs(4);
 
@@ -339,7 +353,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_function_has_so_many_runs_in_each_cache() {
+        static BUSY: Site = Site::new("busy", &());
+        static OTHER: Site = Site::new("other", &());
+        let _alone = ALONE.lock().await;
+        let clock = ManualClock::new();
+        let (here, there) = (background(&clock), background(&clock));
+        let [first, _second] = [(); 2].map(|()| here.permit(&BUSY).expect("room"));
+        assert!(here.permit(&BUSY).is_none(), "as many as there may be");
+        assert!(there.permit(&BUSY).is_some(), "another cache has its own");
+        drop(first);
+        assert!(here.permit(&BUSY).is_some(), "one has ended");
+        assert!(here.permit(&OTHER).is_some(), "another function");
+    }
+
+    #[tokio::test]
     async fn a_run_that_panics_or_is_ended_gives_its_permit_back() {
+        let _alone = ALONE.lock().await;
         let background = background(&ManualClock::new());
         let before = Background::running();
         background.begin(background.permit(&FUNCTION).unwrap(), async {

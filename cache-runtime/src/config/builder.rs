@@ -236,7 +236,7 @@ impl CacheBuilder {
         self
     }
 
-    /// How many bodies of one function may run in the background of the process, so that a source that hangs
+    /// How many bodies of one function may run in the background for this cache, so that a source that hangs
     /// leaves room for the refreshes of other functions. While there are so many, its stale values are answered
     /// and none is refreshed.
     ///

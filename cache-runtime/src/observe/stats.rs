@@ -22,7 +22,6 @@ pub(crate) struct Counters {
     bypassed: AtomicU64,
     body_runs: AtomicU64,
     background_runs: AtomicU64,
-    running_behind: AtomicUsize,
     overtook: AtomicU64,
     errors: [AtomicU64; ErrorKind::ALL.len()],
     store_nanos: AtomicU64,
@@ -72,7 +71,6 @@ impl Counters {
             bypassed: AtomicU64::new(0),
             body_runs: AtomicU64::new(0),
             background_runs: AtomicU64::new(0),
-            running_behind: AtomicUsize::new(0),
             overtook: AtomicU64::new(0),
             errors: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
             store_nanos: AtomicU64::new(0),
@@ -102,11 +100,6 @@ impl Counters {
 
     pub(crate) fn behind(&self) {
         self.background_runs.fetch_add(1, Relaxed);
-    }
-
-    /// How many of its bodies run in the background now.
-    pub(crate) fn running_behind(&self) -> &AtomicUsize {
-        &self.running_behind
     }
 
     pub(crate) fn overtook(&self) {
