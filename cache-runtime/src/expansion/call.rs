@@ -139,26 +139,29 @@ impl<V, R> Call<V, R> {
     /// Answers with an older value for this long after its ttl, and refreshes it in the background.
     pub fn stale_while_revalidate(mut self, window: impl Lifetime) -> Self {
         let window = window.duration();
-        if self.site.is_sensible("stale_while_revalidate", window) {
-            self.policy.freshness.stale_while_revalidate = window;
+        if window.is_zero() {
+            self.site.report_zero("stale_while_revalidate");
         }
+        self.policy.freshness.stale_while_revalidate = window;
         self
     }
 
     /// Answers with an older value for this long after its ttl, where the body fails.
     pub fn stale_if_error(mut self, window: impl Lifetime) -> Self {
         let window = window.duration();
-        if self.site.is_sensible("stale_if_error", window) {
-            self.policy.freshness.stale_if_error = window;
+        if window.is_zero() {
+            self.site.report_zero("stale_if_error");
         }
+        self.policy.freshness.stale_if_error = window;
         self
     }
 
     /// Waits no longer than this for the body while there is an older value that serves.
     pub fn soft_timeout(mut self, limit: impl Lifetime) -> Self {
         let limit = limit.duration();
-        if self.site.is_sensible("soft_timeout", limit) {
-            self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT));
+        match limit {
+            Duration::ZERO => self.site.report_zero("soft_timeout"),
+            limit => self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT)),
         }
         self
     }

@@ -151,7 +151,7 @@ impl Lookup {
                     self.cache.too_large.add(&self.key);
                     self.site.warn_too_large(&error);
                 } else {
-                    self.site.warn_not_stored(&error);
+                    self.site.warn_unsaid(&error);
                 }
                 self.failed(&error);
                 None

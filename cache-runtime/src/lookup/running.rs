@@ -210,7 +210,7 @@ impl Running {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
                 lookup.failed(&error);
-                lookup.site.warn_not_stored(&error);
+                lookup.site.warn_unsaid(&error);
                 lookup.rest(slot);
                 let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, right, answer);

@@ -42,6 +42,8 @@ pub(super) struct Warnings {
     waiting: Seldom,
 }
 
+const NOT_STORED: &str = "a value cannot be stored, so each call runs the body";
+
 /// Lets something be said once in the process.
 struct FirstTime(AtomicBool);
 
@@ -106,16 +108,14 @@ impl Site {
         }
     }
 
-    /// Whether a duration that an expression gave can be meant. Zero cannot: the log says so once, and the option counts as
-    /// absent.
-    pub(crate) fn is_sensible(&self, option: &'static str, duration: Duration) -> bool {
-        if duration.is_zero() && self.warnings.senseless.is_due() {
+    /// Says once that an option's expression gives zero.
+    pub(crate) fn report_zero(&self, option: &'static str) {
+        if self.warnings.senseless.is_due() {
             tracing::error!(
                 function = %self.place(),
                 "`{option}` is zero, so it is as if it were not there; use more, or remove it",
             );
         }
-        !duration.is_zero()
     }
 
     /// Says once that a body asks for its own key.
@@ -129,26 +129,21 @@ impl Site {
     }
 
     /// Says that no JSON can say a value that the function returned.
-    pub(crate) fn warn_not_stored(&self, error: &Error) {
-        const LINE: &str = "a value cannot be stored, so each call runs the body";
-        self.warn(&self.warnings.unsaid, error, format_args!("{LINE}"));
+    pub(crate) fn warn_unsaid(&self, error: &Error) {
+        self.warn(&self.warnings.unsaid, error, NOT_STORED);
     }
 
     /// Says that a value that the function returned is too large.
     pub(crate) fn warn_too_large(&self, error: &Error) {
-        const LINE: &str = "a value cannot be stored, so each call runs the body";
-        self.warn(&self.warnings.too_large, error, format_args!("{LINE}"));
+        self.warn(&self.warnings.too_large, error, NOT_STORED);
     }
 
     /// Says that Redis refuses a command that stores values, and what to type.
     pub(crate) fn warn_refused(&self, error: &Error, remedy: &str) {
-        self.warn(
-            &self.warnings.refusing,
-            error,
-            format_args!(
-                "redis refuses what it takes to store a value, so each call runs the body; {remedy}"
-            ),
+        let line = format_args!(
+            "redis refuses what it takes to store a value, so each call runs the body; {remedy}"
         );
+        self.warn(&self.warnings.refusing, error, line);
     }
 
     /// Says that values of the function are stored in vain.
@@ -156,10 +151,8 @@ impl Site {
         self.warn(
             &self.warnings.unread,
             error,
-            format_args!(
-                "a value is stored, but its `Deserialize` does not take what its `Serialize` writes, so each call runs the body; \
-                 mend one of them"
-            ),
+            "a value is stored, but its `Deserialize` does not take what its `Serialize` writes, so each call runs the body; \
+             mend one of them",
         );
     }
 
@@ -179,7 +172,7 @@ impl Site {
     }
 
     /// Writes a line whose cause is an error, once a minute at most.
-    fn warn(&self, seldom: &Seldom, error: &Error, line: fmt::Arguments<'_>) {
+    fn warn(&self, seldom: &Seldom, error: &Error, line: impl fmt::Display) {
         if seldom.is_due() {
             tracing::warn!(function = %self.place(), cause = error.told(), "{line}");
         }
