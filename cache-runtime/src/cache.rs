@@ -27,8 +27,8 @@ use crate::{
     config::{Config, Coordination, Hint, builder::CacheBuilder},
     error::Error,
     flight::Flights,
-    observe::stats::Stats,
-    site::sites,
+    observe::{Scene, counters::CacheCounters, stats::Stats},
+    site::Site,
     store::Store,
     value::answer::Answer,
 };
@@ -81,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) max_value: usize,
     pub(crate) too_large: TooLarge,
     pub(crate) clock: Clock,
+    counters: CacheCounters,
     shut_down: AtomicBool,
 }
 
@@ -145,6 +146,7 @@ impl Cache {
             max_value,
             too_large: TooLarge::new(clock.clone()),
             clock,
+            counters: CacheCounters::new(),
             shut_down: AtomicBool::new(false),
         })))))
     }
@@ -174,7 +176,7 @@ impl Cache {
         self.inner().store.ping(self.deadline()).await
     }
 
-    /// The state of this cache, and what happened to the calls of annotated functions.
+    /// The state of this cache, and what happened to the calls of the annotated functions that it served.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -184,7 +186,7 @@ impl Cache {
             waiting: self.inner().flights.waiting(),
             background_runs: Background::running(),
             unfinished_invalidations: self.inner().pending.len(),
-            sites: sites(),
+            sites: self.inner().counters.sites(),
         }
     }
 
@@ -225,11 +227,23 @@ impl Cache {
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.inner().shut_down.load(Ordering::Relaxed)
+        self.inner().is_shut_down()
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.inner().timeout
+    }
+}
+
+impl Inner {
+    /// Where things happen to the calls of a function in this cache.
+    #[inline]
+    pub(crate) fn scene<'a>(&'a self, site: &'a Site) -> Scene<'a> {
+        Scene::new(site, Some(&self.counters))
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Relaxed)
     }
 }
 
@@ -254,6 +268,7 @@ impl fmt::Debug for Cache {
             max_value: _,
             too_large: _,
             clock: _,
+            counters: _,
             shut_down,
         } = &**self.inner();
         f.debug_struct("Cache")

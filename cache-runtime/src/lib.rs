@@ -118,11 +118,12 @@ pub use entry::{Entry, Returns};
 pub use error::shared::SharedError;
 pub use error::{Error, ErrorKind};
 pub use key::CacheKey;
-pub use observe::control::{CacheControl, Outcome, Source, Tier, only_if_cached};
+pub use observe::control::{CacheControl, Outcome, Source, only_if_cached};
+pub use observe::counters::sites;
+pub use observe::event::Tier;
 pub use observe::stats::{
     BreakerState, Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
 };
-pub use site::sites;
 pub use value::codec::Cacheable;
 
 /// The Redis client, for commands on a [`Connection`].

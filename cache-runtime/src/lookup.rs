@@ -35,15 +35,7 @@ mod slot;
 mod wait;
 mod within;
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use background::{Run, SoftWait};
 pub(crate) use body::{Asks, RunOf, Work, get_or_run, inline, refresh};
@@ -56,12 +48,16 @@ pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
 
 use crate::{
     cache::{Cache, Inner, global},
-    error::{Error, ErrorKind},
-    observe::control::{CacheControl, Control, Report, Source},
+    error::Error,
+    observe::{
+        Scene,
+        control::{CacheControl, Control},
+        event::Event,
+    },
     site::{Key, Site},
     store::{Seen, budget::Budget, redis::lease::LeaseKeys},
     value::{
-        freshness::{Aged, Circumstances, Freshness, Judgement},
+        freshness::{Circumstances, Freshness, Judgement},
         share::Kept,
     },
 };
@@ -93,6 +89,9 @@ pub(crate) enum Step {
     Failed(Kept, Box<Lookup>),
 }
 
+/// A cache, and a whole key in it.
+type KeyInCache = (Arc<Inner>, Arc<str>);
+
 /// A future that knows no user types.
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -107,10 +106,13 @@ impl Question<'_> {
         match control.directive() {
             None => {}
             Some(CacheControl::NoCache) => return Step::Body(self.take_over(control, slot).await),
-            Some(CacheControl::NoStore) => return Step::Body(bypass(self.site, control).await),
+            Some(CacheControl::NoStore) => {
+                return Step::Body(bypass(self.site, self.cache_if_any(), control).await);
+            }
         }
-        let Some((cache, key)) = self.place() else {
-            return Step::Body(bypass(self.site, control).await);
+        let (cache, key) = match self.place() {
+            Ok(place) => place,
+            Err(cache) => return Step::Body(bypass(self.site, cache, control).await),
         };
         let mut lookup = self.look_up(cache, key, control);
         let found = match lookup.read(slot).await {
@@ -163,11 +165,12 @@ impl Question<'_> {
     }
 
     fn take_over<'a>(&self, control: Control, slot: &'a mut dyn Slot) -> BoxFuture<'a, Box<Body>> {
-        let place = (!control.is_only_if_cached())
-            .then(|| self.place())
-            .flatten();
-        let Some((cache, key)) = place else {
-            return bypass(self.site, control);
+        if control.is_only_if_cached() {
+            return bypass(self.site, None, control);
+        }
+        let (cache, key) = match self.place() {
+            Ok(place) => place,
+            Err(cache) => return bypass(self.site, cache, control),
         };
         Box::new(self.look_up(cache, key, control)).take_over(slot)
     }
@@ -183,7 +186,7 @@ impl Question<'_> {
     /// Dropping the future changes nothing.
     pub(crate) async fn peek(
         &self,
-        (cache, key): (Arc<Inner>, Arc<str>),
+        (cache, key): KeyInCache,
         slot: &mut dyn Slot,
     ) -> Result<(), Error> {
         if cache.pending.holds(&key) {
@@ -199,17 +202,34 @@ impl Question<'_> {
         Ok(())
     }
 
-    /// The cache, and the whole key in it; `None` if there is no cache, or the call has no key.
-    fn place(&self) -> Option<(Arc<Inner>, Arc<str>)> {
-        let open = |cache: &Cache| (!cache.is_shut_down()).then(|| Arc::clone(cache.inner()));
-        let cache = match self.cache {
-            Some(cache) => open(cache),
-            None => {
-                global::with_installed(open).or_else(|| global::installed().as_ref().and_then(open))
-            }
-        }?;
-        let key = self.key.in_cache(&cache.prefix).ok()?;
-        Some((cache, key))
+    /// The cache, and the whole key in it. Where the call has no key, or the cache is shut down, only the cache that it
+    /// would have used, if there is one.
+    fn place(&self) -> Result<KeyInCache, Option<Arc<Inner>>> {
+        let cache = match self.cache_if_any() {
+            Some(cache) => Some(cache),
+            None => global::installed().map(|cache| Arc::clone(cache.inner())),
+        };
+        if let Some(no_key) = self.key.failure() {
+            scene(self.site, cache.as_deref()).tell(&Event::Error(no_key));
+            return Err(cache);
+        }
+        let cache = cache.ok_or(None)?;
+        match self.key.in_cache(&cache.prefix) {
+            Ok(key) if !cache.is_shut_down() => Ok((cache, key)),
+            Ok(_) | Err(_) => Err(Some(cache)),
+        }
+    }
+
+    /// Where this happens to the function: in the cache that a call would use, if there is one.
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        scene(self.site, self.cache_if_any().as_deref()).tell(event);
+    }
+
+    /// The cache that the call uses, unless that is the global one and was not made yet.
+    fn cache_if_any(&self) -> Option<Arc<Inner>> {
+        let inner = |cache: &Cache| Some(Arc::clone(cache.inner()));
+        self.cache
+            .map_or_else(|| global::with_installed(inner), inner)
     }
 
     fn look_up(&self, cache: Arc<Inner>, key: Arc<str>, control: Control) -> Lookup {
@@ -227,15 +247,31 @@ impl Question<'_> {
     }
 }
 
-/// The body, without the cache.
-fn bypass(site: &'static Site, control: Control) -> BoxFuture<'static, Box<Body>> {
+/// The body, without the cache. `cache`: the one that the call would have used.
+fn bypass(
+    site: &'static Site,
+    cache: Option<Arc<Inner>>,
+    mut control: Control,
+) -> BoxFuture<'static, Box<Body>> {
     Box::pin(async move {
         if control.is_only_if_cached() {
             match control.park().await {}
         }
-        site.counters().bypassed();
-        Box::new(Body::Bypassing(site, control))
+        scene(site, cache.as_deref()).tell_of(&mut control, None, &Event::Bypass);
+        Box::new(Body::Bypassing {
+            site,
+            cache,
+            control,
+        })
     })
+}
+
+/// Where things happen to the calls of a function; in no cache, if they have none.
+fn scene<'a>(site: &'a Site, cache: Option<&'a Inner>) -> Scene<'a> {
+    match cache {
+        Some(cache) => cache.scene(site),
+        None => Scene::new(site, None),
+    }
 }
 
 /// The state of one call on its way.
@@ -270,16 +306,32 @@ impl Lookup {
         self.cache.background.backs_off(&self.key)
     }
 
-    /// Counts and reports an answer from the cache.
-    fn hit(&mut self, found: &Found) {
-        self.site.counters().hit();
-        self.report_found(Source::Hit, found);
+    /// Says what happened to this call.
+    #[inline]
+    fn tell(&mut self, event: &Event<'_>) {
+        let Self {
+            site,
+            cache,
+            control,
+            key,
+            ..
+        } = self;
+        cache.scene(site).tell_of(control, Some(key), event);
     }
 
-    /// Counts and reports an answer that is past its ttl.
+    /// Where this call happens.
+    fn scene(&self) -> Scene<'_> {
+        self.cache.scene(self.site)
+    }
+
+    /// The call is answered with a fresh value.
+    fn hit(&mut self, found: &Found) {
+        self.tell(&Event::Hit(found.served()));
+    }
+
+    /// The call is answered with a value that is past its ttl.
     fn stale(&mut self, found: &Found) {
-        self.site.counters().stale();
-        self.report_found(Source::Stale, found);
+        self.tell(&Event::Stale(found.served()));
     }
 
     /// Answers with the value that was set aside.
@@ -288,46 +340,31 @@ impl Lookup {
         self.stale(found);
     }
 
-    fn report_found(&mut self, source: Source, found: &Found) {
-        if self.control.reports() {
-            let left = |aged: Aged| aged.fresh_for.saturating_sub(aged.age);
-            self.control.report(Report {
-                source,
-                tier: Some(found.tier),
-                age: found.aged.map(|aged| aged.age),
-                ttl: found.aged.map(left).or(found.left),
-                key: Some(Arc::clone(&self.key)),
-            });
-        }
+    /// The call is answered with what a body came to that ran for it.
+    fn missed(&mut self) {
+        self.tell(&Event::Miss);
     }
 
-    /// Counts and reports a call that a body answers. `ttl`: for how long that was stored.
-    fn missed(&mut self, ttl: Option<Duration>) {
-        self.site.counters().miss();
-        if self.control.reports() {
-            self.control.report(Report {
-                source: Source::Miss,
-                tier: None,
-                age: ttl.map(|_| Duration::ZERO),
-                ttl,
-                key: Some(Arc::clone(&self.key)),
-            });
-        }
+    /// The call is answered with what another call's body came to.
+    pub(crate) fn coalesced(&mut self) {
+        self.tell(&Event::Coalesced);
     }
 
     fn keys(&self) -> LeaseKeys {
         LeaseKeys::new(&self.cache.prefix, &self.key)
     }
 
+    /// The cache failed, in a way that no caller gets to see.
     fn failed(&self, error: &Error) {
-        report(self.site, error);
+        self.scene().tell(&Event::Error(error));
     }
 }
 
 impl Drop for Lookup {
-    /// Counts the time that the call spent in the store, however the call ended.
+    /// Says how long the call waited for the store, however it ended.
     fn drop(&mut self) {
-        self.site.counters().in_store(self.budget.spent());
+        let in_store = self.budget.spent();
+        self.scene().tell(&Event::Left { in_store });
     }
 }
 
@@ -344,19 +381,4 @@ pub(crate) fn boxed<A, F: Future>(make: impl FnOnce(A) -> F, of: A) -> Pin<Box<F
 /// A random number in (0, 1].
 pub(crate) fn draw() -> f64 {
     1.0 - fastrand::f64()
-}
-
-/// Counts an error that no caller gets to see.
-pub(crate) fn report(site: &Site, error: &Error) {
-    site.counters().error(error.kind());
-    if error.kind() == ErrorKind::NoRuntime {
-        static WARNED: AtomicBool = AtomicBool::new(false);
-        if !WARNED.swap(true, Ordering::Relaxed) {
-            tracing::warn!(function = %site.place(), cause = error.told(), "calls run without the cache");
-        }
-    }
-    if let Some(remedy) = error.remedy() {
-        site.warn_refused(error, remedy);
-    }
-    tracing::debug!(function = %site.place(), cause = error.told(), "the cache failed, the call goes on");
 }

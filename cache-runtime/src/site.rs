@@ -24,10 +24,9 @@ use std::{
 use crate::{
     error::{Error, ErrorKind},
     key::{self, CacheKey, KeyError, KeyPart, KeyText, Namespace, Pattern},
-    observe::stats::Counters,
 };
 
-pub use seen::sites;
+pub(crate) use seen::{ListedSite, listed};
 
 use self::{seen::KeyShape, warnings::Warnings};
 
@@ -51,7 +50,6 @@ pub struct Site {
     /// Whether another function has this namespace, which not both of them pinned.
     ambiguous: AtomicBool,
     warnings: Warnings,
-    counters: Counters,
     /// Zero until somebody asks for it.
     number: AtomicU32,
 }
@@ -107,7 +105,6 @@ impl Site {
             owner: OnceLock::new(),
             ambiguous: AtomicBool::new(false),
             warnings: Warnings::new(),
-            counters: Counters::new(),
             number: AtomicU32::new(0),
         }
     }
@@ -157,7 +154,7 @@ impl Site {
         if !parts.is_empty() {
             text.push(':');
             if let Err(error) = key::arguments(parts, &mut text) {
-                return self.no_key(error);
+                return Key::missing(error);
             }
         }
         Key(Ok(text))
@@ -191,7 +188,7 @@ impl Site {
         };
         if let Err(error) = self.write_head(namespace, types, text) {
             self.report_no_key(&tracing::field::display(&error));
-            return Err(self.no_key(error));
+            return Err(Key::missing(error));
         }
         self.head.get_or_init(|| Head {
             types: types.into(),
@@ -234,7 +231,7 @@ impl Site {
         let mut text = KeyText::new();
         match key::template(literals, parts, &mut text) {
             Ok(()) => Key(Ok(text)),
-            Err(error) => self.no_key(error),
+            Err(error) => Key::missing(error),
         }
     }
 
@@ -264,7 +261,7 @@ impl Site {
 
     /// Asks `entry` for its key. A panic in it does not reach the caller, because it runs the user's `Clone` of arguments.
     fn ask(&self, entry: impl FnOnce() -> SharedKey) -> Result<SharedKey, Key> {
-        catch_unwind(AssertUnwindSafe(entry)).map_err(|_| self.no_key(KeyError::panic_in_entry()))
+        catch_unwind(AssertUnwindSafe(entry)).map_err(|_| Key::missing(KeyError::panic_in_entry()))
     }
 
     #[cold]
@@ -279,7 +276,6 @@ impl Site {
         if CHAIN.get() == LONGEST_CHAIN {
             const WHY: &str = "the functions that `entry` names lead round in a circle";
             self.report_no_key(&WHY);
-            self.counters.error(ErrorKind::Key);
             return Key(Err(Error::new(ErrorKind::Key, WHY)));
         }
         CHAIN.set(CHAIN.get() + 1);
@@ -294,7 +290,7 @@ impl Site {
             Ok(shared) => shared,
             Err(no_key) => return no_key,
         };
-        // The owner is kept once there was a key. A circle never gives a key, so each of its calls is counted.
+        // The owner is kept once there was a key. A circle never gives a key, so each of its calls follows the chain.
         if key.0.is_ok() {
             let first = self.owner.set(owner).is_ok();
             // An owner without a namespace is an entry by its key, of which nobody knows what else is stored there.
@@ -307,20 +303,6 @@ impl Site {
             }
         }
         key
-    }
-
-    fn no_key(&self, error: KeyError) -> Key {
-        self.counters.error(ErrorKind::Key);
-        tracing::debug!(function = %self.place(), cause = %error, "this call runs without the cache");
-        Key(Err(Error::with_source(
-            ErrorKind::Key,
-            "the call has no key",
-            error,
-        )))
-    }
-
-    pub(crate) fn counters(&self) -> &Counters {
-        &self.counters
     }
 
     /// The function's number among those of the process: a small one, and no other function's.
@@ -377,6 +359,20 @@ impl Key {
     /// A key that a user wrote out.
     pub(crate) fn written(key: CacheKey) -> Self {
         Self(key.into_text())
+    }
+
+    /// No key, and why.
+    fn missing(error: KeyError) -> Self {
+        Self(Err(Error::with_source(
+            ErrorKind::Key,
+            "the call has no key",
+            error,
+        )))
+    }
+
+    /// Why there is no key, if there is none.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.0.as_ref().err()
     }
 
     /// What `find` finds under the key in a cache with this prefix; `None` also if there is no key.

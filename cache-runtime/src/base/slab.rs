@@ -16,12 +16,12 @@ const ROWS: usize = (u32::BITS - FIRST.ilog2()) as usize;
 
 /// Values by their numbers.
 pub(crate) struct Slab<T> {
-    first: [Place<T>; FIRST],
-    rows: [OnceLock<Box<[Place<T>]>>; ROWS],
+    first: [Room<T>; FIRST],
+    rows: [OnceLock<Box<[Room<T>]>>; ROWS],
 }
 
 /// A value is behind a pointer, so that the place of one that nobody asked for is small.
-type Place<T> = OnceLock<Box<T>>;
+type Room<T> = OnceLock<Box<T>>;
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
@@ -48,6 +48,18 @@ impl<T> Slab<T> {
             &self.rows[row].get_or_init(places)[place]
         });
         place.get_or_init(|| Box::new(make()))
+    }
+
+    /// The value with this number, if it was made.
+    pub(crate) fn get(&self, number: u32) -> Option<&T> {
+        let place = match self.first.get(number as usize) {
+            Some(place) => place,
+            None => {
+                let (row, place) = in_row(number);
+                &self.rows[row].get()?[place]
+            }
+        };
+        place.get().map(|value| &**value)
     }
 
     /// All values that were made, with their numbers.
@@ -103,6 +115,7 @@ mod tests {
     fn a_value_is_made_once_and_found_by_its_number() {
         let slab = Slab::new();
         for number in 0..3_000 {
+            assert!(slab.get(number).is_none());
             slab.get_or_make(number, AtomicU32::default)
                 .store(number, Relaxed);
         }
@@ -121,6 +134,7 @@ mod tests {
         let slab = Slab::new();
         slab.get_or_make(1_000, || 7);
         assert!(slab.iter().eq([(1_000, &7)]));
+        assert!(slab.get(999).is_none());
     }
 
     #[test]

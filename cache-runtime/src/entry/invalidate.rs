@@ -3,7 +3,7 @@
 //! The one rule: **the value goes, and with it the right to store of every body that runs**.
 
 use super::Entry;
-use crate::error::{Error, ErrorKind};
+use crate::{error::Error, lookup::Asks as _, observe::event::Event};
 
 impl<R> Entry<R> {
     /// Takes the value away, and the right to store from every body that runs.
@@ -20,9 +20,23 @@ impl<R> Entry<R> {
     ///
     /// A future that is dropped after its first poll counts as one that failed.
     pub async fn invalidate(&self) -> Result<(), Error> {
-        let (cache, key) = self.place()?;
-        let cache = cache.inner();
-        cache.invalidate(&key, self.timeout(cache)).await
+        self.invalidate_for(true).await
+    }
+
+    /// `is_callers`: whether the caller is told of an error; else the log is.
+    async fn invalidate_for(&self, is_callers: bool) -> Result<(), Error> {
+        let invalidated = match self.place() {
+            Ok((cache, key)) => {
+                let cache = cache.inner();
+                cache.invalidate(&key, self.timeout(cache)).await
+            }
+            Err(error) => Err(error),
+        };
+        self.question().tell(&match &invalidated {
+            Ok(()) => Event::Invalidated,
+            Err(error) => Event::NotInvalidated { error, is_callers },
+        });
+        invalidated
     }
 
     /// As [`invalidate`](Self::invalidate), but an error goes to the log, and is counted among the function's
@@ -63,13 +77,7 @@ impl<R> Entry<R> {
     ///
     /// A future that is dropped after its first poll counts as an invalidation that failed, of which no line tells.
     pub async fn invalidate_logged(&self) {
-        let Err(error) = self.invalidate().await else {
-            return;
-        };
-        // The error of an entry without a key was counted when the entry was made.
-        if error.kind() != ErrorKind::Key {
-            self.site.counters().error(error.kind());
-        }
-        self.site.warn_not_invalidated(&error);
+        // An error was told to the log.
+        drop(self.invalidate_for(false).await);
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     flight::{Joined, Lead},
+    observe::event::Event,
     store::{
         Acquired, Right,
         redis::lease::{LockRequest, LockedElsewhere},
@@ -167,7 +168,8 @@ impl Lookup {
                 Err(error) => {
                     self.failed(&error);
                     if let Some(took) = self.budget.too_short_after() {
-                        self.site.warn_of_distance(took, self.budget.whole());
+                        let timeout = self.budget.whole();
+                        self.scene().tell(&Event::Distant { took, timeout });
                     }
                     break;
                 }

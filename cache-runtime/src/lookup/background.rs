@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cache::{Inner, background::RunPermit},
     flight::{Lead, Turn, Waiting},
-    observe::control::Control,
+    observe::{control::Control, event::Event},
     site::Site,
     store::{budget::Budget, redis::lease::LockRequest},
     value::answer::Answer,
@@ -77,7 +77,6 @@ impl Acquiring {
                 Acquisition::Refused => None,
                 Acquisition::Granted(right) => Some(right),
             };
-            lookup.site.counters().behind();
             let watch = Watch {
                 site: lookup.site,
                 cache: Arc::clone(&lookup.cache),
@@ -110,12 +109,9 @@ impl Watch {
 
     /// The run took too long.
     pub(super) fn gave_up(&self) {
-        tracing::warn!(
-            function = %self.site.place(),
-            cause = "it ran longer than `background_timeout`",
-            limit = ?self.limit(),
-            "a body in the background took too long and was given up"
-        );
+        let limit = self.limit();
+        let scene = self.cache.scene(self.site);
+        scene.tell(&Event::GivenUp { limit });
         self.cache.background.failed(&self.key);
     }
 }
@@ -130,15 +126,9 @@ impl Run {
 
     /// Copying the body's arguments panicked.
     pub(super) fn has_no_body(&self) {
-        let Lookup {
-            site, cache, key, ..
-        } = &*self.acquiring.lookup;
-        tracing::error!(
-            function = %site.place(),
-            cause = "a panic, whose message went to the panic hook",
-            "an argument's `Clone` panicked, so a body does not run in the background"
-        );
-        cache.background.failed(key);
+        let lookup = &*self.acquiring.lookup;
+        lookup.scene().tell(&Event::NotCloned);
+        lookup.cache.background.failed(&lookup.key);
     }
 }
 
@@ -181,7 +171,7 @@ impl SoftWait {
             } = *self;
             // This call can begin one body. If it is handed the lead, dropping that passes it to the next who waits.
             match lookup.wait_until(until, waiting, false).await {
-                Some(Turn::Answer(answer)) if take(slot, &answer) => lookup.missed(None),
+                Some(Turn::Answer(answer)) if take(slot, &answer) => lookup.missed(),
                 _ => lookup.fall_back(slot, &found),
             }
         })

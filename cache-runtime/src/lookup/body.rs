@@ -100,7 +100,7 @@ where
             }
             Step::Failed(kept, mut lookup) => match errors.take(&*kept) {
                 Some(error) => {
-                    lookup.shares_error();
+                    lookup.coalesced();
                     return ended(&mut held, Err(error), end);
                 }
                 None => Some(lookup.alone(None)),

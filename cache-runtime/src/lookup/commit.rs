@@ -7,17 +7,22 @@
 
 use std::{
     future::Future,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 
-use super::{Lookup, Outgoing, Slot, report};
+use super::{Lookup, Outgoing, Slot};
 use crate::{
     cache::Inner,
     error::Error,
     flight::Lead,
+    observe::{
+        Scene,
+        event::{Event, Refusal},
+    },
     site::Site,
     store::{
         Prepared, Right,
@@ -33,7 +38,7 @@ use crate::{
 };
 
 impl Lookup {
-    /// The step "store". How long the value is fresh, if it was stored.
+    /// The step "store".
     pub(super) async fn store(
         &mut self,
         mut lead: Lead<Answer>,
@@ -41,20 +46,18 @@ impl Lookup {
         slot: &mut dyn Slot,
         lifetime: Option<Lifespan>,
         took: Duration,
-    ) -> Option<Duration> {
+    ) {
         let prepared = match lifetime.map(|lifetime| self.prepared(slot, lifetime, took)) {
             Some(Some(prepared)) => Some(prepared),
             Some(None) => {
                 self.rest(slot);
                 let answer = slot.share_kept();
-                self.settle(lead, Some(right), answer);
-                return None;
+                return self.settle(lead, Some(right), answer);
             }
             None if self.outdated => None,
             None => {
                 let answer = self.shareable(slot, None);
-                self.settle(lead, Some(right), answer);
-                return None;
+                return self.settle(lead, Some(right), answer);
             }
         };
         let prepared = prepared.as_ref();
@@ -70,16 +73,19 @@ impl Lookup {
         }
         let locked = slot.freshness().cluster;
         let Self { budget, key, .. } = self;
-        let ttl = match right.store(&mut lead, key, prepared, locked, budget).await {
+        match right.store(&mut lead, key, prepared, locked, budget).await {
             Ok(StoreReply::Refused) => {
+                self.tell(&Event::Refused(Refusal::Revoked));
                 lead.start_over(false);
-                None
             }
             Ok(stored) => {
                 if stored == StoreReply::NoRoom {
                     self.failed(&Error::no_room());
                     self.rest(slot);
                 } else {
+                    if let Some(Lifespan { fresh_for, .. }) = lifetime {
+                        self.tell(&Event::Stored { fresh_for });
+                    }
                     self.recovered(slot);
                 }
                 if lead.has_waiters()
@@ -87,15 +93,12 @@ impl Lookup {
                 {
                     lead.finish(&answer);
                 }
-                lifetime.filter(|_| stored == StoreReply::Yes)
             }
             Err(error) => {
                 self.failed(&error);
                 lead.start_over(is_out_of_reach(&error));
-                None
             }
-        };
-        ttl.map(|lifetime| lifetime.fresh_for)
+        }
     }
 
     /// The value as the store is going to have it; `None` if it cannot be stored.
@@ -122,7 +125,7 @@ impl Lookup {
         let stored = Stored::parse(bytes).map_err(not_decoded);
         let read = stored.and_then(|stored| slot.reads(&stored));
         if let Err(error) = read {
-            self.site.warn_unread(&error);
+            self.scene().tell(&Event::Unreadable(&error));
         }
     }
 
@@ -140,20 +143,20 @@ impl Lookup {
         self.cache.too_large.holds(&self.key)
     }
 
-    /// Counts a value that has no JSON to store, and has the log name the function once a minute.
+    /// `None` for a value that has no JSON to store.
     fn unless_not_encoded<T>(&self, encoded: Result<T, CodecError>) -> Option<T> {
         match encoded {
             Ok(encoded) => Some(encoded),
             Err(error) => {
                 let is_too_large = matches!(error, CodecError::TooLarge { .. });
                 let error = not_encoded(error);
-                if is_too_large {
+                let refusal = if is_too_large {
                     self.cache.too_large.add(&self.key);
-                    self.site.warn_too_large(&error);
+                    Refusal::TooLarge(&error)
                 } else {
-                    self.site.warn_unsaid(&error);
-                }
-                self.failed(&error);
+                    Refusal::Unsaid(&error)
+                };
+                self.scene().tell(&Event::Refused(refusal));
                 None
             }
         }
@@ -202,10 +205,10 @@ impl Lookup {
     /// Gives the right to store back, behind the call.
     fn give_back(&self, right: Right) {
         let deadline = Instant::now() + self.budget.whole();
-        let site = self.site;
+        let (site, cache) = (self.site, Arc::clone(&self.cache));
         in_background(async move {
             if let Err(error) = right.release(deadline).await {
-                report(site, &error);
+                cache.scene(site).tell(&Event::Error(&error));
             }
         });
     }
@@ -219,7 +222,7 @@ impl Lookup {
         }
         // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
         let deadline = Instant::now() + self.budget.whole();
-        let site = self.site;
+        let (site, cache) = (self.site, Arc::clone(&self.cache));
         match right.close(&mut lead) {
             Some(true) => return lead.finish(&answer),
             Some(false) => return lead.start_over(false),
@@ -230,7 +233,7 @@ impl Lookup {
                 Ok(true) => lead.finish(&answer),
                 Ok(false) => lead.start_over(false),
                 Err(error) => {
-                    report(site, &error);
+                    cache.scene(site).tell(&Event::Error(&error));
                     lead.start_over(is_out_of_reach(&error));
                 }
             }
@@ -249,7 +252,7 @@ pub(crate) fn prepared(
     let most = cache.max_value;
     let shared = || {
         let shared = value.share(None, most)?;
-        let kept = kept_in_process(site, value, &shared, most)?;
+        let kept = kept_in_process(cache.scene(site), value, &shared, most)?;
         Ok((shared, kept))
     };
     let written = || written(value, cache, lifetime, took);
@@ -281,7 +284,7 @@ fn written(
 /// A debug build keeps what its JSON becomes, so that a first run without Redis hides nothing that
 /// Redis would show: skipped fields, a lossy `Serialize`, JSON that cannot be read back or is too large.
 fn kept_in_process(
-    site: &Site,
+    scene: Scene<'_>,
     value: &dyn Outgoing,
     answer: &Answer,
     most: usize,
@@ -291,7 +294,7 @@ fn kept_in_process(
     }
     let (kept, loss) = value.through_json(most)?;
     if let Some(cause) = loss {
-        site.warn_of_loss(cause);
+        scene.tell(&Event::Lossy(cause));
     }
     Ok(kept)
 }

@@ -12,10 +12,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::boxed;
+use super::{boxed, read::Found};
 use crate::{
     cache::{Cache, global},
-    observe::control::Control,
+    observe::{
+        control::Control,
+        event::{Event, Tier},
+    },
     site::{Key, Site},
     store::memory::Shared,
     value::{
@@ -25,7 +28,7 @@ use crate::{
     },
 };
 
-/// The value for a call with this key, by way of `hit`, and counts that; pending says nothing about the store.
+/// The value for a call with this key, by way of `hit`; pending says nothing about the store.
 /// `cache`: the global one where there is none.
 pub(crate) fn near<R, T>(
     site: &'static Site,
@@ -35,38 +38,48 @@ pub(crate) fn near<R, T>(
     hit: impl FnOnce(R) -> T,
 ) -> Poll<T> {
     let mut value = None;
-    let take = &mut |shared: Option<&SharedValue>| rules.take(shared, &mut value);
-    fresh(key, rules.freshness(), cache, take);
-    if value.is_some() {
-        site.counters().hit();
-    }
+    let take = &mut |shared: Option<&SharedValue>| {
+        rules.take(shared, &mut value);
+        value.is_some()
+    };
+    fresh(site, key, rules.freshness(), cache, take);
     match value {
         Some(value) => Poll::Ready(hit(value)),
         None => Poll::Pending,
     }
 }
 
-/// Lends the entry with this key to `take`, if it is fresh whatever else holds.
+/// The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one draw is
+/// left to the rest of the call.
+const THE_MOST: Circumstances<'static> = Circumstances {
+    backs_off: &|| false,
+    movable: &|| true,
+    draw: &|| 0.0,
+};
+
+/// Lends the entry with this key to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
 fn fresh(
+    site: &'static Site,
     key: &Key,
     freshness: &Freshness,
     cache: Option<&Cache>,
-    take: &mut dyn FnMut(Option<&SharedValue>),
+    take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
 ) {
     if Control::is_scoped() {
         return;
     }
     match cache {
-        Some(cache) => fresh_in(cache, key, freshness, take),
-        None => global::with_installed(|cache| fresh_in(cache, key, freshness, take)),
+        Some(cache) => fresh_in(cache, site, key, freshness, take),
+        None => global::with_installed(|cache| fresh_in(cache, site, key, freshness, take)),
     };
 }
 
 fn fresh_in(
     cache: &Cache,
+    site: &'static Site,
     key: &Key,
     freshness: &Freshness,
-    take: &mut dyn FnMut(Option<&SharedValue>),
+    take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
 ) -> Option<()> {
     let inner = cache.inner();
     let at_hand = inner.store.at_hand()?;
@@ -74,15 +87,13 @@ fn fresh_in(
         return None;
     }
     let Shared { value, aged, .. } = key.look_up(&inner.prefix, at_hand)?;
-    // The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one
-    // draw is left to the rest of the call.
-    let the_most = Circumstances {
-        backs_off: &|| false,
-        movable: &|| true,
-        draw: &|| 0.0,
-    };
-    if freshness.judge(Some(aged), &the_most) == Judgement::Fresh {
-        take(value.as_ref());
+    if freshness.judge(Some(aged), &THE_MOST) == Judgement::Fresh && take(value.as_ref()) {
+        let found = Found {
+            aged: Some(aged),
+            tier: Tier::Process,
+            left: None,
+        };
+        inner.scene(site).tell(&Event::Hit(found.served()));
     }
     None
 }

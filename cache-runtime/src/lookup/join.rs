@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     flight::{Joined, Turn},
+    observe::event::Event,
     value::answer::Answer,
 };
 
@@ -34,7 +35,7 @@ impl Lookup {
                 Joined::Lead(lead) => Turn::Lead(lead),
                 Joined::Wait(own) if within::is_own(&own) => {
                     drop(own);
-                    self.site.warn_of_own_key();
+                    self.tell(&Event::OwnKey);
                     return Step::Body(self.alone(at_hand));
                 }
                 Joined::Wait(waiting) => {
@@ -57,8 +58,7 @@ impl Lookup {
                 (Turn::Alone, None) => Step::Body(self.alone(None)),
                 (Turn::Answer(answer), at_hand) => {
                     if take(slot, &answer) {
-                        self.site.counters().coalesced();
-                        self.missed(None);
+                        self.coalesced();
                         return Step::Answer;
                     }
                     // The leader has the same key and other types, or another body.
@@ -86,13 +86,13 @@ impl Lookup {
             loop {
                 match joined {
                     Joined::Wait(own) if within::is_own(&own) => {
-                        self.site.warn_of_own_key();
+                        self.tell(&Event::OwnKey);
                         break;
                     }
                     Joined::Wait(waiting) => {
                         match self.wait_until(until, waiting, true).await {
                             Some(Turn::Answer(answer)) if take(slot, &answer) => {
-                                self.missed(None);
+                                self.missed();
                                 return Step::Answer;
                             }
                             // The attempt of another is over, and may just have stored what this call waits for.

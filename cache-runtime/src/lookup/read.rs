@@ -8,7 +8,7 @@ use super::{Lookup, Slot, boxed};
 use crate::{
     base::clock::Clock,
     error::{Error, ErrorKind},
-    observe::control::Tier,
+    observe::event::{Served, Tier},
     store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::link::Link},
     value::{
         error::not_decoded,
@@ -30,6 +30,16 @@ pub(crate) struct Found {
 impl Found {
     pub(super) fn is_fresh(&self) -> bool {
         self.aged.is_none_or(|aged| aged.is_fresh())
+    }
+
+    /// The value as the answer of a call.
+    #[inline]
+    pub(super) fn served(&self) -> Served {
+        Served {
+            tier: self.tier,
+            age_of_ttl: self.aged.map(|aged| (aged.age, aged.fresh_for)),
+            left: self.left,
+        }
     }
 }
 

@@ -9,16 +9,16 @@
 //! | [`Alone`](Body::Alone) | beside a flight that it has no part in | its caller's, unless a stale value serves | its caller's |
 //! | [`Led`](Body::Led) | for all who wait | theirs too, unless a stale value serves | theirs too, and the store's |
 
-use std::{
-    sync::Arc,
-    task::Context,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, task::Context, time::Instant};
 
-use super::{BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, within::Led};
+use super::{BoxFuture, Lookup, Slot, draw, read::Found, renew::Renewal, scene, within::Led};
 use crate::{
+    cache::Inner,
     flight::Lead,
-    observe::control::{Control, Report},
+    observe::{
+        control::Control,
+        event::{BodyEnd, Event, Refusal},
+    },
     site::Site,
     store::Right,
     value::{answer::Answer, share::Kept},
@@ -26,8 +26,12 @@ use crate::{
 
 /// A body that is about to run.
 pub(crate) enum Body {
-    /// Without the cache.
-    Bypassing(&'static Site, Control),
+    /// Without the cache, which would have been that one.
+    Bypassing {
+        site: &'static Site,
+        cache: Option<Arc<Inner>>,
+        control: Control,
+    },
     /// Beside a flight; with a stale value that was set aside for its error.
     Alone(Box<Lookup>, Option<Found>),
     /// For a flight.
@@ -48,10 +52,22 @@ pub(crate) struct LedBody {
 }
 
 impl Body {
-    fn site(&self) -> &'static Site {
+    /// Says what happened to this body.
+    fn tell(&mut self, event: &Event<'_>) {
         match self {
-            Self::Bypassing(site, _) => site,
-            Self::Alone(lookup, _) | Self::Led(LedBody { lookup, .. }) => lookup.site,
+            Self::Bypassing {
+                site,
+                cache,
+                control,
+            } => scene(site, cache.as_deref()).tell_of(control, None, event),
+            Self::Alone(lookup, _) | Self::Led(LedBody { lookup, .. }) => lookup.tell(event),
+        }
+    }
+
+    fn is_in_background(&self) -> bool {
+        match self {
+            Self::Bypassing { .. } | Self::Alone(..) => false,
+            Self::Led(body) => body.is_in_background,
         }
     }
 
@@ -68,7 +84,8 @@ impl Body {
                 renewal = Some(Renewal::of(granted));
             }
         }
-        self.site().counters().body_run();
+        let in_background = self.is_in_background();
+        self.tell(&Event::BodyBegan { in_background });
         Running {
             body: Some(self),
             began: Instant::now(),
@@ -83,12 +100,6 @@ impl Lookup {
     /// The body, beside a flight that this call has no part in.
     pub(crate) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Body> {
         Box::new(Body::Alone(self, at_hand))
-    }
-
-    /// Counts and reports a call that shares another body's error.
-    pub(crate) fn shares_error(&mut self) {
-        self.site.counters().coalesced();
-        self.missed(None);
     }
 }
 
@@ -135,8 +146,11 @@ impl Running {
     }
 
     fn end(&mut self) -> Body {
-        let body = self.body.take().expect("invariant: a body ends once");
-        body.site().counters().in_body(self.began.elapsed());
+        let mut body = self.body.take().expect("invariant: a body ends once");
+        body.tell(&Event::BodyEnded {
+            took: self.began.elapsed(),
+            end: BodyEnd::Finished,
+        });
         *body
     }
 
@@ -144,11 +158,7 @@ impl Running {
     /// of the error what others can have.
     pub(super) fn failed(mut self, slot: &mut dyn Slot, keep: &dyn Fn() -> Option<Kept>) -> bool {
         let (mut lookup, at_hand) = match self.end() {
-            Body::Bypassing(_, mut control) => {
-                // Only now, so that no call in the body is taken for this one, nor a later one.
-                control.report(Report::bypass());
-                return false;
-            }
+            Body::Bypassing { .. } => return false,
             Body::Alone(lookup, at_hand) => (lookup, at_hand),
             Body::Led(LedBody {
                 lookup,
@@ -177,7 +187,7 @@ impl Running {
                 true
             }
             None => {
-                lookup.missed(None);
+                lookup.missed();
                 false
             }
         }
@@ -193,60 +203,56 @@ impl Running {
             backs_off: _,
             is_in_background,
         } = match self.end() {
-            Body::Bypassing(_, mut control) => {
-                // As in `failed`.
-                control.report(Report::bypass());
-                return None;
-            }
+            Body::Bypassing { .. } => return None,
             Body::Alone(mut lookup, _) => {
-                lookup.missed(None);
+                lookup.missed();
                 return None;
             }
             Body::Led(body) => body,
         };
         let now = lookup.cache.clock.now();
         let took = now.saturating_duration_since(self.clock.unwrap_or(now));
-        let ttl = match (slot.lifetime(lookup.ttl, draw()), right) {
+        match (slot.lifetime(lookup.ttl, draw()), right) {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
-                lookup.failed(&error);
-                lookup.site.warn_unsaid(&error);
+                lookup.tell(&Event::Refused(Refusal::Unsaid(&error)));
                 lookup.rest(slot);
                 let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, right, answer);
-                None
             }
             (Ok(lifetime), Some(right)) => {
                 return Some(Box::pin(async move {
-                    let ttl = lookup.store(lead, right, slot, lifetime, took).await;
-                    lookup.end_led(ttl, is_in_background);
+                    lookup.store(lead, right, slot, lifetime, took).await;
+                    lookup.end_led(is_in_background);
                 }));
             }
             (Ok(_), None) => {
                 let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, None, answer);
-                None
             }
-        };
-        lookup.end_led(ttl, is_in_background);
+        }
+        lookup.end_led(is_in_background);
         None
     }
 }
 
 impl Lookup {
-    fn end_led(&mut self, ttl: Option<Duration>, is_in_background: bool) {
+    fn end_led(&mut self, is_in_background: bool) {
         if !is_in_background {
-            self.missed(ttl);
+            self.missed();
         }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let Some(body) = self.body.take() else {
+        let Some(mut body) = self.body.take() else {
             return;
         };
-        body.site().counters().in_body(self.began.elapsed());
+        body.tell(&Event::BodyEnded {
+            took: self.began.elapsed(),
+            end: BodyEnd::Dropped,
+        });
         if let Body::Led(LedBody {
             lookup, backs_off, ..
         }) = &*body

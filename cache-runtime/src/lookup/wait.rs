@@ -11,6 +11,7 @@ use super::alarm::alarm;
 use crate::{
     cache::Inner,
     flight::{Lead, Turn, Waiting},
+    observe::event::Event,
     site::Site,
     value::answer::Answer,
 };
@@ -44,11 +45,11 @@ pub(super) async fn turn(
         }
         let now = Instant::now();
         if long.take_if(|long| *long <= now).is_some() {
-            site.warn_of_wait(LONG);
+            cache.scene(site).tell(&Event::Waiting(LONG));
         }
         if bound <= now {
             if leads && let Some(lead) = waiting.overtake() {
-                site.counters().overtook();
+                cache.scene(site).tell(&Event::Overtook);
                 return Turn::Lead(lead);
             }
             bound = now + cache.run_wait;

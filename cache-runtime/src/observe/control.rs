@@ -17,6 +17,7 @@ use std::{
     time::Duration,
 };
 
+use super::event::{BodyEnd, Event, Served, Tier};
 use crate::base::sharded::lock;
 
 /// A directive for every cached call below it on the same task, as RFC 9111, section 5.2.1 names them.
@@ -165,16 +166,6 @@ pub enum Source {
     Bypass,
 }
 
-/// A store that values are kept in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Tier {
-    /// The in-process store.
-    Process,
-    /// Redis.
-    Redis,
-}
-
 impl<T> Outcome<T> {
     /// Runs `future`, and says of the first cached call that it polls itself how that was answered.
     ///
@@ -254,16 +245,44 @@ impl ReportPlace {
 
 /// How one call was answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Report {
-    pub(crate) source: Source,
-    pub(crate) tier: Option<Tier>,
-    pub(crate) age: Option<Duration>,
-    pub(crate) ttl: Option<Duration>,
-    pub(crate) key: Option<Arc<str>>,
+struct Report {
+    source: Source,
+    tier: Option<Tier>,
+    age: Option<Duration>,
+    ttl: Option<Duration>,
+    key: Option<Arc<str>>,
 }
 
 impl Report {
-    pub(crate) fn bypass() -> Self {
+    fn of_value(source: Source, served: Served, key: &Arc<str>) -> Self {
+        let Served {
+            tier,
+            age_of_ttl,
+            left,
+        } = served;
+        Self {
+            source,
+            tier: Some(tier),
+            age: age_of_ttl.map(|(age, _)| age),
+            ttl: age_of_ttl
+                .map(|(age, ttl)| ttl.saturating_sub(age))
+                .or(left),
+            key: Some(Arc::clone(key)),
+        }
+    }
+
+    /// `ttl`: for how long what the body returned is fresh, if it was stored.
+    fn of_body(ttl: Option<Duration>, key: &Arc<str>) -> Self {
+        Self {
+            source: Source::Miss,
+            tier: None,
+            age: ttl.map(|_| Duration::ZERO),
+            ttl,
+            key: Some(Arc::clone(key)),
+        }
+    }
+
+    fn bypass() -> Self {
         Self {
             source: Source::Bypass,
             tier: None,
@@ -280,6 +299,9 @@ pub(crate) struct Control {
     scope: Option<Arc<Scope>>,
     /// Where this call, and no other, is to report.
     reports: Vec<Arc<Mutex<ReportPlace>>>,
+    /// For how long what its body returned is fresh; `None` until it is stored.
+    stored: Option<Duration>,
+    bypasses: bool,
 }
 
 impl Control {
@@ -291,7 +313,12 @@ impl Control {
             .filter(|place| ReportPlace::take(place))
             .cloned()
             .collect();
-        Self { scope, reports }
+        Self {
+            scope,
+            reports,
+            stored: None,
+            bypasses: false,
+        }
     }
 
     /// Whether the call that is being polled is in any scope.
@@ -304,6 +331,8 @@ impl Control {
         Self {
             scope: None,
             reports: Vec::new(),
+            stored: None,
+            bypasses: false,
         }
     }
 
@@ -330,7 +359,42 @@ impl Control {
         !self.reports.is_empty()
     }
 
-    pub(crate) fn report(&mut self, report: Report) {
+    /// Reports what an event says of how the call is answered. `key`: the call's; a call that goes round the cache has
+    /// none.
+    #[inline]
+    pub(super) fn hear(&mut self, event: &Event<'_>, key: Option<&Arc<str>>) {
+        if self.reports() {
+            self.hear_for_report(event, key);
+        }
+    }
+
+    #[cold]
+    fn hear_for_report(&mut self, event: &Event<'_>, key: Option<&Arc<str>>) {
+        match (event, key) {
+            (Event::Hit(served), Some(key)) => {
+                self.report(&Report::of_value(Source::Hit, *served, key));
+            }
+            (Event::Stale(served), Some(key)) => {
+                self.report(&Report::of_value(Source::Stale, *served, key));
+            }
+            (Event::Stored { fresh_for }, _) => self.stored = Some(*fresh_for),
+            (Event::Miss | Event::Coalesced, Some(key)) => {
+                self.report(&Report::of_body(self.stored, key));
+            }
+            (Event::Bypass, _) => self.bypasses = true,
+            // Only now, so that a call that is given up leaves the report to the next one.
+            (
+                Event::BodyEnded {
+                    end: BodyEnd::Finished,
+                    ..
+                },
+                _,
+            ) if self.bypasses => self.report(&Report::bypass()),
+            _ => {}
+        }
+    }
+
+    fn report(&mut self, report: &Report) {
         for slot in self.reports.drain(..) {
             *lock(&slot) = ReportPlace::Told(report.clone());
         }

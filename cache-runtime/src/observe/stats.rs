@@ -1,155 +1,13 @@
-//! What happened, counted.
+//! What users see of what was counted, and of the state of a cache.
 //!
-//! The one rule: **a counter belongs to an annotated function, never to a key**, so there are as
-//! many as there are functions. They count for the whole process, whichever cache served.
+//! The one rule: **these are numbers of one moment**: nothing in them goes on counting, and nothing in them is a key.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use crate::error::ErrorKind;
 
-/// The counters of one function.
-#[derive(Debug)]
-pub(crate) struct Counters {
-    hits: Striped,
-    stale: AtomicU64,
-    misses: AtomicU64,
-    coalesced: AtomicU64,
-    bypassed: AtomicU64,
-    body_runs: AtomicU64,
-    background_runs: AtomicU64,
-    overtook: AtomicU64,
-    errors: [AtomicU64; ErrorKind::ALL.len()],
-    store_nanos: AtomicU64,
-    body_nanos: AtomicU64,
-}
-
-/// As many threads as this count without waiting for each other.
-const STRIPES: usize = 8;
-
-/// A counter that many threads count with at once: one that all of them wrote to would cost a hit in process
-/// more than everything else.
-#[derive(Debug)]
-struct Striped([Stripe; STRIPES]);
-
-/// Alone in what processors hand around: a cache line, or a pair of them.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Stripe(AtomicU64);
-
-impl Striped {
-    const fn new() -> Self {
-        Self([const { Stripe(AtomicU64::new(0)) }; STRIPES])
-    }
-
-    fn count(&self) {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static OWN: usize = THREADS.fetch_add(1, Relaxed) % STRIPES;
-        }
-        // As a thread ends, any will do.
-        let own = OWN.try_with(|own| *own).unwrap_or_default();
-        self.0[own].0.fetch_add(1, Relaxed);
-    }
-
-    fn sum(&self) -> u64 {
-        self.0.iter().map(|stripe| stripe.0.load(Relaxed)).sum()
-    }
-}
-
-impl Counters {
-    pub(crate) const fn new() -> Self {
-        Self {
-            hits: Striped::new(),
-            stale: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            coalesced: AtomicU64::new(0),
-            bypassed: AtomicU64::new(0),
-            body_runs: AtomicU64::new(0),
-            background_runs: AtomicU64::new(0),
-            overtook: AtomicU64::new(0),
-            errors: [const { AtomicU64::new(0) }; ErrorKind::ALL.len()],
-            store_nanos: AtomicU64::new(0),
-            body_nanos: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn hit(&self) {
-        self.hits.count();
-    }
-
-    pub(crate) fn stale(&self) {
-        self.stale.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn miss(&self) {
-        self.misses.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn coalesced(&self) {
-        self.coalesced.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn bypassed(&self) {
-        self.bypassed.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn behind(&self) {
-        self.background_runs.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn overtook(&self) {
-        self.overtook.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn body_run(&self) {
-        self.body_runs.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn error(&self, kind: ErrorKind) {
-        self.errors[kind.index()].fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn in_store(&self, spent: Duration) {
-        self.store_nanos.fetch_add(nanos(spent), Relaxed);
-    }
-
-    pub(crate) fn in_body(&self, spent: Duration) {
-        self.body_nanos.fetch_add(nanos(spent), Relaxed);
-    }
-
-    pub(crate) fn snapshot(&self) -> SiteStats {
-        let errors = ErrorKind::ALL
-            .into_iter()
-            .map(|kind| (kind, self.errors[kind.index()].load(Relaxed)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        SiteStats {
-            hits: self.hits.sum(),
-            stale: self.stale.load(Relaxed),
-            misses: self.misses.load(Relaxed),
-            coalesced: self.coalesced.load(Relaxed),
-            bypassed: self.bypassed.load(Relaxed),
-            body_runs: self.body_runs.load(Relaxed),
-            background_runs: self.background_runs.load(Relaxed),
-            overtook: self.overtook.load(Relaxed),
-            errors: Errors(errors),
-            time_in_store: Duration::from_nanos(self.store_nanos.load(Relaxed)),
-            time_in_body: Duration::from_nanos(self.body_nanos.load(Relaxed)),
-        }
-    }
-}
-
-/// 584 years of nanoseconds fit.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// What happened to one annotated function's calls since the process started.
+/// What happened to one annotated function's calls: in one cache, as [`Stats`] has it, or in all of this process, as
+/// [`sites`](crate::sites) has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SiteStats {
@@ -184,6 +42,11 @@ pub struct SiteStats {
 pub struct Errors(BTreeMap<ErrorKind, u64>);
 
 impl Errors {
+    /// Those of `counts`, none of which is zero.
+    pub(super) fn new(counts: BTreeMap<ErrorKind, u64>) -> Self {
+        Self(counts)
+    }
+
     /// How many errors of this kind there were.
     #[must_use]
     pub fn of(&self, kind: ErrorKind) -> u64 {
@@ -237,7 +100,7 @@ pub struct SiteInfo {
     pub stats: SiteStats,
 }
 
-/// A cache's state, and what happened since the process started.
+/// A cache's state, and what happened since it was made.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Stats {
@@ -253,7 +116,8 @@ pub struct Stats {
     pub background_runs: usize,
     /// Keys whose invalidation has not reached Redis yet.
     pub unfinished_invalidations: usize,
-    /// Every annotated function that was called in this process, whichever cache served it.
+    /// Every annotated function that this cache served, with what happened to its calls here.
+    /// [`sites`](crate::sites) sums up all caches, and lists the functions that none served as well.
     pub sites: Vec<SiteInfo>,
 }
 

@@ -9,14 +9,24 @@ use super::Site;
 use crate::{
     base::sharded::lock,
     key::{Namespace, Pattern},
-    observe::stats::SiteInfo,
 };
 
-/// A function that was called.
-struct ListedSite {
+/// A function that was called, as it is compared with others.
+struct SeenSite {
     site: &'static Site,
     namespace: Namespace,
     keys: KeyShape,
+}
+
+/// A function that was called, as users are told of it.
+pub(crate) struct ListedSite {
+    pub(crate) site: &'static Site,
+    pub(crate) function: &'static str,
+    pub(crate) namespace: Option<String>,
+    pub(crate) shares: Option<&'static str>,
+    pub(crate) ttl: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
 }
 
 /// Which keys a function writes.
@@ -36,13 +46,13 @@ enum Common {
 }
 
 /// Every function that was called.
-static SEEN: Mutex<Vec<ListedSite>> = Mutex::new(Vec::new());
+static SEEN: Mutex<Vec<SeenSite>> = Mutex::new(Vec::new());
 
 impl Site {
     /// Adds the function to those that were called, and names it in the log beside each with which it has a namespace or a
     /// key in common.
     pub(super) fn list(&'static self, namespace: &Namespace, keys: KeyShape) {
-        let listed = ListedSite {
+        let listed = SeenSite {
             site: self,
             namespace: namespace.clone(),
             keys,
@@ -77,7 +87,7 @@ impl Site {
     }
 }
 
-impl ListedSite {
+impl SeenSite {
     /// What the two functions have in common that they must not.
     fn in_common(&self, other: &Self) -> Option<Common> {
         match (&self.keys, &other.keys) {
@@ -104,9 +114,10 @@ impl ListedSite {
         same && self.site.version == other.site.version
     }
 
-    fn info(&self) -> SiteInfo {
+    fn listed(&self) -> ListedSite {
         let site = self.site;
-        SiteInfo {
+        ListedSite {
+            site,
             function: site.function,
             namespace: match self.keys {
                 KeyShape::Default(_) => text(&self.namespace),
@@ -116,7 +127,6 @@ impl ListedSite {
             ttl: site.ttl,
             file: site.file,
             line: site.line,
-            stats: site.counters.snapshot(),
         }
     }
 }
@@ -127,8 +137,7 @@ fn text(namespace: &Namespace) -> Option<String> {
     namespace.write(&[], &mut text).ok().map(|()| text)
 }
 
-/// Lists every annotated function that was called in this process so far, with its counters.
-#[must_use]
-pub fn sites() -> Vec<SiteInfo> {
-    lock(&SEEN).iter().map(ListedSite::info).collect()
+/// Every annotated function that was called in this process so far, in the order of their first calls.
+pub(crate) fn listed() -> Vec<ListedSite> {
+    lock(&SEEN).iter().map(SeenSite::listed).collect()
 }
