@@ -40,32 +40,21 @@ use crate::{
 /// for, before one of the async operations is polled.
 #[must_use = "an entry does nothing by itself"]
 pub struct Entry<R> {
-    site: &'static Site,
-    key: Key,
+    question: Question,
     rules: Arc<dyn Rules<R> + Send + Sync>,
     as_slot: AsSlot<R>,
-    timeout: Option<Duration>,
-    cache: Option<Cache>,
-    ttl: Option<Duration>,
 }
 
 impl<R> Entry<R> {
-    pub(crate) fn of_site(
-        site: &'static Site,
-        key: Key,
+    pub(crate) fn new(
+        question: Question,
         rules: Arc<dyn Rules<R> + Send + Sync>,
         as_slot: AsSlot<R>,
-        timeout: Option<Duration>,
-        cache: Option<Cache>,
     ) -> Self {
         Self {
-            site,
-            key,
+            question,
             rules,
             as_slot,
-            timeout,
-            cache,
-            ttl: None,
         }
     }
 
@@ -74,24 +63,23 @@ impl<R> Entry<R> {
         R: Serialize + DeserializeOwned + Send + 'static,
     {
         static SITE: Site = Site::new("Cache::entry", &());
-        let share = ValueShare::alone();
-        Self {
+        let question = Question {
             site: &SITE,
             key,
-            rules: Arc::new(Policy::new(Codec::<R>::json(), share)),
-            as_slot: |held| held,
-            timeout: None,
             cache: Some(cache),
+            timeout: None,
             ttl: None,
-        }
+        };
+        let policy = Policy::new(Codec::<R>::json(), ValueShare::alone());
+        Self::new(question, Arc::new(policy), |held| held)
     }
 
     /// The key, for a function that shares the entry.
     pub(crate) fn into_key(self) -> SharedKey {
         SharedKey {
-            owner: self.site,
+            owner: self.question.site,
             stores_none: self.rules.stores_none(),
-            key: self.key,
+            key: self.question.key,
         }
     }
 
@@ -99,7 +87,7 @@ impl<R> Entry<R> {
     ///
     /// Default: the attribute's `ttl`; [`Cache::entry`] has none.
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
-        self.ttl = Some(ttl);
+        self.question.ttl = Some(ttl);
         self
     }
 
@@ -151,7 +139,7 @@ impl<R> Entry<R> {
 
     /// The cache and the key in it.
     fn place(&self) -> Result<(Cache, Arc<str>), Error> {
-        let cache = match &self.cache {
+        let cache = match &self.question.cache {
             Some(cache) => cache.clone(),
             None => global::installed_or_made()?,
         };
@@ -161,12 +149,12 @@ impl<R> Entry<R> {
                 "the cache was shut down",
             ));
         }
-        let key = self.key.in_cache(&cache.inner().prefix)?;
+        let key = self.question.key.in_cache(&cache.inner().prefix)?;
         Ok((cache, key))
     }
 
     fn timeout(&self, cache: &Inner) -> Duration {
-        self.timeout.unwrap_or(cache.timeout)
+        self.question.timeout.unwrap_or(cache.timeout)
     }
 
     fn deadline(&self, cache: &Inner) -> Instant {
@@ -175,14 +163,8 @@ impl<R> Entry<R> {
 }
 
 impl<R> Asks<R> for &Entry<R> {
-    fn question(&self) -> Question<'_> {
-        Question {
-            site: self.site,
-            key: &self.key,
-            cache: self.cache.as_ref(),
-            timeout: self.timeout,
-            ttl: self.ttl,
-        }
+    fn question(&self) -> &Question {
+        &self.question
     }
 
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
@@ -197,8 +179,8 @@ impl<R> Asks<R> for &Entry<R> {
 impl<R> fmt::Debug for Entry<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entry")
-            .field("site", &self.site)
-            .field("key", &self.key)
+            .field("site", &self.question.site)
+            .field("key", &self.question.key)
             .finish_non_exhaustive()
     }
 }

@@ -63,11 +63,11 @@ use crate::{
 };
 
 /// What one call of an annotated function asks the cache for.
-pub(crate) struct Question<'a> {
+pub(crate) struct Question {
     pub(crate) site: &'static Site,
-    pub(crate) key: &'a Key,
+    pub(crate) key: Key,
     /// Default: the global cache.
-    pub(crate) cache: Option<&'a Cache>,
+    pub(crate) cache: Option<Cache>,
     /// Default: the cache's.
     pub(crate) timeout: Option<Duration>,
     /// Default: the attribute's.
@@ -95,7 +95,7 @@ type KeyInCache = (Arc<Inner>, Arc<str>);
 /// A future that knows no user types.
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-impl Question<'_> {
+impl Question {
     /// All that happens before a body runs. `movable`: the body can run without its caller.
     ///
     /// # Cancel safety
@@ -229,6 +229,7 @@ impl Question<'_> {
     fn cache_if_any(&self) -> Option<Arc<Inner>> {
         let inner = |cache: &Cache| Some(Arc::clone(cache.inner()));
         self.cache
+            .as_ref()
             .map_or_else(|| global::with_installed(inner), inner)
     }
 

@@ -3,7 +3,7 @@
 //! The one rule: **the value goes, and with it the right to store of every body that runs**.
 
 use super::Entry;
-use crate::{error::Error, lookup::Asks as _, observe::event::Event};
+use crate::{error::Error, observe::event::Event};
 
 impl<R> Entry<R> {
     /// Takes the value away, and the right to store from every body that runs.
@@ -32,7 +32,7 @@ impl<R> Entry<R> {
             }
             Err(error) => Err(error),
         };
-        self.question().tell(&match &invalidated {
+        self.question.tell(&match &invalidated {
             Ok(()) => Event::Invalidated,
             Err(error) => Event::NotInvalidated { error, is_callers },
         });

@@ -34,7 +34,7 @@ impl<R> Entry<R> {
         let put = self
             .place()
             .and_then(|(cache, key)| Ok((self.prepare(&cache, &key, value)?, cache, key)));
-        let timeout = self.timeout;
+        let timeout = self.question.timeout;
         async move {
             let (prepared, cache, key) = put?;
             let cache = cache.inner();
@@ -145,14 +145,14 @@ impl<R> Entry<R> {
             rules: &*self.rules,
             value,
         };
-        let Some(lifetime) = value.lifetime(self.ttl, draw())? else {
+        let Some(lifetime) = value.lifetime(self.question.ttl, draw())? else {
             return Err(Error::new(
                 ErrorKind::Encode,
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",
             ));
         };
         // A value that no body computed took no time.
-        let prepared = prepared(self.site, cache, &value, lifetime, Duration::ZERO);
+        let prepared = prepared(self.question.site, cache, &value, lifetime, Duration::ZERO);
         let prepared = prepared.map_err(not_encoded)?;
         cache.too_large.forget(key);
         Ok(prepared)

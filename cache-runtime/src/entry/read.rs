@@ -5,10 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Entry;
-use crate::{
-    error::Error,
-    lookup::{Asks as _, Held},
-};
+use crate::{error::Error, lookup::Held};
 
 impl<R> Entry<R> {
     /// The value that a call would be answered without its body; `None` if there is no value, or none that is an
@@ -25,7 +22,7 @@ impl<R> Entry<R> {
         let (cache, key) = self.place()?;
         let place = (Arc::clone(cache.inner()), key);
         let mut held = Held::new(&*self.rules, self.as_slot);
-        self.question().peek(place, held.slot()).await?;
+        self.question.peek(place, held.slot()).await?;
         Ok(held.take_value())
     }
 

@@ -54,11 +54,8 @@ impl Lifetime for u64 {
 /// A call of an annotated function that returns `R`, which is made of a `V`.
 #[must_use = "a call does nothing until it is run"]
 pub struct Call<V, R = V> {
-    site: &'static Site,
-    key: Key,
+    question: Question,
     policy: Policy<V, R>,
-    timeout: Option<Duration>,
-    cache: Option<Cache>,
     as_slot: AsSlot<R>,
     /// As `as_slot`, for a function that returns `Option<V>`.
     as_optional_slot: AsSlot<Option<V>>,
@@ -71,11 +68,14 @@ impl<V> Call<V, V> {
         V: Cacheable,
     {
         Self {
-            site,
-            key,
+            question: Question {
+                site,
+                key,
+                cache: None,
+                timeout: None,
+                ttl: None,
+            },
             policy: Policy::new(codec, value),
-            timeout: None,
-            cache: None,
             as_slot: |held| held,
             as_optional_slot: |held| held,
         }
@@ -84,20 +84,14 @@ impl<V> Call<V, V> {
     /// The call of a function that returns `Option<V>`.
     pub fn optional(self) -> Call<V, Option<V>> {
         let Self {
-            site,
-            key,
+            question,
             policy,
-            timeout,
-            cache,
             as_slot: _,
             as_optional_slot,
         } = self;
         Call {
-            site,
-            key,
+            question,
             policy: policy.optional(),
-            timeout,
-            cache,
             as_slot: as_optional_slot,
             as_optional_slot,
         }
@@ -132,7 +126,7 @@ impl<V, R> Call<V, R> {
     /// Bounds the time that the cache may cost this call.
     pub fn timeout(mut self, timeout: impl Lifetime) -> Self {
         // Bounded, because an expression may say anything, and an `Instant` overflows where a `Duration` does not.
-        self.timeout = Some(timeout.duration().min(LONGEST_TIMEOUT));
+        self.question.timeout = Some(timeout.duration().min(LONGEST_TIMEOUT));
         self
     }
 
@@ -140,7 +134,7 @@ impl<V, R> Call<V, R> {
     pub fn stale_while_revalidate(mut self, window: impl Lifetime) -> Self {
         let window = window.duration();
         if window.is_zero() {
-            self.site.report_zero("stale_while_revalidate");
+            self.question.site.report_zero("stale_while_revalidate");
         }
         self.policy.freshness.stale_while_revalidate = window;
         self
@@ -150,7 +144,7 @@ impl<V, R> Call<V, R> {
     pub fn stale_if_error(mut self, window: impl Lifetime) -> Self {
         let window = window.duration();
         if window.is_zero() {
-            self.site.report_zero("stale_if_error");
+            self.question.site.report_zero("stale_if_error");
         }
         self.policy.freshness.stale_if_error = window;
         self
@@ -160,7 +154,7 @@ impl<V, R> Call<V, R> {
     pub fn soft_timeout(mut self, limit: impl Lifetime) -> Self {
         let limit = limit.duration();
         match limit {
-            Duration::ZERO => self.site.report_zero("soft_timeout"),
+            Duration::ZERO => self.question.site.report_zero("soft_timeout"),
             limit => self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT)),
         }
         self
@@ -192,7 +186,7 @@ impl<V, R> Call<V, R> {
 
     /// Asks this cache, and not the global one.
     pub fn cache(mut self, cache: impl Into<Cache>) -> Self {
-        self.cache = Some(cache.into());
+        self.question.cache = Some(cache.into());
         self
     }
 }
@@ -285,30 +279,15 @@ impl<V: 'static, R: 'static> Call<V, R> {
     {
         near_first(
             (self, errors, work),
-            move |(call, ..)| {
-                let Self {
-                    site,
-                    key,
-                    policy,
-                    cache,
-                    ..
-                } = call;
-                near(site, key, policy, cache.as_ref(), &hit)
-            },
+            move |(call, ..)| near(&call.question, &call.policy, &hit),
             |(call, errors, work)| get_or_run(call, errors, work, end),
         )
     }
 }
 
 impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
-    fn question(&self) -> Question<'_> {
-        Question {
-            site: self.site,
-            key: &self.key,
-            cache: self.cache.as_ref(),
-            timeout: self.timeout,
-            ttl: None,
-        }
+    fn question(&self) -> &Question {
+        &self.question
     }
 
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
@@ -336,24 +315,15 @@ fn infallible<R>(outcome: Result<R, Infallible>) -> R {
 impl<V: 'static, R: 'static> Call<V, R> {
     /// The entry that the call reads and writes.
     pub fn entry(self) -> Entry<R> {
-        let Self {
-            site,
-            key,
-            policy,
-            timeout,
-            cache,
-            as_slot,
-            as_optional_slot: _,
-        } = self;
-        Entry::of_site(site, key, Arc::new(policy), as_slot, timeout, cache)
+        Entry::new(self.question, Arc::new(self.policy), self.as_slot)
     }
 }
 
 impl<V, R> fmt::Debug for Call<V, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
-            .field("site", &self.site)
-            .field("key", &self.key)
+            .field("site", &self.question.site)
+            .field("key", &self.question.key)
             .finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ use crate::value::{policy::Rules, share::ErrorShare};
 /// Somebody whose calls return `R`.
 pub(crate) trait Asks<R> {
     /// What a call asks for.
-    fn question(&self) -> Question<'_>;
+    fn question(&self) -> &Question;
 
     /// What the attribute says about its values.
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync);

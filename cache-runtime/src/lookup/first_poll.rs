@@ -12,14 +12,13 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::{boxed, read::Found};
+use super::{Question, boxed, read::Found};
 use crate::{
     cache::{Cache, global},
     observe::{
         control::Control,
         event::{Event, Tier},
     },
-    site::{Key, Site},
     store::memory::Shared,
     value::{
         answer::SharedValue,
@@ -28,13 +27,10 @@ use crate::{
     },
 };
 
-/// The value for a call with this key, by way of `hit`; pending says nothing about the store.
-/// `cache`: the global one where there is none.
+/// Answers a call with `hit` of the value that is fresh whatever else holds; pending says nothing about the store.
 pub(crate) fn near<R, T>(
-    site: &'static Site,
-    key: &Key,
+    question: &Question,
     rules: &impl Rules<R>,
-    cache: Option<&Cache>,
     hit: impl FnOnce(R) -> T,
 ) -> Poll<T> {
     let mut value = None;
@@ -42,7 +38,7 @@ pub(crate) fn near<R, T>(
         rules.take(shared, &mut value);
         value.is_some()
     };
-    fresh(site, key, rules.freshness(), cache, take);
+    fresh(question, rules.freshness(), take);
     match value {
         Some(value) => Poll::Ready(hit(value)),
         None => Poll::Pending,
@@ -57,27 +53,24 @@ const THE_MOST: Circumstances<'static> = Circumstances {
     draw: &|| 0.0,
 };
 
-/// Lends the entry with this key to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
+/// Lends the entry to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
 fn fresh(
-    site: &'static Site,
-    key: &Key,
+    question: &Question,
     freshness: &Freshness,
-    cache: Option<&Cache>,
     take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
 ) {
     if Control::is_scoped() {
         return;
     }
-    match cache {
-        Some(cache) => fresh_in(cache, site, key, freshness, take),
-        None => global::with_installed(|cache| fresh_in(cache, site, key, freshness, take)),
+    match &question.cache {
+        Some(cache) => fresh_in(cache, question, freshness, take),
+        None => global::with_installed(|cache| fresh_in(cache, question, freshness, take)),
     };
 }
 
 fn fresh_in(
     cache: &Cache,
-    site: &'static Site,
-    key: &Key,
+    Question { site, key, .. }: &Question,
     freshness: &Freshness,
     take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
 ) -> Option<()> {
