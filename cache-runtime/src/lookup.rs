@@ -55,7 +55,7 @@ use crate::{
         event::Event,
     },
     site::{Key, Site},
-    store::{Seen, budget::Budget, redis::lease::LeaseKeys},
+    store::{Seen, budget::Budget},
     value::{
         freshness::{Circumstances, Freshness, Judgement},
         share::Kept,
@@ -349,10 +349,6 @@ impl Lookup {
     /// The call is answered with what another call's body came to.
     pub(crate) fn coalesced(&mut self) {
         self.tell(&Event::Coalesced);
-    }
-
-    fn keys(&self) -> LeaseKeys {
-        LeaseKeys::new(&self.cache.prefix, &self.key)
     }
 
     /// The cache failed, in a way that no caller gets to see.

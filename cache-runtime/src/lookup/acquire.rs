@@ -133,8 +133,16 @@ impl Lookup {
         lock_request: Option<&LockRequest>,
         slot: &mut dyn Slot,
     ) -> Acquisition {
+        if self.budget.is_over() {
+            return Acquisition::Refused;
+        }
         // What is found may be shared with callers who came after an invalidation failed.
-        if self.budget.is_over() || !self.finish_invalidation().await {
+        let finished = match self.finish_invalidation() {
+            Some(finished) => finished.await,
+            None => Ok(()),
+        };
+        if let Err(error) = finished {
+            self.failed(&error);
             return Acquisition::Refused;
         }
         // A second time if what was found is of no use.

@@ -4,12 +4,17 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Lookup, Slot, boxed};
+use super::{BoxFuture, Lookup, Slot, boxed};
 use crate::{
     base::clock::Clock,
     error::{Error, ErrorKind},
     observe::event::{Served, Tier},
-    store::{Seen, Standing, Urgency, fetched::Fetched, memory::Shared, redis::link::Link},
+    store::{
+        Seen, Standing, Urgency,
+        fetched::Fetched,
+        memory::Shared,
+        redis::{lease::LeaseKeys, link::Link},
+    },
     value::{
         error::not_decoded,
         freshness::Aged,
@@ -50,8 +55,8 @@ impl Lookup {
     ///
     /// If the store could not be asked. What is no value of this type is counted, and nothing.
     pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
-        if self.cache.pending.holds(&self.key) {
-            boxed(|()| self.delete_first(), ()).await?;
+        if let Some(finished) = self.finish_invalidation() {
+            finished.await?;
         }
         let Self {
             cache, budget, key, ..
@@ -101,30 +106,23 @@ impl Lookup {
         })
     }
 
-    /// Deletes what an earlier invalidation could not, before this process reads it again.
-    pub(super) async fn finish_invalidation(&mut self) -> bool {
+    /// Deletes what an earlier invalidation could not, before this process reads it again; `None` where nothing is left to
+    /// delete.
+    pub(super) fn finish_invalidation(&mut self) -> Option<BoxFuture<'_, Result<(), Error>>> {
         if !self.cache.pending.holds(&self.key) {
-            return true;
+            return None;
         }
-        match boxed(|()| self.delete_first(), ()).await {
-            Ok(()) => true,
-            Err(error) => {
-                self.failed(&error);
-                false
+        Some(Box::pin(async {
+            let keys = LeaseKeys::new(&self.cache.prefix, &self.key);
+            let Self { budget, cache, .. } = self;
+            let deleted = budget
+                .spend(|deadline| cache.pending.delete(&keys, Urgency::Ordinary, deadline))
+                .await;
+            if deleted.is_err() {
+                budget.end();
             }
-        }
-    }
-
-    async fn delete_first(&mut self) -> Result<(), Error> {
-        let keys = self.keys();
-        let Self { budget, cache, .. } = self;
-        let deleted = budget
-            .spend(|deadline| cache.pending.delete(&keys, Urgency::Ordinary, deadline))
-            .await;
-        if deleted.is_err() {
-            self.budget.end();
-        }
-        deleted
+            deleted
+        }))
     }
 
     async fn decode(
