@@ -43,7 +43,7 @@ pub(crate) use commit::prepared;
 pub(crate) use first_poll::{near, near_first};
 use read::Found;
 pub(crate) use renew::renewing;
-use running::Body;
+use running::Running;
 pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
 
 use crate::{
@@ -83,7 +83,7 @@ pub(crate) enum Step {
     /// A body begins in the background. Then the answer is in the slot; or it is there after that wait.
     Background(Box<Run>, Option<Box<SoftWait>>),
     /// The body runs for its caller.
-    Body(Box<Body>),
+    Body(Box<Running>),
     /// The body that this call waited for failed with that, and no older value serves. Where it is no error of this
     /// function's, the call's own body runs.
     Failed(Kept, Box<Lookup>),
@@ -160,11 +160,15 @@ impl Question {
     /// # Cancel safety
     ///
     /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Box<Body> {
+    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Box<Running> {
         self.take_over(Control::of_this_call(), slot).await
     }
 
-    fn take_over<'a>(&self, control: Control, slot: &'a mut dyn Slot) -> BoxFuture<'a, Box<Body>> {
+    fn take_over<'a>(
+        &self,
+        control: Control,
+        slot: &'a mut dyn Slot,
+    ) -> BoxFuture<'a, Box<Running>> {
         if control.is_only_if_cached() {
             return bypass(self.site, None, control);
         }
@@ -253,17 +257,13 @@ fn bypass(
     site: &'static Site,
     cache: Option<Arc<Inner>>,
     mut control: Control,
-) -> BoxFuture<'static, Box<Body>> {
+) -> BoxFuture<'static, Box<Running>> {
     Box::pin(async move {
         if control.is_only_if_cached() {
             match control.park().await {}
         }
         scene(site, cache.as_deref()).tell_of(&mut control, None, &Event::Bypass);
-        Box::new(Body::Bypassing {
-            site,
-            cache,
-            control,
-        })
+        Running::bypassing(site, cache, control)
     })
 }
 

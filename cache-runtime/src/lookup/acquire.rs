@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{
     BoxFuture, Lookup, Slot, Step,
     read::Found,
-    running::{Body, LedBody},
+    running::{Answers, Running},
     wait,
 };
 use crate::{
@@ -81,11 +81,14 @@ impl Lookup {
                 }
             }
         };
-        Step::Body(self.led(lead, right, slot, at_hand))
+        Step::Body(self.led(lead, right, slot, Answers::Caller(at_hand)))
     }
 
     /// Takes the key over from whoever computes it: a flight of its own, and a lease of its own.
-    pub(super) fn take_over(mut self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, Box<Body>> {
+    pub(super) fn take_over(
+        mut self: Box<Self>,
+        slot: &mut dyn Slot,
+    ) -> BoxFuture<'_, Box<Running>> {
         Box::pin(async move {
             self.outdated = true;
             let mut lead = loop {
@@ -105,25 +108,8 @@ impl Lookup {
                     None
                 }
             };
-            self.led(lead, right, slot, None)
+            self.led(lead, right, slot, Answers::Caller(None))
         })
-    }
-
-    fn led(
-        self: Box<Self>,
-        lead: Lead<Answer>,
-        right: Option<Right>,
-        slot: &dyn Slot,
-        at_hand: Option<Found>,
-    ) -> Box<Body> {
-        Box::new(Body::Led(LedBody {
-            lookup: self,
-            lead,
-            right,
-            at_hand,
-            backs_off: slot.freshness().needs_stamp(),
-            is_in_background: false,
-        }))
     }
 
     /// The step "acquire". `lock_request`: to be the only one in all processes.

@@ -13,7 +13,7 @@ use super::{
     acquire::Acquisition,
     alarm::alarm,
     read::Found,
-    running::{Body, LedBody, Running},
+    running::{Answers, Running},
     slot::take,
     wait,
 };
@@ -50,7 +50,10 @@ pub(super) enum Reason {
 
 impl Acquiring {
     /// The step "acquire"; `None` where the body is not to run.
-    pub(super) fn acquire(self, slot: &mut dyn Slot) -> BoxFuture<'_, Option<(Running, Watch)>> {
+    pub(super) fn acquire(
+        self,
+        slot: &mut dyn Slot,
+    ) -> BoxFuture<'_, Option<(Box<Running>, Watch)>> {
         let Self {
             mut lookup,
             mut lead,
@@ -82,15 +85,8 @@ impl Acquiring {
                 cache: Arc::clone(&lookup.cache),
                 key: Arc::clone(&lookup.key),
             };
-            let body = Body::Led(LedBody {
-                lookup,
-                lead,
-                right,
-                at_hand: None,
-                backs_off: slot.freshness().needs_stamp(),
-                is_in_background: true,
-            });
-            Some((Box::new(body).begin(), watch))
+            let running = lookup.led(lead, right, slot, Answers::Nobody);
+            Some((running, watch))
         })
     }
 }

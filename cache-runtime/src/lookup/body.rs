@@ -86,7 +86,7 @@ where
         let mut held = Held::new(asks.rules(), asks.as_slot());
         let question = asks.question();
         let movable = work.background.is_some();
-        let body = match question.begin(held.slot(), movable).await {
+        let running = match question.begin(held.slot(), movable).await {
             Step::Answer => None,
             Step::Background(run, wait) => {
                 if let Some(begin) = work.background {
@@ -105,10 +105,9 @@ where
                 }
                 None => Some(lookup.alone(None)),
             },
-            Step::Body(body) => Some(body),
+            Step::Body(running) => Some(running),
         };
-        if let Some(body) = body {
-            let running = body.begin();
+        if let Some(running) = running {
             let body = boxed(work.inline, work.arguments);
             if let Err(error) = run(running, &mut held, errors, body).await {
                 return ended(&mut held, Err(error), end);
@@ -141,9 +140,9 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     body: F,
 ) -> Result<R, E> {
     let mut held = Held::new(asks.rules(), asks.as_slot());
-    let begins = asks.question().begin_anew(held.slot()).await;
+    let running = asks.question().begin_anew(held.slot()).await;
     let body = boxed(identity, body);
-    match run(begins.begin(), &mut held, ErrorShare::alone(), body).await {
+    match run(running, &mut held, ErrorShare::alone(), body).await {
         Ok(()) => ended(&mut held, Ok(()), identity),
         Err(error) => Err(error),
     }
@@ -196,10 +195,10 @@ impl<R> RunOf<R> {
         begins.begin(|acquiring| {
             Box::pin(async move {
                 let mut held = Held::new(&*rules, as_slot);
-                let Some((begun, watch)) = acquiring.acquire(held.slot()).await else {
+                let Some((running, watch)) = acquiring.acquire(held.slot()).await else {
                     return;
                 };
-                let run = run(begun, &mut held, errors, body);
+                let run = run(running, &mut held, errors, body);
                 // The error is the cache's to keep quiet about: the stale value was the answer.
                 let mut run = std::pin::pin!(run);
                 let ended = timeout(watch.limit(), run.as_mut()).await.map(drop);
@@ -217,7 +216,7 @@ type OwnedBody<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 /// Runs a body, and lets the path go on with what came of it: the answer is in the slot, or an error.
 async fn run<R, E, F: Future<Output = Result<R, E>> + ?Sized>(
-    mut running: Running,
+    mut running: Box<Running>,
     held: &mut Held<'_, R>,
     errors: ErrorShare<E>,
     body: Pin<Box<F>>,

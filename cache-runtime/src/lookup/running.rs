@@ -1,4 +1,4 @@
-//! A body that is about to run, that runs, and what comes of it.
+//! A body that runs, and what comes of it.
 //!
 //! The one rule: **however a body ends, the flight that it was run for ends, and its right to store with it**: by
 //! [`Running::returned`], by [`Running::failed`], or by a drop, also of one that panics.
@@ -8,6 +8,15 @@
 //! | [`Bypassing`](Body::Bypassing) | without the cache | its caller's | its caller's |
 //! | [`Alone`](Body::Alone) | beside a flight that it has no part in | its caller's, unless a stale value serves | its caller's |
 //! | [`Led`](Body::Led) | for all who wait | theirs too, unless a stale value serves | theirs too, and the store's |
+//!
+//! Whoever leads a flight goes through three phases. Each phase takes what the one before had, as a value, and is left by
+//! a drop as well, because a call may go away at any await.
+//!
+//! | phase | is | has | dropped, it |
+//! |---|---|---|---|
+//! | the right to store is asked for | a [`Lead`] beside a [`Lookup`] | the duty to answer | makes one who waits lead |
+//! | the body runs | a [`LedBody`] | the right as well, and what renews it | lets the lock go before that, and after a panic lets the key rest |
+//! | the outcome is handed out | [`Lookup::store`], [`Lookup::settle`] or [`Lookup::end`] | lead and right | makes one who waits lead |
 
 use std::{sync::Arc, task::Context, time::Instant};
 
@@ -24,100 +33,160 @@ use crate::{
     value::{answer::Answer, share::Kept},
 };
 
-/// A body that is about to run.
-pub(crate) enum Body {
-    /// Without the cache, which would have been that one.
-    Bypassing {
-        site: &'static Site,
-        cache: Option<Arc<Inner>>,
-        control: Control,
-    },
+/// A body that runs.
+pub(crate) struct Running {
+    time: BodyTime,
+    body: Body,
+}
+
+enum Body {
+    /// Without the cache.
+    Bypassing(Control),
     /// Beside a flight; with a stale value that was set aside for its error.
     Alone(Box<Lookup>, Option<Found>),
     /// For a flight.
     Led(LedBody),
 }
 
-/// A body that is run for a flight.
-pub(crate) struct LedBody {
-    pub(super) lookup: Box<Lookup>,
-    pub(super) lead: Lead<Answer>,
-    pub(super) right: Option<Right>,
-    /// A stale value that was set aside for its error.
-    pub(super) at_hand: Option<Found>,
-    /// Whether the key is left alone for a while after a body that was of no use.
-    pub(super) backs_off: bool,
-    /// Nobody is answered by it but those who wait for the flight.
-    pub(super) is_in_background: bool,
+/// A body that is run for a flight. Dropped, its fields end in this order: who leads the next attempt is to see that the key
+/// rests, and the lock is let go before those who wait here go on.
+struct LedBody {
+    /// Armed where the key is left alone for a while after a body that was of no use.
+    rests: RestOnPanic,
+    /// Where the right is a lease.
+    renewal: Option<Renewal>,
+    /// The flight inside which the body is polled and dropped.
+    led: Arc<Led>,
+    /// By the cache's clock, for the time that is kept with the value.
+    began: Instant,
+    lookup: Box<Lookup>,
+    lead: Lead<Answer>,
+    /// `None`: nothing is going to be stored.
+    right: Option<Right>,
+    answers: Answers,
 }
 
-impl Body {
-    /// Says what happened to this body.
-    fn tell(&mut self, event: &Event<'_>) {
-        match self {
-            Self::Bypassing {
-                site,
-                cache,
-                control,
-            } => scene(site, cache.as_deref()).tell_of(control, None, event),
-            Self::Alone(lookup, _) | Self::Led(LedBody { lookup, .. }) => lookup.tell(event),
-        }
-    }
+/// Whom a body's outcome answers, besides those who wait for its flight.
+pub(super) enum Answers {
+    /// The caller that it is run for, with a stale value that was set aside for its error.
+    Caller(Option<Found>),
+    /// A body in the background answers nobody else.
+    Nobody,
+}
 
-    fn is_in_background(&self) -> bool {
-        match self {
-            Self::Bypassing { .. } | Self::Alone(..) => false,
-            Self::Led(body) => body.is_in_background,
-        }
-    }
+/// Says that a body begins, and when it ends, however that is.
+struct BodyTime {
+    site: &'static Site,
+    /// The cache that the call would have used, where its body runs without.
+    cache: Option<Arc<Inner>>,
+    began: Instant,
+    has_finished: bool,
+}
 
-    /// Marks that the body begins: who joins from here on is late.
-    pub(crate) fn begin(mut self: Box<Self>) -> Running {
-        let mut led = None;
-        let mut clock = None;
-        let mut renewal = None;
-        if let Self::Led(body) = &mut *self {
-            body.lead.body_begun();
-            led = Some(Led::by(&body.lead));
-            clock = Some(body.lookup.cache.clock.now());
-            if let Some(granted) = body.right.as_ref().and_then(Right::lease) {
-                renewal = Some(Renewal::of(granted));
-            }
-        }
-        let in_background = self.is_in_background();
-        self.tell(&Event::BodyBegan { in_background });
-        Running {
-            body: Some(self),
+impl BodyTime {
+    fn begin(site: &'static Site, cache: Option<Arc<Inner>>, in_background: bool) -> Self {
+        scene(site, cache.as_deref()).tell(&Event::BodyBegan { in_background });
+        Self {
+            site,
+            cache,
             began: Instant::now(),
-            clock,
-            led,
-            renewal,
+            has_finished: false,
+        }
+    }
+
+    fn finish(mut self, control: &mut Control) {
+        self.has_finished = true;
+        let scene = scene(self.site, self.cache.as_deref());
+        scene.tell_of(control, None, &self.ended(BodyEnd::Finished));
+    }
+
+    fn ended(&self, end: BodyEnd) -> Event<'static> {
+        Event::BodyEnded {
+            took: self.began.elapsed(),
+            end,
+        }
+    }
+}
+
+/// Lets a key rest if its body panics.
+struct RestOnPanic(Option<(Arc<Inner>, Arc<str>)>);
+
+impl Drop for BodyTime {
+    fn drop(&mut self) {
+        if !self.has_finished {
+            scene(self.site, self.cache.as_deref()).tell(&self.ended(BodyEnd::Dropped));
+        }
+    }
+}
+
+impl Drop for RestOnPanic {
+    fn drop(&mut self) {
+        if let Self(Some((cache, key))) = self
+            && std::thread::panicking()
+        {
+            cache.background.failed(key);
         }
     }
 }
 
 impl Lookup {
-    /// The body, beside a flight that this call has no part in.
-    pub(crate) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Body> {
-        Box::new(Body::Alone(self, at_hand))
+    /// The body begins, for a flight: who joins from here on is late.
+    pub(super) fn led(
+        self: Box<Self>,
+        mut lead: Lead<Answer>,
+        right: Option<Right>,
+        slot: &dyn Slot,
+        answers: Answers,
+    ) -> Box<Running> {
+        lead.body_begun();
+        let Self { cache, key, .. } = &*self;
+        let rests = slot.freshness().needs_stamp();
+        let in_background = matches!(answers, Answers::Nobody);
+        let time = BodyTime::begin(self.site, Some(Arc::clone(cache)), in_background);
+        let led = LedBody {
+            led: Led::by(&lead),
+            began: cache.clock.now(),
+            renewal: right.as_ref().and_then(Right::lease).map(Renewal::of),
+            rests: RestOnPanic(rests.then(|| (Arc::clone(cache), Arc::clone(key)))),
+            lookup: self,
+            lead,
+            right,
+            answers,
+        };
+        Box::new(Running {
+            time,
+            body: Body::Led(led),
+        })
+    }
+
+    /// The body begins, beside a flight that this call has no part in.
+    pub(crate) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Running> {
+        Box::new(Running {
+            time: BodyTime::begin(self.site, Some(Arc::clone(&self.cache)), false),
+            body: Body::Alone(self, at_hand),
+        })
     }
 }
 
-/// A body that runs.
-pub(crate) struct Running {
-    /// `None`: it has ended.
-    body: Option<Box<Body>>,
-    began: Instant,
-    /// When a body began whose time is kept with its value, by the cache's clock.
-    clock: Option<Instant>,
-    led: Option<Arc<Led>>,
-    renewal: Option<Renewal>,
-}
-
 impl Running {
+    /// The body begins, without the cache, which would have been that one.
+    pub(super) fn bypassing(
+        site: &'static Site,
+        cache: Option<Arc<Inner>>,
+        control: Control,
+    ) -> Box<Self> {
+        Box::new(Self {
+            time: BodyTime::begin(site, cache, false),
+            body: Body::Bypassing(control),
+        })
+    }
+
     /// The flight inside which the body is polled and dropped, if it is run for one.
     pub(super) fn led(&self) -> Option<Arc<Led>> {
-        self.led.clone()
+        match &self.body {
+            Body::Led(body) => Some(Arc::clone(&body.led)),
+            Body::Bypassing(_) | Body::Alone(..) => None,
+        }
     }
 
     /// Polls the body, which says whether it has ended, inside its flight; and keeps the right to store.
@@ -126,47 +195,55 @@ impl Running {
         cx: &mut Context<'_>,
         body: &mut dyn FnMut(&mut Context<'_>) -> bool,
     ) {
-        let has_ended = match &self.led {
-            Some(led) => led.scope(|| body(cx)),
-            None => body(cx),
+        let Body::Led(LedBody {
+            rests,
+            renewal,
+            led,
+            right,
+            ..
+        }) = &mut self.body
+        else {
+            body(cx);
+            return;
         };
-        if has_ended {
-            // What stores or releases takes care of the lock.
-            if let Some(renewal) = self.renewal.take() {
+        let lease = right.as_ref().and_then(Right::lease);
+        if led.scope(|| body(cx)) {
+            // What comes next takes care of the key and of the lock.
+            rests.0 = None;
+            if let Some(renewal) = renewal.take() {
                 renewal.disarm();
             }
-        } else if let Some(renewal) = &mut self.renewal
-            && let Some(Body::Led(LedBody {
-                right: Some(right), ..
-            })) = self.body.as_deref()
-            && let Some(granted) = right.lease()
-        {
-            renewal.poll(granted, cx);
+        } else if let (Some(renewal), Some(lease)) = (renewal, lease) {
+            renewal.poll(lease, cx);
         }
     }
 
-    fn end(&mut self) -> Body {
-        let mut body = self.body.take().expect("invariant: a body ends once");
-        body.tell(&Event::BodyEnded {
-            took: self.began.elapsed(),
-            end: BodyEnd::Finished,
+    /// What is left of a body that has ended.
+    fn end(self: Box<Self>) -> Body {
+        let Self { time, mut body } = *self;
+        time.finish(match &mut body {
+            Body::Bypassing(control) => control,
+            Body::Alone(lookup, _) | Body::Led(LedBody { lookup, .. }) => &mut lookup.control,
         });
-        *body
+        body
     }
 
     /// Goes on after a body that failed: whether the stale value, which is in the slot then, is the answer. `keep`: keeps
     /// of the error what others can have.
-    pub(super) fn failed(mut self, slot: &mut dyn Slot, keep: &dyn Fn() -> Option<Kept>) -> bool {
+    pub(super) fn failed(
+        self: Box<Self>,
+        slot: &mut dyn Slot,
+        keep: &dyn Fn() -> Option<Kept>,
+    ) -> bool {
         let (mut lookup, at_hand) = match self.end() {
-            Body::Bypassing { .. } => return false,
+            Body::Bypassing(_) => return false,
             Body::Alone(lookup, at_hand) => (lookup, at_hand),
             Body::Led(LedBody {
                 lookup,
                 lead,
                 right,
-                at_hand,
-                backs_off: _,
-                is_in_background,
+                answers,
+                ..
             }) => {
                 lookup.rest(slot);
                 if lead.has_waiters() {
@@ -175,10 +252,10 @@ impl Running {
                 } else {
                     lookup.end(lead, right);
                 }
-                if is_in_background {
-                    return false;
+                match answers {
+                    Answers::Caller(at_hand) => (lookup, at_hand),
+                    Answers::Nobody => return false,
                 }
-                (lookup, at_hand)
             }
         };
         match at_hand {
@@ -194,24 +271,26 @@ impl Running {
     }
 
     /// Goes on after a body whose value is in the slot, with the step "store"; what it gives is to be awaited.
-    pub(super) fn returned<'a>(mut self, slot: &'a mut dyn Slot) -> Option<BoxFuture<'a, ()>> {
+    pub(super) fn returned<'a>(
+        self: Box<Self>,
+        slot: &'a mut dyn Slot,
+    ) -> Option<BoxFuture<'a, ()>> {
         let LedBody {
+            began,
             mut lookup,
             lead,
             right,
-            at_hand: _,
-            backs_off: _,
-            is_in_background,
+            answers,
+            ..
         } = match self.end() {
-            Body::Bypassing { .. } => return None,
+            Body::Bypassing(_) => return None,
             Body::Alone(mut lookup, _) => {
                 lookup.missed();
                 return None;
             }
             Body::Led(body) => body,
         };
-        let now = lookup.cache.clock.now();
-        let took = now.saturating_duration_since(self.clock.unwrap_or(now));
+        let took = lookup.cache.clock.now().saturating_duration_since(began);
         match (slot.lifetime(lookup.ttl, draw()), right) {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
@@ -223,7 +302,7 @@ impl Running {
             (Ok(lifetime), Some(right)) => {
                 return Some(Box::pin(async move {
                     lookup.store(lead, right, slot, lifetime, took).await;
-                    lookup.end_led(is_in_background);
+                    lookup.end_led(&answers);
                 }));
             }
             (Ok(_), None) => {
@@ -231,38 +310,15 @@ impl Running {
                 lookup.settle(lead, None, answer);
             }
         }
-        lookup.end_led(is_in_background);
+        lookup.end_led(&answers);
         None
     }
 }
 
 impl Lookup {
-    fn end_led(&mut self, is_in_background: bool) {
-        if !is_in_background {
+    fn end_led(&mut self, answers: &Answers) {
+        if let Answers::Caller(_) = answers {
             self.missed();
         }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let Some(mut body) = self.body.take() else {
-            return;
-        };
-        body.tell(&Event::BodyEnded {
-            took: self.began.elapsed(),
-            end: BodyEnd::Dropped,
-        });
-        if let Body::Led(LedBody {
-            lookup, backs_off, ..
-        }) = &*body
-            && *backs_off
-            && std::thread::panicking()
-        {
-            // Before the flight ends, which is with the body: who leads the next attempt sees that the key rests.
-            lookup.cache.background.failed(&lookup.key);
-        }
-        // The lock is let go before those who wait here go on.
-        drop(self.renewal.take());
     }
 }
