@@ -8,14 +8,14 @@
 //! | [`freshness`] | how old an entry may be, and how long it is kept |
 //! | [`header`], [`codec`], [`error`] | which bytes are stored, how a value becomes JSON and comes back, and why not |
 //! | [`share`], [`answer`] | how one outcome is many callers' |
-//! | [`place`], `panics` | where a value stays; that the user's code may panic |
+//! | [`place`], [`panics`] | where a value stays; that the user's code may panic |
 
 pub(crate) mod answer;
 pub(crate) mod codec;
 pub(crate) mod error;
 pub(crate) mod freshness;
 pub(crate) mod header;
-mod panics;
+pub(crate) mod panics;
 pub(crate) mod place;
 pub(crate) mod policy;
 pub(crate) mod share;

@@ -2,6 +2,7 @@
 //! clones, the attribute's closures) makes no call panic at all.
 #![allow(missing_docs)]
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cache_runtime::{Cache, ErrorKind, SiteStats, redis_cached, sites};
@@ -396,4 +397,64 @@ async fn p7_a_ttl_or_cache_if_that_panics_stores_nothing() {
     }
     assert!(stats("grumpy_ttl").errors.of(ErrorKind::Encode) >= 2);
     assert!(stats("grumpy_cache_if").errors.of(ErrorKind::Encode) >= 2);
+}
+
+/// How often a [`Touchy`] has panicked; `None` while it does not.
+static TOUCHED: Mutex<Option<usize>> = Mutex::new(None);
+
+/// A value whose `Drop` panics while it is told to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Touchy;
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        let touched = &mut *TOUCHED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(touched) = touched {
+            *touched += 1;
+            panic!("panics in `Drop` as it was told");
+        }
+    }
+}
+
+#[redis_cached(ttl = 300, skip(cache), cache = cache)]
+async fn touchy(cache: &Cache) -> Touchy {
+    Touchy
+}
+
+/// Tells such values what to do, and returns how often one has panicked.
+fn tell_touchy(panics: Option<usize>) -> Option<usize> {
+    let mut touched = TOUCHED.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *touched, panics)
+}
+
+/// Stores a value whose `Drop` panics, and runs `end`, which ends it.
+async fn ends_a_touchy<T>(cache: &Cache, end: impl Future<Output = T>) -> T {
+    drop(touchy(cache).await);
+    tell_touchy(Some(0));
+    let ended = end.await;
+    assert_eq!(tell_touchy(None), Some(1), "it ended, and it panicked");
+    ended
+}
+
+/// A value ends in this process in the hands of whichever call is there.
+#[tokio::test]
+async fn p7_a_value_whose_drop_panics_makes_no_call_panic_that_ends_it() {
+    let builder = Cache::builder().in_memory().memory_capacity(1);
+    let (cache, body) = (builder.build().expect("a store"), Body::new());
+    let evicting = panicking(&cache, &body, 1);
+    assert_eq!(ends_a_touchy(&cache, evicting).await, Ok(1));
+    let entry = touchy_entry(&cache);
+    let invalidated = ends_a_touchy(&cache, entry.invalidate()).await;
+    invalidated.expect("a cache that works");
+    // Also where the call panics itself.
+    let its = cache.clone();
+    let writing = tokio::spawn(async move {
+        let write = async { panic!("the write panics as it was told") };
+        let _: (Touchy, _) = ends_a_touchy(&its, touchy_entry(&its).put_with(write)).await;
+    });
+    assert!(writing.await.expect_err("a panic").is_panic());
+    assert_eq!(tell_touchy(None), Some(1));
+    let stats = cache.stats();
+    assert_eq!((stats.flights, stats.waiting), (0, 0));
+    assert_eq!(panicking(&cache, &body, 2).await, Ok(2));
 }

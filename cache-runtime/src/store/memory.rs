@@ -23,6 +23,7 @@ use crate::{
     value::{
         answer::{Answer, SharedValue},
         freshness::{Aged, Lifespan},
+        panics::panics,
     },
 };
 
@@ -122,7 +123,11 @@ fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
-            drop(ENDED.take());
+            // A value is dropped by whichever call ends it, so a panic of its `Drop` is none of that call's.
+            for value in ENDED.take().into_iter().flatten() {
+                let mut value = Some(value);
+                panics(&mut || drop(value.take()));
+            }
         }
     }
     let begun = ENDED.try_with(|ended| {
