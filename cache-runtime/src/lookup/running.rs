@@ -15,7 +15,7 @@
 //! | phase | is | has | dropped, it |
 //! |---|---|---|---|
 //! | the right to store is asked for | a [`Lead`] beside a [`Lookup`] | the duty to answer | makes one who waits lead |
-//! | the body runs | a [`LedBody`] | the right as well, and what renews it | lets the lock go before that, and after a panic lets the key rest |
+//! | the body runs | a [`LedBody`] | the right as well, and what renews it | lets the lock go before that |
 //! | the outcome is handed out | [`Lookup::store`], [`Lookup::settle`] or [`Lookup::end`] | lead and right | makes one who waits lead |
 
 use std::{sync::Arc, task::Context, time::Instant};
@@ -48,12 +48,10 @@ enum Body {
     Led(LedBody),
 }
 
-/// A body that is run for a flight. Dropped, its fields end in this order: who leads the next attempt is to see that the key
-/// rests, and the lock is let go before those who wait here go on.
+/// A body that is run for a flight.
 struct LedBody {
-    /// Armed where the key is left alone for a while after a body that was of no use.
-    rests: RestOnPanic,
-    /// Where the right is a lease.
+    /// Where the right is a lease. Before the lead, because fields are dropped in their order: the lock is let go before
+    /// those who wait here go on.
     renewal: Option<Renewal>,
     /// The flight inside which the body is polled and dropped.
     led: Arc<Led>,
@@ -63,6 +61,8 @@ struct LedBody {
     lead: Lead<Answer>,
     /// `None`: nothing is going to be stored.
     right: Option<Right>,
+    /// Whether the key is left alone for a while if the body panics.
+    rests: bool,
     answers: Answers,
 }
 
@@ -108,9 +108,6 @@ impl BodyTime {
     }
 }
 
-/// Lets a key rest if its body panics.
-struct RestOnPanic(Option<(Arc<Inner>, Arc<str>)>);
-
 impl Drop for BodyTime {
     fn drop(&mut self) {
         if !self.has_finished {
@@ -119,11 +116,19 @@ impl Drop for BodyTime {
     }
 }
 
-impl Drop for RestOnPanic {
+/// Lets the key of a call rest where the poll of its body panics. A drop says nothing of the body, also if it is of a caller
+/// that panics.
+struct RestOnPanic<'a>(Option<&'a Lookup>);
+
+impl RestOnPanic<'_> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for RestOnPanic<'_> {
     fn drop(&mut self) {
-        if let Self(Some((cache, key))) = self
-            && std::thread::panicking()
-        {
+        if let Some(Lookup { cache, key, .. }) = self.0 {
             cache.background.failed(key);
         }
     }
@@ -139,15 +144,14 @@ impl Lookup {
         answers: Answers,
     ) -> Box<Running> {
         lead.body_begun();
-        let Self { cache, key, .. } = &*self;
-        let rests = slot.freshness().needs_stamp();
         let in_background = matches!(answers, Answers::Nobody);
-        let time = BodyTime::begin(self.site, Some(Arc::clone(cache)), in_background);
+        let cache = Some(Arc::clone(&self.cache));
+        let time = BodyTime::begin(self.site, cache, in_background);
         let led = LedBody {
             led: Led::by(&lead),
-            began: cache.clock.now(),
+            began: self.cache.clock.now(),
             renewal: right.as_ref().and_then(Right::lease).map(Renewal::of),
-            rests: RestOnPanic(rests.then(|| (Arc::clone(cache), Arc::clone(key)))),
+            rests: slot.freshness().needs_stamp(),
             lookup: self,
             lead,
             right,
@@ -196,10 +200,11 @@ impl Running {
         body: &mut dyn FnMut(&mut Context<'_>) -> bool,
     ) {
         let Body::Led(LedBody {
-            rests,
             renewal,
             led,
+            lookup,
             right,
+            rests,
             ..
         }) = &mut self.body
         else {
@@ -207,9 +212,11 @@ impl Running {
             return;
         };
         let lease = right.as_ref().and_then(Right::lease);
-        if led.scope(|| body(cx)) {
-            // What comes next takes care of the key and of the lock.
-            rests.0 = None;
+        let guard = RestOnPanic(rests.then_some(&**lookup));
+        let has_ended = led.scope(|| body(cx));
+        guard.disarm();
+        if has_ended {
+            // What stores or releases takes care of the lock.
             if let Some(renewal) = renewal.take() {
                 renewal.disarm();
             }

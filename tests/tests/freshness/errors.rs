@@ -4,6 +4,7 @@ use cache_runtime::{Cache, SharedError, Source, redis_cached};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, eventually, within};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
 use crate::scene::{Counts, FIRST_PAUSE, MILLI, Scene, TTL, WINDOW, source};
@@ -263,6 +264,36 @@ async fn a_leader_that_is_dropped_is_no_failure() {
         let heir = call();
         until_waiting(cache, 1).await;
         leader.abort();
+        body.open_gate();
+        let value = within("the heir's own value", SOON, heir).await;
+        assert_eq!(value.expect("no panic"), Ok(3));
+    }
+}
+
+/// The body says nothing of the source either where its caller panics beside it.
+#[tokio::test]
+async fn a_leader_whose_caller_panics_is_no_failure() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(alone(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        let (panics, told) = oneshot::channel::<()>();
+        let (own, its) = (cache.clone(), body.clone());
+        let leader = tokio::spawn(async move {
+            let beside = async {
+                told.await.expect("the test tells it");
+                panic!("the caller panics as it was told")
+            };
+            let _: (_, ()) = tokio::join!(alone(&own, &its, 1), beside);
+        });
+        body.wait_until_running(1).await;
+        let (own, its) = (cache.clone(), body.clone());
+        let heir = tokio::spawn(async move { alone(&own, &its, 1).await });
+        until_waiting(cache, 1).await;
+        panics.send(()).expect("the leader runs");
+        assert!(leader.await.expect_err("a panic").is_panic());
         body.open_gate();
         let value = within("the heir's own value", SOON, heir).await;
         assert_eq!(value.expect("no panic"), Ok(3));
