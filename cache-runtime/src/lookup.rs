@@ -3,19 +3,19 @@
 //! The one rule: **the cache may save a call its body, and can do nothing else to it**: whatever
 //! fails here, the body runs, and what it returned is returned.
 //!
-//! | step | what happens | may end in |
-//! |---|---|---|
-//! | near | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
-//! | bypass | no cache, no key, or `NoStore` | [`Step::Body`] |
-//! | take over | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
-//! | read | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
-//! | join | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
-//! | acquire | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
-//! | body | once, whoever waits; a call of `only_if_cached` is parked where one would be needed | the outcome |
-//! | store | under the right to store, whose answer says who else may have the outcome | the outcome |
+//! | step | in | what happens | may end in |
+//! |---|---|---|---|
+//! | near | [`first_poll`] | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
+//! | bypass | here | no cache, no key, or `NoStore` | [`Step::Body`] |
+//! | take over | [`acquire`] | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
+//! | read | [`read`] | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
+//! | join | [`join`], [`wait`], [`within`] | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
+//! | acquire | [`acquire`] | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
+//! | body | [`body`], [`running`], [`renew`]; [`background`] | once, whoever waits; a call of `only_if_cached` is parked where one would be needed | the outcome |
+//! | store | [`commit`] | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
 //! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
-//! [`Slot`], and a [`Step`] says what only the typed side can do, in the one file [`body`]. An error is never in
+//! [`Slot`](slot), and a [`Step`] says what only the typed side can do, in the one file [`body`]. An error is never in
 //! here, but for the copy that callers share.
 //!
 //! A hit waits in [`Question::begin`] alone, with all that it knows in that one frame. Whatever goes beyond a hit is on
@@ -76,7 +76,7 @@ pub(crate) struct Question {
 
 /// What the path comes to before a body runs: the one thing that is left to do, and needs types.
 ///
-/// A variant that is not a hit's is a box, because a hit carries the room for the largest one.
+/// Each variant but a hit's is a box, because a hit carries the room for the largest one.
 pub(crate) enum Step {
     /// The answer is in the slot.
     Answer,
@@ -84,8 +84,8 @@ pub(crate) enum Step {
     Background(Box<Run>, Option<Box<SoftWait>>),
     /// The body runs for its caller.
     Body(Box<Running>),
-    /// The body that this call waited for failed with that, and no older value serves. Where it is no error of this
-    /// function's, the call's own body runs.
+    /// The body that this call waited for failed with that error, and no older value serves. Where it is no error of
+    /// this function's, the call's own body runs.
     Failed(Kept, Box<Lookup>),
 }
 
@@ -194,7 +194,8 @@ impl Question {
         slot: &mut dyn Slot,
     ) -> Result<(), Error> {
         if cache.pending.holds(&key) {
-            // As whoever asked for it: it passes the breaker, because here no body can answer in its place.
+            // Urgent, as it was for whoever asked for it: it passes the breaker, because here no body can answer in
+            // its place.
             let timeout = self.timeout.unwrap_or(cache.timeout);
             cache.invalidate(&key, timeout).await?;
         }
@@ -224,7 +225,7 @@ impl Question {
         }
     }
 
-    /// Where this happens to the function: in the cache that a call would use, if there is one.
+    /// Says what happened to the function, in the cache that a call would use, if there is one.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         scene(self.site, self.cache_if_any().as_deref()).tell(event);
     }
@@ -283,7 +284,7 @@ pub(crate) struct Lookup {
     key: Arc<str>,
     ttl: Option<Duration>,
     seen: Seen,
-    /// There is an older value, which must not outlive a body that returned nothing to store.
+    /// There is an older value, which is deleted where the body returns nothing to store.
     outdated: bool,
     /// What is stored is no value of this type.
     unreadable: bool,
@@ -291,6 +292,7 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
+    /// What to do with the value that was read.
     fn judge(&self, found: &Found, freshness: &Freshness, movable: bool) -> Judgement {
         // Where no body may run, none has to run behind the call for its value to be an answer.
         let none_may_run = self.control.is_only_if_cached();

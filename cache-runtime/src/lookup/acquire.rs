@@ -64,7 +64,7 @@ impl Lookup {
                 Acquisition::Refused => break None,
                 Acquisition::Locked { elsewhere, left } => {
                     if let Some(found) = at_hand {
-                        // Those who wait have a value of their own, too, or lead on.
+                        // The end of the lead is no loss for those who wait: they have a value of their own, or lead on.
                         self.cache.background.defer(&self.key, left);
                         self.fall_back(slot, &found);
                         return Step::Answer;
@@ -74,7 +74,7 @@ impl Lookup {
                     wait::for_another(&mut lead, self.cache.run_wait, changed).await;
                     self.budget.refill();
                     attempt += 1;
-                    // Long enough: computes beside the holder, and may store as well.
+                    // A call that has waited long enough computes beside the holder, and may store as well.
                     lock_request = lock_request
                         .filter(|_| Instant::now() < patience)
                         .map(LockRequest::after_waiting);
@@ -131,7 +131,7 @@ impl Lookup {
             self.failed(&error);
             return Acquisition::Refused;
         }
-        // A second time if what was found is of no use.
+        // Asked a second time where the value that was found is of no use.
         for _ in 0..2 {
             let Self {
                 cache,
@@ -172,13 +172,14 @@ impl Lookup {
         Acquisition::Refused
     }
 
+    /// Ends a flight for which the store has a value after all, which is in the slot.
     pub(super) fn share_found(&self, lead: Lead<Answer>, slot: &dyn Slot) {
         if lead.has_waiters()
             && let Some(answer) = self.shareable(slot, None)
         {
             lead.finish(&answer);
         }
-        // Dropping the lead makes the others look for themselves.
+        // A lead that is dropped makes those who still wait look for themselves.
     }
 
     /// The key's body, or what it returned, is of no use: it is left alone for a while.
@@ -188,6 +189,7 @@ impl Lookup {
         }
     }
 
+    /// The key's body is of use again.
     pub(super) fn recovered(&self, slot: &dyn Slot) {
         if slot.freshness().needs_stamp() {
             self.cache.background.end_backoff(&self.key);

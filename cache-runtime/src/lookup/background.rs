@@ -68,7 +68,7 @@ impl Acquiring {
                     lookup.share_found(lead, slot);
                     return None;
                 }
-                // Who waits looks for itself; one refresh for all processes is enough.
+                // One refresh for all processes is enough; calls that wait for this one look for themselves.
                 Acquisition::Locked { left, .. } => {
                     lookup.cache.background.defer(&lookup.key, left);
                     return None;
@@ -103,7 +103,7 @@ impl Watch {
         self.cache.background_timeout
     }
 
-    /// The run took too long.
+    /// Tells the log that the run took too long, and lets the key rest.
     pub(super) fn gave_up(&self) {
         let limit = self.limit();
         let scene = self.cache.scene(self.site);
@@ -113,14 +113,14 @@ impl Watch {
 }
 
 impl Run {
-    /// Spawns what `run` makes of it.
+    /// Spawns the future that `run` makes of it.
     pub(super) fn begin(self, run: impl FnOnce(Acquiring) -> BoxFuture<'static, ()>) {
         let Self { permit, acquiring } = self;
         let cache = Arc::clone(&acquiring.lookup.cache);
         cache.background.begin(permit, run(acquiring));
     }
 
-    /// Copying the body's arguments panicked.
+    /// Tells the log that copying the body's arguments panicked, and lets the key rest.
     pub(super) fn has_no_body(&self) {
         let lookup = &*self.acquiring.lookup;
         lookup.scene().tell(&Event::NotCloned);
@@ -193,7 +193,7 @@ impl Lookup {
         }
     }
 
-    /// Waits for a turn until then.
+    /// Waits for a turn, but no longer than until then. `leads`: as [`wait::turn`] has it.
     pub(super) async fn wait_until(
         &self,
         until: Instant,

@@ -1,7 +1,7 @@
 //! The typed side of the path: the one file in which it meets a body, compiled for each function.
 //!
 //! The one rule: **an error lives in one `match` here, and is held across no await**, so that a future is `Send` where
-//! its error is not. Nothing is decided here: each function carries a value between its caller, its slot and its body.
+//! its error is not. Nothing is decided here: each function carries a value between the caller, the slot and the body.
 
 use std::{
     convert::identity,
@@ -148,7 +148,7 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     }
 }
 
-/// A [`Run`] with what knows the type of its value.
+/// A [`Run`], with the rules of its value, whose type they know.
 pub(crate) struct RunOf<R> {
     run: Box<Run>,
     rules: Arc<dyn Rules<R> + Send + Sync>,
@@ -175,8 +175,8 @@ impl<R> RunOf<R> {
         E: 'static,
         G: Future<Output = Result<R, E>> + Send + 'static,
     {
-        // Copied now, while what is lent is there. It is for the cache's sake, so a panic of the user's
-        // `Clone` is no reason for the call to fail; what it leaves half done is dropped.
+        // The arguments are copied now, while what they lend is there. A copy is made for the cache's sake, so a panic
+        // of the user's `Clone` is no reason for the call to fail; copies half made are dropped.
         match catch_unwind(AssertUnwindSafe(|| own(arguments))) {
             Ok(body) => self.begin_owned(Box::pin(body), errors),
             Err(_) => self.run.has_no_body(),
@@ -203,7 +203,7 @@ impl<R> RunOf<R> {
                 let mut run = std::pin::pin!(run);
                 let ended = timeout(watch.limit(), run.as_mut()).await.map(drop);
                 if ended.is_err() {
-                    // Before the flight ends, which happens with the run.
+                    // Before the flight ends, which is with the run: whoever leads next sees that the key rests.
                     watch.gave_up();
                 }
             })

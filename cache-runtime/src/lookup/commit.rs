@@ -3,7 +3,7 @@
 //! The one rule: **whoever came before the body began is answered at once; who came later, only when the
 //! right to store has proved that nothing was invalidated since.**
 //!
-//! A value that cannot be stored is shared as it is, where its type is `Clone`; else those who wait run their bodies.
+//! A value that cannot be stored is shared as a clone, where its type has one; else those who wait run their bodies.
 
 use std::{
     future::Future,
@@ -118,7 +118,8 @@ impl Lookup {
         }
     }
 
-    /// Tells the log if the call's own value cannot be read either, which is no matter of another release's bytes.
+    /// Tells the log if the call's own value cannot be read back either: then the unreadable bytes that stand under the
+    /// key are no matter of another release.
     #[cold]
     #[inline(never)]
     fn read_back(&self, bytes: &Bytes, slot: &dyn Slot) {
@@ -174,15 +175,15 @@ impl Lookup {
             lead.everybody_alone();
             if let Some(right) = right {
                 let deadline = Instant::now() + self.cache.timeout;
-                // Only tidies up: a lease that stays behind expires by itself.
+                // Nobody asks whether it was given back, because a lease that stays behind expires by itself.
                 in_background(async move { drop(right.release(deadline).await) });
             }
             return;
         };
         lead.answer_early(&answer);
         match right {
-            // Every other attempt asks: one that goes without spares those who wait a second timeout,
-            // but callers that follow each other for ever would never have anything stored.
+            // Every other attempt asks the store: one that goes without spares those who wait a second timeout, but
+            // callers that follow each other for ever would never have anything stored.
             None => {
                 let asked = !lead.unanswered();
                 lead.start_over(asked);
@@ -217,10 +218,10 @@ impl Lookup {
     fn prove(&self, mut lead: Lead<Answer>, right: Right, answer: Answer) {
         if !lead.has_waiters() {
             self.give_back(right);
-            // The flight ends here: nobody is to wait for this runtime, which may be left alone.
+            // The flight ends here, so that nobody waits for this runtime, which nobody may drive any more.
             return;
         }
-        // Who comes meanwhile waits for this, and for no longer than such a call waits for Redis.
+        // Calls that come meanwhile wait for the proof, so it may take no longer than they would wait for Redis.
         let deadline = Instant::now() + self.budget.whole();
         let (site, cache) = (self.site, Arc::clone(&self.cache));
         match right.close(&mut lead) {
@@ -299,9 +300,8 @@ fn kept_in_process(
     Ok(kept)
 }
 
-/// Begins `task`, so that what it sends first goes before what the caller sends next, and spawns the
-/// rest; a future that has left its runtime since it asked for the lease drops it, which
-/// answers nobody but makes those who wait start over.
+/// Polls `task` once, so that its first command goes before the caller's next one, and spawns the rest. Where the caller
+/// has left every runtime since it asked for the lease, `task` is dropped, and with it the lead: those who wait start over.
 fn in_background(task: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else {
         return;

@@ -3,8 +3,8 @@
 //! The one rule: **it decides nothing that the read path would decide otherwise**: an entry that is not
 //! fresh under all circumstances, and a call of which more is asked than its value, go the whole way.
 //!
-//! It waits for nothing and, but for the value's clone, allocates nothing; only the rest of a call is made
-//! on the heap. So a call is small wherever it stands.
+//! It waits for nothing and, but for the value's clone, allocates nothing. The rest of a call is made on the heap, and
+//! only where it is needed, so a call is small wherever it stands.
 
 use std::{
     future::{Future, poll_fn},

@@ -43,13 +43,13 @@ impl Lookup {
                 }
             };
             match (turn, at_hand) {
-                // What the one before came to is what this call would come to.
+                // The body before this call's failed a moment ago, and this call's would fail as well.
                 (Turn::Lead(_), Some(found)) if self.backs_off() => {
                     self.fall_back(slot, &found);
                     Step::Answer
                 }
                 (Turn::Lead(lead), at_hand) => self.lead(lead, slot, at_hand).await,
-                // The leader failed, in a way that can be shared or not.
+                // The leader failed, and its error can be shared or not.
                 (Turn::Answer(Answer::Failed(_)) | Turn::Alone, Some(found)) => {
                     self.fall_back(slot, &found);
                     Step::Answer
@@ -61,7 +61,7 @@ impl Lookup {
                         self.coalesced();
                         return Step::Answer;
                     }
-                    // The leader has the same key and other types, or another body.
+                    // The leader is a call with this key of another function, whose values are of another type.
                     Step::Body(self.alone(at_hand))
                 }
             }
@@ -95,7 +95,7 @@ impl Lookup {
                                 self.missed();
                                 return Step::Answer;
                             }
-                            // The attempt of another is over, and may just have stored what this call waits for.
+                            // The attempt of another is over, and may just have stored the value that this call waits for.
                             Some(Turn::Lead(lead)) => joined = Joined::Lead(lead),
                             Some(Turn::Answer(_) | Turn::Alone) | None => break,
                         }

@@ -53,7 +53,7 @@ impl Lookup {
     ///
     /// # Errors
     ///
-    /// If the store could not be asked. What is no value of this type is counted, and nothing.
+    /// If the store could not be asked. Bytes that are no value of this type are counted, and are `None`.
     pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
         if let Some(finished) = self.finish_invalidation() {
             finished.await?;
@@ -81,7 +81,7 @@ impl Lookup {
         Ok(Some(found))
     }
 
-    /// Puts what was read into the slot.
+    /// Puts what was read into the slot; `None` if it is no value of this type, which is counted.
     pub(super) async fn take(&mut self, standing: Standing, slot: &mut dyn Slot) -> Option<Found> {
         match standing {
             Standing::InProcess(shared) => self.take_shared(&shared, slot),

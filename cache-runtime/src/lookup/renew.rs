@@ -1,4 +1,4 @@
-//! What goes on while a body runs: the right to store, and the lock, are kept.
+//! The renewal of the right to store, and of the lock, while a body runs.
 //!
 //! The one rule: **a lock lives no longer than the body that it is held for**, whatever becomes of that.
 
@@ -17,7 +17,7 @@ use crate::store::redis::lease::{Lease, LockGuard};
 /// How often a body that runs for long renews its right to store.
 const RENEWAL: Duration = Duration::from_secs(10);
 
-/// How often it renews its lock.
+/// How often such a body renews its lock.
 const LOCK_RENEWAL: Duration = Duration::from_millis(600);
 
 /// A right to store, and a lock, that are renewed while a body runs. Dropped, it lets the lock go, because those who wait
@@ -39,7 +39,7 @@ impl Renewal {
         }
     }
 
-    /// Goes on, while the body waits.
+    /// Goes on with the renewals, while the body waits.
     pub(super) fn poll(&mut self, lease: &Lease, cx: &mut Context<'_>) {
         let going = self
             .going
@@ -50,13 +50,13 @@ impl Renewal {
         }
     }
 
-    /// Keeps the lock: what comes next takes care of it.
+    /// Leaves the lock alone from here on, because whatever stores or releases takes care of it.
     pub(super) fn disarm(self) {
         self.lock.disarm();
     }
 }
 
-/// Renews them for ever; `began`: when they were granted.
+/// Renews a lease and its lock for ever; `began`: when they were granted.
 async fn renew(lease: Lease, began: TimerInstant) -> Infallible {
     let pause = if lease.has_lock() {
         LOCK_RENEWAL
@@ -75,7 +75,7 @@ async fn renew(lease: Lease, began: TimerInstant) -> Infallible {
         if lease_too {
             renewed = now;
         }
-        // A failure shows when the value is stored: the lease has expired then.
+        // A failure shows when the value is stored, because the lease has expired by then.
         drop(tokio::spawn(async move {
             drop(lease.renew_lock(deadline).await);
             if lease_too {

@@ -59,7 +59,7 @@ struct LedBody {
     began: Instant,
     lookup: Box<Lookup>,
     lead: Lead<Answer>,
-    /// `None`: nothing is going to be stored.
+    /// `None`: it was not granted, so nothing is going to be stored.
     right: Option<Right>,
     /// Whether the key is left alone for a while if the body panics.
     rests: bool,
@@ -116,8 +116,8 @@ impl Drop for BodyTime {
     }
 }
 
-/// Lets the key of a call rest where the poll of its body panics. A drop says nothing of the body, also if it is of a caller
-/// that panics.
+/// Lets the key of a call rest if the poll of its body panics. The drop of a body says nothing of it, even where its caller
+/// panics.
 struct RestOnPanic<'a>(Option<&'a Lookup>);
 
 impl RestOnPanic<'_> {

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// A value on its way to others. What is asked of the value panics where there is none.
+/// A value on its way to others. All but `freshness` panics where there is none.
 pub(crate) trait Outgoing {
     /// For how long, and how, an entry may be answered.
     fn freshness(&self) -> &Freshness;

@@ -31,7 +31,7 @@ impl Led {
         })
     }
 
-    /// Runs `poll`, which polls the body of the flight.
+    /// Runs `poll`, which polls the body of the flight; what the body calls finds itself within.
     pub(super) fn scope<T>(self: &Arc<Self>, poll: impl FnOnce() -> T) -> T {
         LED.sync_scope(Arc::clone(self), poll)
     }
