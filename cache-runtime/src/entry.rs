@@ -43,6 +43,8 @@ pub struct Entry<R> {
     question: Question,
     rules: Arc<dyn Rules<R> + Send + Sync>,
     as_slot: AsSlot<R>,
+    /// Default: the attribute's.
+    ttl: Option<Duration>,
 }
 
 impl<R> Entry<R> {
@@ -55,6 +57,7 @@ impl<R> Entry<R> {
             question,
             rules,
             as_slot,
+            ttl: None,
         }
     }
 
@@ -68,7 +71,6 @@ impl<R> Entry<R> {
             key,
             cache: Some(cache),
             timeout: None,
-            ttl: None,
         };
         let policy = Policy::new(Codec::<R>::json(), ValueShare::alone());
         Self::new(question, Arc::new(policy), |held| held)
@@ -87,7 +89,7 @@ impl<R> Entry<R> {
     ///
     /// Default: the attribute's `ttl`; [`Cache::entry`] has none.
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
-        self.question.ttl = Some(ttl);
+        self.ttl = Some(ttl);
         self
     }
 
@@ -165,6 +167,10 @@ impl<R> Entry<R> {
 impl<R> Asks<R> for &Entry<R> {
     fn question(&self) -> &Question {
         &self.question
+    }
+
+    fn ttl(&self) -> Option<Duration> {
+        self.ttl
     }
 
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {

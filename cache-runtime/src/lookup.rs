@@ -70,8 +70,6 @@ pub(crate) struct Question {
     pub(crate) cache: Option<Cache>,
     /// Default: the cache's.
     pub(crate) timeout: Option<Duration>,
-    /// Default: the attribute's.
-    pub(crate) ttl: Option<Duration>,
 }
 
 /// What the path comes to before a body runs: the one thing that is left to do, and needs types.
@@ -243,7 +241,6 @@ impl Question {
             site: self.site,
             budget: Budget::new(self.timeout.unwrap_or(cache.timeout)),
             key,
-            ttl: self.ttl,
             seen: Seen::Nothing,
             outdated: false,
             unreadable: false,
@@ -282,7 +279,6 @@ pub(crate) struct Lookup {
     cache: Arc<Inner>,
     budget: Budget,
     key: Arc<str>,
-    ttl: Option<Duration>,
     seen: Seen,
     /// There is an older value, which is deleted where the body returns nothing to store.
     outdated: bool,

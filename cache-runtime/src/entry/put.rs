@@ -143,9 +143,10 @@ impl<R> Entry<R> {
         let cache = cache.inner();
         let value = Lent {
             rules: &*self.rules,
+            ttl: self.ttl,
             value,
         };
-        let Some(lifetime) = value.lifetime(self.question.ttl, draw())? else {
+        let Some(lifetime) = value.lifetime(draw())? else {
             return Err(Error::new(
                 ErrorKind::Encode,
                 "nothing says how long to store this; say `entry.with_ttl(…)` with more than zero",

@@ -21,7 +21,7 @@ impl<R> Entry<R> {
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
         let place = (Arc::clone(cache.inner()), key);
-        let mut held = Held::new(&*self.rules, self.as_slot);
+        let mut held = Held::new(&*self.rules, self.ttl, self.as_slot);
         self.question.peek(place, held.slot()).await?;
         Ok(held.take_value())
     }

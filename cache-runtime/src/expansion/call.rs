@@ -73,7 +73,6 @@ impl<V> Call<V, V> {
                 key,
                 cache: None,
                 timeout: None,
-                ttl: None,
             },
             policy: Policy::new(codec, value),
             as_slot: |held| held,
@@ -288,6 +287,10 @@ impl<V: 'static, R: 'static> Call<V, R> {
 impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
     fn question(&self) -> &Question {
         &self.question
+    }
+
+    fn ttl(&self) -> Option<Duration> {
+        None
     }
 
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {

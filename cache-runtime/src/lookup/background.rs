@@ -216,7 +216,6 @@ impl Lookup {
                 site: self.site,
                 budget: Budget::new(self.budget.whole()),
                 key: Arc::clone(&self.key),
-                ttl: self.ttl,
                 seen: self.seen.clone(),
                 outdated: true,
                 unreadable: false,

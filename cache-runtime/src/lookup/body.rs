@@ -10,6 +10,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
 use tokio::time::timeout;
@@ -28,6 +29,9 @@ use crate::value::{policy::Rules, share::ErrorShare};
 pub(crate) trait Asks<R> {
     /// What a call asks for.
     fn question(&self) -> &Question;
+
+    /// For how long its values are fresh. Default: the attribute's.
+    fn ttl(&self) -> Option<Duration>;
 
     /// What the attribute says about its values.
     fn rules(&self) -> &(dyn Rules<R> + Send + Sync);
@@ -83,7 +87,7 @@ where
     B: FnOnce(A, RunOf<R>, ErrorShare<E>),
 {
     async move {
-        let mut held = Held::new(asks.rules(), asks.as_slot());
+        let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot());
         let question = asks.question();
         let movable = work.background.is_some();
         let running = match question.begin(held.slot(), movable).await {
@@ -139,7 +143,7 @@ pub(crate) async fn refresh<R, E, F: Future<Output = Result<R, E>>>(
     asks: impl Asks<R>,
     body: F,
 ) -> Result<R, E> {
-    let mut held = Held::new(asks.rules(), asks.as_slot());
+    let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot());
     let running = asks.question().begin_anew(held.slot()).await;
     let body = boxed(identity, body);
     match run(running, &mut held, ErrorShare::alone(), body).await {
@@ -194,7 +198,7 @@ impl<R> RunOf<R> {
         } = self;
         begins.begin(|acquiring| {
             Box::pin(async move {
-                let mut held = Held::new(&*rules, as_slot);
+                let mut held = Held::new(&*rules, None, as_slot);
                 let Some((running, watch)) = acquiring.acquire(held.slot()).await else {
                     return;
                 };

@@ -298,7 +298,7 @@ impl Running {
             Body::Led(body) => body,
         };
         let took = lookup.cache.clock.now().saturating_duration_since(began);
-        match (slot.lifetime(lookup.ttl, draw()), right) {
+        match (slot.lifetime(draw()), right) {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
                 lookup.tell(&Event::Refused(Refusal::Unsaid(&error)));

@@ -32,9 +32,8 @@ pub(crate) trait Outgoing {
     /// For how long, and how, an entry may be answered.
     fn freshness(&self) -> &Freshness;
 
-    /// How long it is kept; `ttl`: in the place of the attribute's. As [`Rules::lifetime`], or as
-    /// [`Rules::lifetime_of_put`] for a value that is put.
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error>;
+    /// How long it is kept; as [`Rules::lifetime`], or as [`Rules::lifetime_of_put`] for a value that is put.
+    fn lifetime(&self, draw: f64) -> Result<Option<Lifespan>, Error>;
 
     /// As [`Rules::encode`].
     fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError>;
@@ -87,6 +86,8 @@ pub(crate) type AsSlot<R> = for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn S
 /// The one [`Slot`].
 pub(crate) struct Held<'a, R> {
     rules: &'a (dyn Rules<R> + Send + Sync),
+    /// Default: the attribute's.
+    ttl: Option<Duration>,
     as_slot: AsSlot<R>,
     value: Option<R>,
     /// On the heap, because most calls have none, and each has the room for it otherwise.
@@ -94,9 +95,14 @@ pub(crate) struct Held<'a, R> {
 }
 
 impl<'a, R> Held<'a, R> {
-    pub(crate) fn new(rules: &'a (dyn Rules<R> + Send + Sync), as_slot: AsSlot<R>) -> Self {
+    pub(crate) fn new(
+        rules: &'a (dyn Rules<R> + Send + Sync),
+        ttl: Option<Duration>,
+        as_slot: AsSlot<R>,
+    ) -> Self {
         Self {
             rules,
+            ttl,
             as_slot,
             value: None,
             aside: None,
@@ -139,8 +145,8 @@ impl<R> Outgoing for Held<'_, R> {
         self.rules.freshness()
     }
 
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error> {
-        self.rules.lifetime(self.value(), ttl, draw)
+    fn lifetime(&self, draw: f64) -> Result<Option<Lifespan>, Error> {
+        self.rules.lifetime(self.value(), self.ttl, draw)
     }
 
     fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError> {
@@ -192,6 +198,8 @@ impl<R: Send> Slot for Held<'_, R> {
 /// A value that its owner lends to be stored.
 pub(crate) struct Lent<'a, R> {
     pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
+    /// Default: the attribute's.
+    pub(crate) ttl: Option<Duration>,
     pub(crate) value: &'a R,
 }
 
@@ -200,8 +208,8 @@ impl<R> Outgoing for Lent<'_, R> {
         self.rules.freshness()
     }
 
-    fn lifetime(&self, ttl: Option<Duration>, draw: f64) -> Result<Option<Lifespan>, Error> {
-        self.rules.lifetime_of_put(self.value, ttl, draw)
+    fn lifetime(&self, draw: f64) -> Result<Option<Lifespan>, Error> {
+        self.rules.lifetime_of_put(self.value, self.ttl, draw)
     }
 
     fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError> {
