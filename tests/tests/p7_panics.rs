@@ -5,7 +5,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cache_runtime::{Cache, ErrorKind, SiteStats, redis_cached, sites};
+use cache_runtime::{Cache, CacheBuilder, ErrorKind, ManualClock, SiteStats, redis_cached, sites};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, Stores, eventually, within};
@@ -457,4 +457,78 @@ async fn p7_a_value_whose_drop_panics_makes_no_call_panic_that_ends_it() {
     let stats = cache.stats();
     assert_eq!((stats.flights, stats.waiting), (0, 0));
     assert_eq!(panicking(&cache, &body, 2).await, Ok(2));
+}
+
+/// Panics where it is dropped, unless another panic is on its way.
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        assert!(
+            std::thread::panicking(),
+            "a local panics in `Drop` as it was told"
+        );
+    }
+}
+
+#[redis_cached(
+    ttl = 60,
+    stale_while_revalidate = 600,
+    key = "badly_ending:{id}",
+    skip(cache, body, local),
+    cache = cache
+)]
+async fn badly_ending(cache: &Cache, body: &Body, id: u64, local: fn() -> Option<Last>) -> u64 {
+    let _ = id;
+    let _local = local();
+    body.run().await.expect("a body that returns")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p7_a_body_whose_local_panics_as_the_call_is_dropped_keeps_nobody() {
+    // Nobody leads because its wait has become too long.
+    let set = |builder: CacheBuilder| builder.run_wait(SOON * 10);
+    for cache in Stores::with(set).await.both() {
+        let body = Body::gated();
+        let call = |local| {
+            let (cache, body) = (cache.clone(), body.clone());
+            async move { badly_ending(&cache, &body, 1, local).await }
+        };
+        let leader = tokio::spawn(call(|| Some(Last)));
+        body.wait_until_running(1).await;
+        let callers: JoinSet<_> = (0..10).map(|_| call(|| None)).collect();
+        until_waiting(cache, 10).await;
+        leader.abort();
+        assert!(leader.await.expect_err("a panic").is_panic());
+        body.open_gate();
+        let outcomes = all(callers).await;
+        assert!(outcomes.iter().flatten().all(|run| *run == 2));
+        assert_eq!((panics(&outcomes), body.runs()), (0, 2));
+        assert_eq!(cache.stats().flights, 0);
+    }
+}
+
+/// A run that takes too long, and one that `shutdown` ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p7_a_run_behind_a_call_whose_local_panics_as_it_is_ended_leaves_nothing() {
+    for limit in [Duration::from_millis(50), SOON] {
+        let clock = ManualClock::new();
+        let set = |builder: CacheBuilder| builder.clock(&clock).background_timeout(limit);
+        for cache in Stores::with(set).await.both() {
+            let body = Body::new();
+            assert_eq!(badly_ending(cache, &body, 2, || None).await, 1);
+            clock.advance(Duration::from_secs(61));
+            body.shut_gate();
+            assert_eq!(badly_ending(cache, &body, 2, || Some(Last)).await, 1);
+            body.wait_until_begun(2).await;
+            if limit == SOON {
+                cache.shutdown().await.expect("nothing is left over");
+            }
+            eventually("nothing to be left of the run", SOON, async || {
+                let stats = cache.stats();
+                (stats.flights, stats.background_runs, body.running()) == (0, 0, 0)
+            })
+            .await;
+        }
+    }
 }
