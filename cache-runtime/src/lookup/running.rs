@@ -39,6 +39,7 @@ pub(crate) struct Running {
     body: Body,
 }
 
+/// Whom a body is run for, with what it takes to go on when it has ended.
 enum Body {
     /// Without the cache.
     Bypassing(Control),
