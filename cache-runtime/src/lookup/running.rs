@@ -136,7 +136,7 @@ impl Drop for RestOnPanic<'_> {
 }
 
 impl Lookup {
-    /// The body begins, for a flight: who joins from here on is late.
+    /// The body begins, for a flight: callers that join from here on are late.
     pub(super) fn led(
         self: Box<Self>,
         mut lead: Lead<Answer>,
