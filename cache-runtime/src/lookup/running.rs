@@ -40,6 +40,10 @@ pub(crate) struct Running {
 }
 
 /// Whom a body is run for, with what it takes to go on when it has ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it stands in the one box of its `Running`"
+)]
 enum Body {
     /// Without the cache.
     Bypassing(Control),
