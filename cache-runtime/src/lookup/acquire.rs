@@ -183,14 +183,14 @@ impl Lookup {
     }
 
     /// The key's body, or what it returned, is of no use: it is left alone for a while.
-    pub(super) fn rest(&self, slot: &dyn Slot) {
+    pub(super) fn back_off(&self, slot: &dyn Slot) {
         if slot.freshness().needs_stamp() {
             self.cache.background.failed(&self.key);
         }
     }
 
     /// The key's body is of use again.
-    pub(super) fn recovered(&self, slot: &dyn Slot) {
+    pub(super) fn end_backoff(&self, slot: &dyn Slot) {
         if slot.freshness().needs_stamp() {
             self.cache.background.end_backoff(&self.key);
         }

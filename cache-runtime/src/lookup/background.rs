@@ -103,7 +103,7 @@ impl Watch {
         self.cache.background_timeout
     }
 
-    /// Tells the log that the run took too long, and lets the key rest.
+    /// Tells the log that the run took too long, and lets the key back off.
     pub(super) fn gave_up(&self) {
         let limit = self.limit();
         let scene = self.cache.scene(self.site);
@@ -120,7 +120,7 @@ impl Run {
         cache.background.begin(permit, run(acquiring));
     }
 
-    /// Tells the log that copying the body's arguments panicked, and lets the key rest.
+    /// Tells the log that copying the body's arguments panicked, and lets the key back off.
     pub(super) fn has_no_body(&self) {
         let lookup = &*self.acquiring.lookup;
         lookup.scene().tell(&Event::NotCloned);
@@ -184,7 +184,7 @@ impl Lookup {
             return Step::Answer;
         };
         match self.cache.flights.lead(&self.key) {
-            // Another run may have failed since this call's value was judged. It let the key rest before its flight
+            // Another run may have failed since this call's value was judged. It let the key back off before its flight
             // ended, so a call that leads the next one sees that.
             Some(lead) if !self.backs_off() => {
                 Step::Background(Box::new(self.run(permit, lead, Reason::Refresh)), None)

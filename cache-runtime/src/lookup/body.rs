@@ -207,7 +207,7 @@ impl<R> RunOf<R> {
                 let mut run = std::pin::pin!(run);
                 let ended = timeout(watch.limit(), run.as_mut()).await.map(drop);
                 if ended.is_err() {
-                    // Before the flight ends, which is with the run: whoever leads next sees that the key rests.
+                    // Before the flight ends, which is with the run: whoever leads next sees that the key backs off.
                     watch.gave_up();
                 }
             })

@@ -50,7 +50,7 @@ impl Lookup {
         let prepared = match lifetime.map(|lifetime| self.prepared(slot, lifetime, took)) {
             Some(Some(prepared)) => Some(prepared),
             Some(None) => {
-                self.rest(slot);
+                self.back_off(slot);
                 let answer = slot.share_kept();
                 return self.settle(lead, Some(right), answer);
             }
@@ -81,12 +81,12 @@ impl Lookup {
             Ok(stored) => {
                 if stored == StoreReply::NoRoom {
                     self.failed(&Error::no_room());
-                    self.rest(slot);
+                    self.back_off(slot);
                 } else {
                     if let Some(Lifespan { fresh_for, .. }) = lifetime {
                         self.tell(&Event::Stored { fresh_for });
                     }
-                    self.recovered(slot);
+                    self.end_backoff(slot);
                 }
                 if lead.has_waiters()
                     && let Some(answer) = self.answer_of(slot, prepared)

@@ -67,7 +67,7 @@ struct LedBody {
     /// `None`: it was not granted, so nothing is going to be stored.
     right: Option<Right>,
     /// Whether the key is left alone for a while if the body panics.
-    rests: bool,
+    backs_off: bool,
     answers: Answers,
 }
 
@@ -121,17 +121,17 @@ impl Drop for BodyTime {
     }
 }
 
-/// Lets the key of a call rest if the poll of its body panics. The drop of a body says nothing of it, even where its caller
+/// Lets the key of a call back off if the poll of its body panics. The drop of a body says nothing of it, even where its caller
 /// panics.
-struct RestOnPanic<'a>(Option<&'a Lookup>);
+struct BackOffOnPanic<'a>(Option<&'a Lookup>);
 
-impl RestOnPanic<'_> {
+impl BackOffOnPanic<'_> {
     fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for RestOnPanic<'_> {
+impl Drop for BackOffOnPanic<'_> {
     fn drop(&mut self) {
         if let Some(Lookup { cache, key, .. }) = self.0 {
             cache.background.failed(key);
@@ -156,7 +156,7 @@ impl Lookup {
             led: Led::by(&lead),
             began: self.cache.clock.now(),
             renewal: right.as_ref().and_then(Right::lease).map(Renewal::of),
-            rests: slot.freshness().needs_stamp(),
+            backs_off: slot.freshness().needs_stamp(),
             lookup: self,
             lead,
             right,
@@ -209,7 +209,7 @@ impl Running {
             led,
             lookup,
             right,
-            rests,
+            backs_off,
             ..
         }) = &mut self.body
         else {
@@ -217,7 +217,7 @@ impl Running {
             return;
         };
         let lease = right.as_ref().and_then(Right::lease);
-        let guard = RestOnPanic(rests.then_some(&**lookup));
+        let guard = BackOffOnPanic(backs_off.then_some(&**lookup));
         let has_ended = led.scope(|| body(cx));
         guard.disarm();
         if has_ended {
@@ -257,7 +257,7 @@ impl Running {
                 answers,
                 ..
             }) => {
-                lookup.rest(slot);
+                lookup.back_off(slot);
                 if lead.has_waiters() {
                     // Kept only for those who wait, because what an error says is nobody else's to keep.
                     lookup.settle(lead, right, keep().map(Answer::Failed));
@@ -307,7 +307,7 @@ impl Running {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
                 lookup.tell(&Event::Refused(Refusal::Unsaid(&error)));
-                lookup.rest(slot);
+                lookup.back_off(slot);
                 let answer = lookup.shareable(slot, None);
                 lookup.settle(lead, right, answer);
             }
