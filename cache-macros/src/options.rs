@@ -14,7 +14,7 @@ pub(crate) mod value;
 use proc_macro2::{TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
-use syn::{Expr, ExprPath, Ident, LitInt, LitStr, Path, Token};
+use syn::{Expr, ExprPath, Ident, Lit, LitStr, Path, Token};
 
 use self::duration::Period;
 use self::fraction::RefreshAhead;
@@ -74,7 +74,16 @@ options! {
 }
 
 /// Options to come, so that nobody who read of them is told of a typing mistake.
-const PLANNED: [&str; 4] = ["local", "tags", "codec", "compress"];
+const PLANNED: [&str; 8] = [
+    "near",
+    "local",
+    "tags",
+    "clearable",
+    "batch",
+    "codec",
+    "compress",
+    "encrypt",
+];
 
 /// What is known of an option before it is read.
 struct Row {
@@ -249,15 +258,21 @@ impl Options {
         (row.read)(self, keyword, input, errors)
     }
 
-    /// The error of what is no option, as it has no name. A number is taken for the ttl.
+    /// The error of what is no option, as it has no name. A number, and a string that begins with one, are taken for the
+    /// ttl.
     fn nameless(&mut self, input: ParseStream<'_>) -> syn::Error {
         let span = input.span();
-        let message = match input.parse::<LitInt>() {
-            Ok(seconds) => {
+        let is_period = |literal: &Lit| match literal {
+            Lit::Int(_) => true,
+            Lit::Str(text) => text.value().starts_with(|c: char| c.is_ascii_digit()),
+            _ => false,
+        };
+        let message = match input.parse::<Lit>() {
+            Ok(period) if is_period(&period) => {
                 self.ttl.has_failed = true;
-                format!("an option has a name; write `ttl = {seconds}`")
+                format!("an option has a name; write `ttl = {}`", text(&period))
             }
-            Err(_) => "an option has a name; write one, such as `ttl = 300`".to_owned(),
+            _ => "an option has a name; write one, such as `ttl = 300`".to_owned(),
         };
         syn::Error::new(span, message)
     }

@@ -45,14 +45,14 @@ fn collect(pat: &Pat, names: &mut Vec<Ident>) -> Option<()> {
 /// `pat` as a reference to the parameter is taken apart by it: the names in `used` are bound, as references, and no others.
 ///
 /// Input:  `User { mut id, ref name, .. }`, of which `id` is used
-/// Output: `User { id: id, name: _, .. }`
+/// Output: `User { id, name: _, .. }`
 pub(crate) fn borrowing(pat: &Pat, used: &[Ident]) -> TokenStream {
     let inner = |pat: &Pat| borrowing(pat, used);
+    let is_used = |name: &Ident| used.iter().any(|used| same(used, name));
     match pat {
         Pat::Ident(pat) => {
             let name = &pat.ident;
-            let is_used = used.iter().any(|used| same(used, name));
-            match (is_used, &pat.subpat) {
+            match (is_used(name), &pat.subpat) {
                 (true, None) => name.to_token_stream(),
                 (true, Some((at, sub))) => {
                     let sub = inner(sub);
@@ -77,8 +77,13 @@ pub(crate) fn borrowing(pat: &Pat, used: &[Ident]) -> TokenStream {
         Pat::Struct(pat) => {
             let (path, rest) = (&pat.path, &pat.rest);
             let fields = pat.fields.iter().map(|field| {
-                let (member, pat) = (&field.member, inner(&field.pat));
-                quote!(#member: #pat,)
+                let (member, inner) = (&field.member, inner(&field.pat));
+                // A name that stands for its field stays so, because rustc warns of one that is said twice.
+                let is_binding = |pat: &Pat| matches!(pat, Pat::Ident(pat) if is_used(&pat.ident));
+                match field.colon_token {
+                    None if is_binding(&field.pat) => quote!(#inner,),
+                    _ => quote!(#member: #inner,),
+                }
             });
             quote!(#path { #(#fields)* #rest })
         }
@@ -129,7 +134,9 @@ mod tests {
             ("State(id)", "State(id)"),
             ("State(pool)", "State(_)"),
             ("Path((tenant, mut id))", "Path((_, id,))"),
-            ("User { ref id, name, .. }", "User { id: id, name: _, .. }"),
+            ("User { ref id, name, .. }", "User { id, name: _, .. }"),
+            ("User { number: mut id }", "User { number: id, }"),
+            ("User { id: Id(id) }", "User { id: Id(id), }"),
             ("whole @ [id, ..]", "[id, ..]"),
             ("&(id, b)", "(id, _,)"),
             ("(Ok(id) | Err(id))", "(Ok(id) | Err(id))"),

@@ -162,6 +162,11 @@ fn from_words(name: &str, literal: &LitStr) -> syn::Result<Duration> {
             "m" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
+            "" if rest.starts_with(['.', ',']) => {
+                return refuse(format!(
+                    "`\"{value}\"` is not a duration; write whole numbers with units, such as `\"90m\"` or `\"1h 30m\"`"
+                ));
+            }
             "" => {
                 return refuse(format!(
                     "`{number}` has no unit in `\"{value}\"`; write `{name} = {number}` for seconds, or `\"{number}s\"`"

@@ -117,6 +117,12 @@ pub async fn only_in_the_attribute(cache: &Cache, id: u64, name: &str) -> u64 {
     row.id
 }
 
+/// A field by its own name.
+#[redis_cached(ttl = 60, key = "field:{id}:{called}", crate = renamed)]
+pub async fn field_of_a_pattern(User { id, name: called }: User) -> u64 {
+    async { id + called.len() as u64 }.await
+}
+
 /// A lifetime that the entry has once.
 #[redis_cached(ttl = 60, skip(pool), crate = renamed)]
 pub async fn one_lifetime<'a>(pool: &'a Pool, name: &'a str) -> u64 {
