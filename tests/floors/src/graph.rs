@@ -58,7 +58,7 @@ impl Crate {
         let mut at = match first.as_str() {
             "crate" => 0,
             "self" => from,
-            "super" => self.modules[from].parent?,
+            "super" => self.above(from),
             name => match self.modules[from].names.get(name)? {
                 Name::Child(child) => *child,
                 Name::Own => return Some(from),
@@ -68,7 +68,7 @@ impl Crate {
         while let Some((name, after)) = rest.split_first() {
             rest = after;
             if name == "super" {
-                at = self.modules[at].parent?;
+                at = self.above(at);
                 continue;
             }
             at = match self.modules[at].names.get(name) {
@@ -80,6 +80,11 @@ impl Crate {
             };
         }
         Some(at)
+    }
+
+    /// The parent; of the root itself, since a path in a module inside a function has one `super` more than its file.
+    fn above(&self, module: usize) -> usize {
+        self.modules[module].parent.unwrap_or_default()
     }
 
     /// Whether a `use` brought the first of these names from the same target, and so has said it.

@@ -3,8 +3,9 @@
 //! **Tokens are enough**: a path is names with `::` between them, in an expression, a type, a `use`, or a macro's
 //! arguments, where no parser of the whole language can tell what they are.
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use syn::UseTree;
+use proc_macro2::{Delimiter, Literal, TokenStream, TokenTree};
+use syn::punctuated::Punctuated;
+use syn::{LitStr, Meta, Token, UseTree};
 
 /// A path as it is written, and the line where it begins.
 #[derive(Debug, Clone)]
@@ -109,6 +110,10 @@ fn walk(tokens: TokenStream, found: &mut Vec<Written>) {
             {
                 after_item(&trees, at + 2)
             }
+            TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                attribute(trees.get(at + 1), found);
+                at + 1
+            }
             TokenTree::Ident(ident) if ident == "use" => match use_item(&trees[at + 1..]) {
                 Some((tree, length)) => {
                     let line = ident.span().start().line;
@@ -135,12 +140,80 @@ fn is_test_attribute(tree: Option<&TokenTree>) -> bool {
         if group.delimiter() == Delimiter::Bracket && is_test_cfg(&group.stream()))
 }
 
-/// Whether an attribute with these tokens leaves an item to tests, as `cfg(test)` and `cfg(any(test, fuzzing))` do.
+/// Reads the paths that stand in an attribute as text, as in `#[serde(with = "crate::value")]`.
+fn attribute(tree: Option<&TokenTree>, found: &mut Vec<Written>) {
+    let Some(TokenTree::Group(group)) = tree else {
+        return;
+    };
+    let mut first = group.stream().into_iter();
+    let is_comment = matches!(first.next(), Some(TokenTree::Ident(name)) if name == "doc");
+    if group.delimiter() == Delimiter::Bracket && !is_comment {
+        texts(group.stream(), found);
+    }
+}
+
+fn texts(tokens: TokenStream, found: &mut Vec<Written>) {
+    for tree in tokens {
+        match tree {
+            TokenTree::Group(group) => texts(group.stream(), found),
+            TokenTree::Literal(literal) => text(&literal, found),
+            TokenTree::Ident(_) | TokenTree::Punct(_) => {}
+        }
+    }
+}
+
+fn text(literal: &Literal, found: &mut Vec<Written>) {
+    let written: Result<LitStr, _> = syn::parse2(TokenTree::from(literal.clone()).into());
+    if let Ok(path) = written
+        && ["crate::", "super::", "self::"]
+            .iter()
+            .any(|first| path.value().starts_with(first))
+        && let Ok(path) = path.parse::<TokenStream>()
+    {
+        walk(path, found);
+    }
+}
+
+/// Whether an attribute with these tokens leaves an item to tests, as `cfg(test)` and `cfg(all(test, unix))` do: no
+/// other build has it.
 pub(crate) fn is_test_cfg(attribute: &TokenStream) -> bool {
-    let text = attribute.to_string().replace(' ', "");
-    text.strip_prefix("cfg(").is_some_and(|condition| {
-        let mut words = condition.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
-        words.any(|word| word == "test") && !condition.contains("not(test)")
+    let Ok(Meta::List(attribute)) = syn::parse2(attribute.clone()) else {
+        return false;
+    };
+    let condition = attribute.parse_args::<Meta>();
+    attribute.path.is_ident("cfg") && condition.is_ok_and(|it| holds(&it) == Some(false))
+}
+
+/// Whether a condition holds in a build without tests; `None` where that depends on the build.
+fn holds(condition: &Meta) -> Option<bool> {
+    let Meta::List(list) = condition else {
+        return condition.path().is_ident("test").then_some(false);
+    };
+    let parts = list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated);
+    let parts: Vec<_> = parts.ok()?.iter().map(holds).collect();
+    let of_all = |decides: bool| {
+        if parts.contains(&Some(decides)) {
+            Some(decides)
+        } else {
+            (!parts.contains(&None)).then_some(!decides)
+        }
+    };
+    match list.path.get_ident()?.to_string().as_str() {
+        "not" => parts.first().copied().flatten().map(|holds| !holds),
+        "all" => of_all(false),
+        "any" => of_all(true),
+        _ => None,
+    }
+}
+
+/// Whether `tokens` take in another file's.
+pub(crate) fn includes(tokens: TokenStream) -> bool {
+    let mut was_include = false;
+    tokens.into_iter().any(|tree| {
+        let is_called =
+            was_include && matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '!');
+        was_include = matches!(&tree, TokenTree::Ident(name) if name == "include");
+        is_called || matches!(tree, TokenTree::Group(group) if includes(group.stream()))
     })
 }
 
@@ -187,7 +260,8 @@ fn path(trees: &[TokenTree], at: usize, found: &mut Vec<Written>) -> usize {
     // Of `::name`, `.name` and `#name` the first is another crate's, the others are no paths.
     let before = at.checked_sub(1).map(|before| &trees[before]);
     let continues = matches!(before, Some(TokenTree::Punct(punct)) if matches!(punct.as_char(), ':' | '.' | '#'))
-        && !is_type_after_colon(trees, at);
+        && !is_type_after_colon(trees, at)
+        && !is_after_range(trees, at);
     if names.len() > 1 && !continues {
         found.push(Written {
             names,
@@ -203,6 +277,16 @@ fn is_type_after_colon(trees: &[TokenTree], at: usize) -> bool {
         at.is_some_and(|at| matches!(&trees[at], TokenTree::Punct(punct) if punct.as_char() == ':'))
     };
     is_colon(at.checked_sub(1)) && !is_colon(at.checked_sub(2))
+}
+
+/// Whether the dot before `at` is the second of a range's or a struct's rest, as in `..Default::default()`.
+fn is_after_range(trees: &[TokenTree], at: usize) -> bool {
+    let dots = at.checked_sub(2).map(|first| &trees[first..at]);
+    dots.is_some_and(|dots| {
+        let is_dot =
+            |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == '.');
+        dots.iter().all(is_dot)
+    })
 }
 
 fn is_separator(trees: &[TokenTree], at: usize) -> bool {

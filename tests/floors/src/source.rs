@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use quote::ToTokens;
 use syn::{Attribute, Item, ItemMod, Signature, spanned::Spanned};
 
-use crate::paths::{Written, is_test_cfg, used, written};
+use crate::paths::{Written, includes, is_test_cfg, used, written};
 
 /// What a name in a module stands for.
 #[derive(Debug, Clone)]
@@ -59,7 +59,8 @@ impl Crate {
     ///
     /// # Errors
     ///
-    /// Where a file is missing, is not Rust, or where a module has a `#[path]`.
+    /// Where a file is missing, is not Rust, or has what would hide an import: a `#[path]`, a `#[macro_use]`, an
+    /// `include!`, or another name for the crate itself.
     pub fn read(directory: &Path) -> Result<Self, Unread> {
         let mut read = Self {
             modules: Vec::new(),
@@ -119,6 +120,10 @@ impl Crate {
 
     fn item(&mut self, number: usize, item: Item, directory: &Path) -> Result<(), Unread> {
         match item {
+            Item::ExternCrate(item) if item.ident == "self" => {
+                let why = "another name for this crate is not followed; write `crate`";
+                return Err(self.unread(number, &item, why));
+            }
             Item::Mod(child) => return self.child(number, child, directory),
             Item::Use(item) => {
                 let line = item.span().start().line;
@@ -155,30 +160,45 @@ impl Crate {
             module.names.insert(name, Name::Own);
         }
         let tokens = item.to_token_stream();
-        module.paths.extend(written(tokens));
+        if includes(tokens.clone()) {
+            let why = "an `include!` is not followed; make the file a module";
+            return Err(self.unread(number, &item, why));
+        }
+        self.modules[number].paths.extend(written(tokens));
         Ok(())
+    }
+
+    fn unread(&self, module: usize, item: &impl Spanned, why: &str) -> Unread {
+        let (place, line) = (
+            self.modules[module].file.display(),
+            item.span().start().line,
+        );
+        Unread(format!("{place}:{line}: {why}"))
     }
 
     fn child(&mut self, number: usize, child: ItemMod, directory: &Path) -> Result<(), Unread> {
         let name = child.ident.to_string();
-        let module = &self.modules[number];
-        if child
-            .attrs
-            .iter()
-            .any(|attribute| attribute.path().is_ident("path"))
-        {
-            let line = child.span().start().line;
-            let place = module.file.display();
-            return Err(Unread(format!(
-                "{place}:{line}: a `#[path]` is not followed; put the file where `mod` looks"
-            )));
+        for (name, why) in [
+            (
+                "path",
+                "a `#[path]` is not followed; put the file where `mod` looks",
+            ),
+            (
+                "macro_use",
+                "where a `#[macro_use]` reaches is not followed; import the macros by `use`",
+            ),
+        ] {
+            let is_it = |attribute: &Attribute| attribute.path().is_ident(name);
+            if child.attrs.iter().any(is_it) {
+                return Err(self.unread(number, &child, why));
+            }
         }
-        let mut path = module.path.clone();
+        let mut path = self.modules[number].path.clone();
         path.push(name.clone());
         let below = directory.join(&name);
         let id = match child.content {
             Some((_, items)) => {
-                let file = module.file.clone();
+                let file = self.modules[number].file.clone();
                 self.module(items, &file, &below, path, Some(number))?
             }
             None => {

@@ -96,6 +96,54 @@ fn every_way_to_write_an_import_counts() {
         "mod child {\n use super::super::upper::High; }",
         "2 imports `super::super::upper::High`",
     );
+    runs_back("fn f() { 0..crate::upper::high }", named);
+    runs_back("fn f() { Low { low: 1, ..crate::upper::high } }", named);
+    runs_back("fn f() { 0..=crate::upper::high }", named);
+    runs_back("#[serde(with = \"crate::upper::high\")] struct Low;", named);
+    runs_back(
+        "struct Low { #[serde(with = \"crate::upper::high\")] low: u8 }",
+        named,
+    );
+    // A module inside a function stands one deeper than its file.
+    runs_back(
+        "fn f() { mod child { use super::super::upper::High; } }",
+        "1 imports `super::super::upper::High`",
+    );
+}
+
+#[test]
+fn what_a_comment_says_is_no_import() {
+    let lower = "/// crate::upper::high\n#[doc = \"crate::upper::high\"] struct Low;";
+    assert_eq!(said(&[("lower.rs", lower)], &[]), [""; 0]);
+}
+
+#[test]
+fn what_would_hide_an_import_is_refused() {
+    for (lib, lower, line) in [
+        ("#[macro_use] mod upper; mod lower;", "", "lib.rs:1: "),
+        (
+            "extern crate self as me; mod lower; mod upper;",
+            "",
+            "lib.rs:1: ",
+        ),
+        (
+            "mod lower; mod upper;",
+            "include!(\"upper.rs\");",
+            "lower.rs:1: ",
+        ),
+        (
+            "mod lower; mod upper;",
+            "\nfn f() { g(include!(\"upper.rs\")) }",
+            "lower.rs:2: ",
+        ),
+    ] {
+        let directory = TempDir::new().expect("a directory");
+        for (name, text) in [("lib.rs", lib), ("lower.rs", lower), ("upper.rs", "")] {
+            fs::write(directory.path().join(name), text).expect("a file");
+        }
+        let error = Crate::read(directory.path()).expect_err(lib).to_string();
+        assert!(error.contains(line), "{error}");
+    }
 }
 
 #[test]
@@ -154,10 +202,23 @@ fn tests_may_import_what_they_like() {
         "struct Low { #[cfg(test)] low: u8, high: crate::upper::High }",
         "1 imports `crate::upper::High`",
     );
-    runs_back(
-        "#[cfg(not(test))] use crate::upper::High;",
-        "1 imports `crate::upper::High`",
-    );
+    for condition in [
+        "not(test)",
+        "not(any(test, fuzzing))",
+        "any(test, fuzzing)",
+        "all(unix, not(test))",
+        "feature = \"test\"",
+        "feature = \"test-util\"",
+    ] {
+        runs_back(
+            &format!("#[cfg({condition})] use crate::upper::High;"),
+            "1 imports `crate::upper::High`",
+        );
+    }
+    for condition in ["any(test)", "all(test, unix)", "not(not(test))"] {
+        let lower = format!("#[cfg({condition})] use crate::upper::High;");
+        assert_eq!(said(&[("lower.rs", &lower)], &[]), [""; 0]);
+    }
 }
 
 #[test]
