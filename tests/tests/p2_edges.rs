@@ -1,10 +1,15 @@
 //! P2 where few get: settings beyond every clock, users with few rights, several runtimes.
 #![allow(missing_docs)]
+use std::cell::Cell;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use cache_runtime::{BreakerState, Cache, StoreStats, redis_cached};
 use cache_tests::{Proxy, RedisServer};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tokio::task::JoinSet;
 
 fn breaker(cache: &Cache) -> BreakerState {
     match cache.stats().store {
@@ -111,7 +116,7 @@ fn p2_a_call_is_no_larger_for_a_large_body() {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Nosy(u64);
 
-static NOSY: std::sync::OnceLock<Cache> = std::sync::OnceLock::new();
+static NOSY: OnceLock<Cache> = OnceLock::new();
 
 impl Drop for Nosy {
     fn drop(&mut self) {
@@ -146,5 +151,138 @@ fn p2_a_values_drop_may_use_the_cache() {
     });
     is_done
         .recv_timeout(Duration::from_secs(20))
+        .expect("a deadlock");
+}
+
+/// A value whose own code calls the cache, wherever it runs.
+#[derive(Debug)]
+struct Meddling {
+    store: usize,
+    id: u64,
+}
+
+static MEDDLED: OnceLock<[Cache; 2]> = OnceLock::new();
+
+thread_local! {
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+}
+
+fn poll_once(operation: impl Future) {
+    let polled = pin!(operation).poll(&mut Context::from_waker(Waker::noop()));
+    drop(polled);
+}
+
+impl Meddling {
+    /// One of all operations on its own key, as far as they come without waiting.
+    fn meddle(&self) {
+        let (Some(caches), 0..2) = (MEDDLED.get(), DEPTH.get()) else {
+            return;
+        };
+        let (cache, store, id) = (&caches[self.store], self.store, self.id);
+        let value = || Self { store, id };
+        let entry = meddling_entry(cache, store, id);
+        DEPTH.set(DEPTH.get() + 1);
+        match fastrand::u8(..7) {
+            0 => poll_once(meddling(cache, store, id)),
+            1 => poll_once(entry.get()),
+            2 => poll_once(entry.invalidate()),
+            3 => poll_once(entry.put(&value())),
+            4 => poll_once(entry.put_with(async { value() })),
+            5 => poll_once(entry.refresh(async { value() })),
+            _ => drop(cache.stats()),
+        }
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+impl Clone for Meddling {
+    fn clone(&self) -> Self {
+        self.meddle();
+        Self { ..*self }
+    }
+}
+
+impl Drop for Meddling {
+    fn drop(&mut self) {
+        self.meddle();
+    }
+}
+
+impl PartialEq for Meddling {
+    fn eq(&self, other: &Self) -> bool {
+        self.meddle();
+        self.id == other.id
+    }
+}
+
+impl Serialize for Meddling {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.meddle();
+        (self.store, self.id).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Meddling {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (store, id) = Deserialize::deserialize(deserializer)?;
+        let value = Self { store, id };
+        value.meddle();
+        Ok(value)
+    }
+}
+
+#[redis_cached(
+    ttl = |value| { value.meddle(); Duration::from_millis(5) },
+    cache_if = |value| { value.meddle(); true },
+    stale_while_revalidate = "5ms",
+    skip(cache),
+    cache = cache
+)]
+async fn meddling(cache: &Cache, store: usize, id: u64) -> Meddling {
+    tokio::task::yield_now().await;
+    Meddling { store, id }
+}
+
+/// Every operation, in turn, on a few keys.
+async fn meddle_with_all(cache: Cache, store: usize, task: u64) {
+    for turn in 0..60 {
+        let id = (turn * 7 + task) % 12;
+        let entry = meddling_entry(&cache, store, id);
+        match turn % 5 {
+            0 | 1 => assert_eq!(meddling(&cache, store, id).await.id, id),
+            2 => entry.invalidate().await.expect("a cache that works"),
+            3 => drop(entry.put(&Meddling { store, id }).await),
+            _ => drop(entry.put_with(async { Meddling { store, id } }).await),
+        }
+    }
+}
+
+#[test]
+fn p2_a_values_own_code_may_call_the_cache_wherever_it_runs() {
+    let server = RedisServer::builder().start_blocking();
+    // So small that values are evicted.
+    let memory = Cache::builder().in_memory().memory_capacity(8);
+    let redis = Cache::builder().url(server.url());
+    let caches = [memory, redis].map(|cache| cache.build().expect("a cache"));
+    let caches = MEDDLED.get_or_init(|| caches);
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(4)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            for (store, cache) in caches.iter().enumerate() {
+                let tasks: JoinSet<_> = (0..8)
+                    .map(|task| meddle_with_all(cache.clone(), store, task))
+                    .collect();
+                tasks.join_all().await;
+            }
+        });
+        done.send(()).expect("a test that waits");
+    });
+    is_done
+        .recv_timeout(Duration::from_secs(120))
         .expect("a deadlock");
 }

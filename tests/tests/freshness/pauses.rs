@@ -298,3 +298,40 @@ async fn a_key_at_rest_is_asked_again_when_it_was_changed() {
         }
     }
 }
+
+#[redis_cached(ttl = 60, stale_if_error = 3600, skip(cache, body), cache = cache)]
+async fn beside(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+#[tokio::test]
+async fn a_body_that_a_panic_elsewhere_took_along_has_not_failed() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(beside(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        body.shut_gate();
+        let (its_cache, its_body) = (cache.clone(), body.clone());
+        let caller = tokio::spawn(async move {
+            let panics = async {
+                its_body.wait_until_running(1).await;
+                panic!("on purpose, beside the call")
+            };
+            tokio::join!(beside(&its_cache, &its_body, 1), panics)
+        });
+        assert!(caller.await.expect_err("a panic").is_panic());
+        body.open_gate();
+        // The source was not heard.
+        assert_eq!(beside(cache, &body, 1).await, Ok(3));
+        // One that panics itself has.
+        scene.clock.advance(TTL);
+        body.panic_next(1);
+        let (its_cache, its_body) = (cache.clone(), body.clone());
+        let caller = tokio::spawn(async move { beside(&its_cache, &its_body, 1).await });
+        assert!(caller.await.expect_err("a panic").is_panic());
+        assert_eq!(beside(cache, &body, 1).await, Ok(3), "the key rests");
+        assert_eq!(body.runs(), 4);
+    }
+}
