@@ -34,6 +34,9 @@ fn after(now: Now, time: Duration) -> Now {
     }
 }
 
+/// So often the clocks are looked at between two asks at most: every thirty seconds, for a token of two days.
+const MOST_LOOKS: u32 = 6_000;
+
 /// A schedule with a token of this life.
 fn holding(now: Now, life: Duration) -> Schedule {
     let mut schedule = Schedule::new(MARGIN);
@@ -43,12 +46,13 @@ fn holding(now: Now, life: Duration) -> Schedule {
 
 /// Waits as the schedule says until it asks: when, and what it asks for.
 fn until_ask(schedule: &Schedule, mut now: Now) -> (Now, NextAsk) {
-    loop {
+    for _ in 0..MOST_LOOKS {
         match schedule.next(now) {
             NextAsk::Wait(wait) => now = after(now, wait),
             ask @ NextAsk::Now => return (now, ask),
         }
     }
+    panic!("it asks no more");
 }
 
 /// How long it waits from `now` until it asks.

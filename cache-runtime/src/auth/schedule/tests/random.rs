@@ -26,6 +26,8 @@ struct World {
     /// When the latest answer came, and what it asked for.
     answered: Option<(Instant, Duration)>,
     asks: u32,
+    /// How often it looked at the clocks since it last asked.
+    looks: u32,
 }
 
 /// What befalls it.
@@ -55,6 +57,7 @@ impl World {
             ends: None,
             answered: None,
             asks: 0,
+            looks: 0,
         }
     }
 
@@ -106,10 +109,13 @@ impl World {
         let time = match next {
             NextAsk::Wait(wait) => {
                 assert!(!wait.is_zero() && wait <= LOOK, "{wait:?}");
+                self.looks += 1;
+                assert!(self.looks < MOST_LOOKS, "it asks no more");
                 wait
             }
             NextAsk::Now => {
                 self.asks += 1;
+                self.looks = 0;
                 if let Some((answered, retry_after)) = self.answered {
                     let pause = now.steady - answered;
                     assert!(pause >= secs(1), "asked again after {pause:?}");
@@ -285,8 +291,11 @@ proptest! {
         }
         let due = world.ends.unwrap() - (life / 2).min(secs(300)) * 9 / 10;
         world.befall(&event);
+        let mut looks = 0;
         while let NextAsk::Wait(wait) = world.schedule.next(world.now()) {
-// A second after the last ask at the earliest.
+            looks += 1;
+            prop_assert!(looks < MOST_LOOKS, "it asks no more");
+            // A second after the last ask at the earliest.
             let waits = world.truth < due || wait <= LEAST_PAUSE;
             prop_assert!(waits, "at {:?}, due at {due:?}", world.truth);
             world.truth += wait;
