@@ -364,6 +364,54 @@ async fn who_has_an_older_value_asks_for_the_lock_once() {
     assert_eq!(body.runs(), 2);
 }
 
+#[redis_cached(
+    ttl = 60,
+    stale_while_revalidate = 600,
+    key = "refreshed:{id}",
+    skip(cache, body),
+    cache = cache
+)]
+async fn refreshed(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// A refresh takes the lock, so that one of all processes refreshes; the others ask for it once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_another_process_refreshes_the_lock_is_asked_for_once() {
+    let server = RedisServer::start().await;
+    let (proxy, clock) = (Proxy::before(&server), ManualClock::new());
+    let cache = |url| {
+        let builder = Cache::builder().url(url).timeout(SOON).clock(&clock);
+        builder.build().expect("a valid URL")
+    };
+    let (holder, other, body) = (cache(server.url()), cache(proxy.url()), Body::new());
+    assert_eq!(refreshed(&holder, &body, 1).await, Ok(1));
+    clock.advance(Duration::from_secs(60));
+    body.shut_gate();
+    assert_eq!(refreshed(&holder, &body, 1).await, Ok(1));
+    body.wait_until_running(1).await;
+    for _ in 0..5 {
+        assert_eq!(refreshed(&other, &body, 1).await, Ok(1));
+        eventually(
+            "the question for the lock to be answered",
+            SOON,
+            async || other.stats().flights == 0,
+        )
+        .await;
+        assert_eq!(proxy.scripts_seen(), 1);
+    }
+    body.open_gate();
+    eventually("the holder's value", SOON, async || {
+        refreshed_entry(&other, 1)
+            .get()
+            .await
+            .is_ok_and(|value| value == Some(2))
+    })
+    .await;
+    assert_eq!(body.runs(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_that_is_killed_is_waited_for_as_long_as_its_lock_lives() {
     const TEST: &str = "a_holder_that_is_killed_is_waited_for_as_long_as_its_lock_lives";
