@@ -29,8 +29,7 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// If `key` cannot be a key, as [`CacheKey`] has it, or if Redis cannot be asked, or does not answer
-    /// in time.
+    /// If `key` cannot be a key, as [`CacheKey`] has it, or as [`Entry::get`].
     ///
     /// # Cancel safety
     ///

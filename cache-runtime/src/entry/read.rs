@@ -13,7 +13,7 @@ impl<R> Entry<R> {
     ///
     /// # Errors
     ///
-    /// If Redis cannot be asked, or does not answer in time.
+    /// If Redis cannot be asked, does not answer in time, or refuses the read, as where a list stands under the key.
     ///
     /// # Cancel safety
     ///
