@@ -261,3 +261,26 @@ async fn p5_what_another_process_stored_since_is_no_body_run() {
     assert_eq!(run.expect("no panic"), 1);
     assert_eq!(body.runs(), 1);
 }
+
+/// Who waits need not ask: a value that is found where the right to store was asked for is for all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p5_what_another_process_stored_since_is_found_for_all_who_wait() {
+    let server = RedisServer::start().await;
+    let proxy = cache_tests::Proxy::before(&server);
+    let (here, there) = (patient(&proxy.url()), patient(&server.url()));
+    let body = Body::new();
+    let held = proxy.hold(cache_tests::proxy::script());
+    let callers: JoinSet<_> = (0..10).map(|_| call!(infallible, here, body)()).collect();
+    held.arrived().await;
+    eventually("the others to wait", SOON, async || {
+        here.stats().waiting == 9
+    })
+    .await;
+    assert_eq!(infallible(&there, &body, 1).await, 1);
+    held.release();
+    let values = within("all to be answered", SOON, callers.join_all()).await;
+    assert_eq!(values, [1; 10]);
+    assert_eq!(body.runs(), 1);
+    // One of those who came once the question was on its way asks again, for the rest of them.
+    assert!(proxy.scripts_seen() <= 2, "{}", proxy.scripts_seen());
+}

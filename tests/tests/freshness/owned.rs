@@ -9,7 +9,7 @@ use cache_tests::Body;
 use cache_tests::body::Failed;
 use serde::{Deserialize, Serialize};
 
-use crate::scene::{Scene, TTL, until_idle, until_stored};
+use crate::scene::{FIRST_PAUSE, Scene, TTL, until_idle, until_stored};
 
 /// Counts its copies.
 #[derive(Debug, Serialize)]
@@ -281,8 +281,11 @@ async fn a_method_takes_its_self_along() {
 #[derive(Debug, Serialize)]
 struct Uncopied;
 
+static COPIES: AtomicU64 = AtomicU64::new(0);
+
 impl Clone for Uncopied {
     fn clone(&self) -> Self {
+        COPIES.fetch_add(1, SeqCst);
         panic!("this cannot be copied");
     }
 }
@@ -294,14 +297,18 @@ async fn uncopied(cache: &Cache, body: &Body, of: &Uncopied) -> Result<u64, Fail
 }
 
 #[tokio::test]
-async fn a_copy_that_panics_makes_no_call_panic() {
+async fn a_copy_that_panics_makes_no_call_panic_and_lets_the_key_rest() {
     let scene = Scene::start().await;
     for cache in scene.both() {
-        let body = Body::new();
+        let (body, before) = (Body::new(), COPIES.load(SeqCst));
         assert_eq!(uncopied(cache, &body, &Uncopied).await, Ok(1));
         scene.clock.advance(TTL);
-        for _ in 0..3 {
-            assert_eq!(uncopied(cache, &body, &Uncopied).await, Ok(1));
+        for copies in [1, 2] {
+            for _ in 0..3 {
+                assert_eq!(uncopied(cache, &body, &Uncopied).await, Ok(1));
+            }
+            assert_eq!(COPIES.load(SeqCst) - before, copies);
+            scene.clock.advance(2 * FIRST_PAUSE);
         }
         assert_eq!((body.runs(), cache.stats().flights), (1, 0));
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cache_runtime::{Cache, Entry, Outcome, Source, redis_cached};
-use cache_tests::Body;
+use cache_runtime::{Cache, Entry, ManualClock, Outcome, Source, redis_cached};
 use cache_tests::body::Failed;
+use cache_tests::wait::SOON;
+use cache_tests::{Body, Stores, eventually};
 
 use crate::scene::{FIRST_PAUSE, MILLI, Scene, TTL, source, until_idle, until_stored};
 
@@ -295,6 +296,32 @@ async fn a_key_at_rest_is_asked_again_when_it_was_changed() {
             assert_eq!(ahead(cache, &body, id).await, Ok(3), "{change:?}");
             until_idle(cache, &body).await;
             assert_eq!(body.runs(), before + 1, "{change:?} ends its rest");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_given_up_behind_its_call_has_failed() {
+    let clock = ManualClock::new();
+    let stores = Stores::with(|builder| {
+        let builder = builder.background_timeout(Duration::from_millis(50));
+        builder.clock(&clock)
+    })
+    .await;
+    for cache in stores.both() {
+        let body = Body::new();
+        assert_eq!(behind(cache, &body, 1).await, Ok(1));
+        clock.advance(TTL);
+        body.shut_gate();
+        assert_eq!(behind(cache, &body, 1).await, Ok(1));
+        body.wait_until_begun(2).await;
+        eventually("the body to be dropped", SOON, async || body.dropped() == 1).await;
+        until_idle(cache, &body).await;
+        body.open_gate();
+        for _ in 0..3 {
+            assert_eq!(behind(cache, &body, 1).await, Ok(1));
+            until_idle(cache, &body).await;
+            assert_eq!(body.runs(), 2, "the key rests");
         }
     }
 }
