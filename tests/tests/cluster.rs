@@ -412,6 +412,26 @@ async fn where_another_process_refreshes_the_lock_is_asked_for_once() {
     assert_eq!(body.runs(), 2);
 }
 
+/// As after a pause of the holder's that was longer than its lock lives.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lock_that_was_lost_stays_with_whoever_has_it() {
+    let scene = Scene::start().await;
+    let holds = scene.call(&scene.holder, 1);
+    scene.body.wait_until_running(1).await;
+    let keys = value_entry(&scene.holder, 1).guard_keys();
+    let [_, lock, _] = keys.expect("a key");
+    let taken = scene
+        .server
+        .cli(&["SET", &lock, "another's", "PX", "600000"]);
+    assert_eq!(taken, "OK");
+    holds.abort();
+    assert!(holds.await.expect_err("it was given up").is_cancelled());
+    // Waits until the call's lock was let go.
+    let shut_down = scene.holder.shutdown().await;
+    shut_down.expect("nothing is left over");
+    assert_eq!(scene.server.cli(&["GET", &lock]), "another's");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_holder_that_is_killed_is_waited_for_as_long_as_its_lock_lives() {
     const TEST: &str = "a_holder_that_is_killed_is_waited_for_as_long_as_its_lock_lives";

@@ -66,6 +66,25 @@ async fn p4_a_body_from_before_a_refresh_does_not_replace_it() {
     }
 }
 
+/// The right to store is shared, so whoever gets it later lengthens its life.
+#[tokio::test]
+async fn p4_who_shares_the_right_to_store_has_it_for_as_long_as_who_set_it() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    let first = caller(&scene.here, &source, 1);
+    source.body.wait_until_running(1).await;
+    let token = token(1);
+    assert_eq!(scene.server.cli(&["PEXPIRE", &token, "15000"]), "1");
+    let second = caller(&scene.there, &source, 1);
+    source.body.wait_until_running(2).await;
+    let left: u64 = scene.server.cli(&["PTTL", &token]).parse().unwrap();
+    assert!(left > 15_000, "{left} ms");
+    source.body.open_gate();
+    assert_eq!(
+        (first.await.unwrap(), second.await.unwrap()),
+        (Ok(1), Ok(1))
+    );
+}
+
 /// The token goes first: between the two DELs a body that runs elsewhere would store, were it the other way round.
 #[tokio::test]
 async fn p4_an_invalidation_revokes_before_it_deletes() {
