@@ -10,7 +10,6 @@ mod compute;
 mod invalidate;
 mod put;
 mod read;
-mod returns;
 
 use std::{
     fmt,
@@ -20,11 +19,10 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::returns::Returns;
 use crate::{
     cache::{Cache, Inner, global},
     error::{Error, ErrorKind},
-    lookup::{AsSlot, Asks, Question},
+    lookup::{AsSlot, Asks, Question, Terms},
     site::{Key, SharedKey, Site},
     store::redis::lease::LeaseKeys,
     value::{
@@ -164,11 +162,7 @@ impl<R> Entry<R> {
     }
 }
 
-impl<R> Asks<R> for &Entry<R> {
-    fn question(&self) -> &Question {
-        &self.question
-    }
-
+impl<R> Terms<R> for &Entry<R> {
     fn ttl(&self) -> Option<Duration> {
         self.ttl
     }
@@ -179,6 +173,12 @@ impl<R> Asks<R> for &Entry<R> {
 
     fn as_slot(&self) -> AsSlot<R> {
         self.as_slot
+    }
+}
+
+impl<R> Asks<R> for &Entry<R> {
+    fn question(&self) -> &Question {
+        &self.question
     }
 }
 

@@ -114,7 +114,7 @@ pub use cache::global::{get_cache, set_cache};
 #[cfg(feature = "macros")]
 pub use cache_macros::redis_cached;
 pub use config::builder::CacheBuilder;
-pub use entry::{Entry, Returns};
+pub use entry::Entry;
 pub use error::shared::SharedError;
 pub use error::{Error, ErrorKind};
 pub use key::CacheKey;
@@ -125,6 +125,7 @@ pub use observe::stats::{
     BreakerState, Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
 };
 pub use value::codec::Cacheable;
+pub use value::returns::Returns;
 
 /// The Redis client, for commands on a [`Connection`].
 pub use redis;

@@ -15,8 +15,8 @@
 //! | store | [`commit`] | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
 //! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
-//! [`Slot`](slot), and a [`Step`] says what only the typed side can do, in the one file [`body`]. An error is never in
-//! here, but for the copy that callers share.
+//! [`Slot`](slot), and a [`Step`] says what only the typed side can do. That side is two files: [`course`] is compiled
+//! for each type of value, and [`body`] for each function. An error is never in here, but for the copy that callers share.
 //!
 //! A hit waits in [`Question::begin`] alone, with all that it knows in that one frame. Whatever goes beyond a hit is on
 //! the heap, so that calls stay small: cached functions call each other.
@@ -26,6 +26,7 @@ mod alarm;
 mod background;
 mod body;
 mod commit;
+mod course;
 mod first_poll;
 mod join;
 mod read;
@@ -38,13 +39,14 @@ mod within;
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use background::{Run, SoftWait};
-pub(crate) use body::{Asks, RunOf, Work, get_or_run, inline, refresh};
+pub(crate) use body::{get_or_run, inline, movable, refresh};
 pub(crate) use commit::prepared;
-pub(crate) use first_poll::{near, near_first};
+pub(crate) use course::{Asks, RunOf, Terms};
+pub(crate) use first_poll::near;
 use read::Found;
 pub(crate) use renew::renewing;
 use running::Running;
-pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot};
+pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot, Values};
 
 use crate::{
     cache::{Cache, Inner, global},

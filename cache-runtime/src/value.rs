@@ -8,6 +8,7 @@
 //! | [`freshness`] | how old an entry may be, and how long it is kept |
 //! | [`header`], [`codec`], [`error`] | which bytes are stored, how a value becomes JSON and comes back, and why not |
 //! | [`share`], [`answer`] | how one outcome is many callers' |
+//! | [`returns`] | what a body may return |
 //! | [`place`], [`panics`] | where a value stays; that the user's code may panic |
 
 pub(crate) mod answer;
@@ -18,4 +19,5 @@ pub(crate) mod header;
 pub(crate) mod panics;
 pub(crate) mod place;
 pub(crate) mod policy;
+pub(crate) mod returns;
 pub(crate) mod share;

@@ -10,6 +10,7 @@ use std::{
     future::Future,
     ops::RangeInclusive,
     panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{
         Arc, Mutex, Weak,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -189,11 +190,12 @@ impl Background {
         })
     }
 
-    /// Begins `run` on the present runtime, in a span of its own. A panic of it reaches the log alone.
+    /// Begins `run` on the present runtime, in a span of its own. A panic of it reaches the log alone. It is boxed, so that
+    /// this is compiled once.
     pub(crate) fn begin(
         self: &Arc<Self>,
         permit: RunPermit,
-        run: impl Future<Output = ()> + Send + 'static,
+        run: Pin<Box<dyn Future<Output = ()> + Send>>,
     ) {
         let Ok(runtime) = Handle::try_current() else {
             return;
@@ -372,13 +374,9 @@ mod tests {
         let _alone = ALONE.lock().await;
         let background = background(&ManualClock::new());
         let before = Background::running();
-        background.begin(background.permit(&FUNCTION).unwrap(), async {
-            panic!("on purpose")
-        });
-        background.begin(
-            background.permit(&FUNCTION).unwrap(),
-            std::future::pending(),
-        );
+        let begin = |run| background.begin(background.permit(&FUNCTION).unwrap(), run);
+        begin(Box::pin(async { panic!("on purpose") }));
+        begin(Box::pin(std::future::pending()));
         assert_eq!(Background::running(), before + 2);
         while Background::running() > before + 1 {
             tokio::task::yield_now().await;
@@ -387,9 +385,7 @@ mod tests {
         while Background::running() > before {
             tokio::task::yield_now().await;
         }
-        background.begin(background.permit(&FUNCTION).unwrap(), async {
-            panic!("never runs")
-        });
+        begin(Box::pin(async { panic!("never runs") }));
         assert!(!background.is_possible());
     }
 }

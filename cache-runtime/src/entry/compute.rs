@@ -4,10 +4,10 @@
 
 use std::future::Future;
 
-use super::{Entry, Returns};
+use super::Entry;
 use crate::{
     lookup::{get_or_run, inline, refresh},
-    value::share::ErrorShare,
+    value::{returns::Returns, share::ErrorShare},
 };
 
 impl<R> Entry<R> {
@@ -26,9 +26,7 @@ impl<R> Entry<R> {
     where
         F: Future<Output: Returns<R>>,
     {
-        let errors = ErrorShare::<<F::Output as Returns<R>>::Error>::alone();
-        let work = inline(|()| async move { body().await.into_result() });
-        get_or_run(self, errors, work, Returns::from_result).await
+        get_or_run(self, ErrorShare::alone(), false, inline(body)).await
     }
 
     /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.
@@ -42,7 +40,6 @@ impl<R> Entry<R> {
     where
         F: Future<Output: Returns<R>>,
     {
-        let body = async move { body.await.into_result() };
-        Returns::from_result(refresh(self, body).await)
+        refresh(self, body).await
     }
 }

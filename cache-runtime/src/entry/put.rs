@@ -7,13 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Entry, Returns};
+use super::Entry;
 use crate::{
     cache::{Cache, invalidation::RecordOnDrop},
     error::{Error, ErrorKind},
     lookup::{Lent, Outgoing as _, draw, prepared, renewing},
     store::{Prepared, Write, redis::lease::LeaseKeys},
-    value::error::not_encoded,
+    value::{error::not_encoded, returns::Returns},
 };
 
 impl<R> Entry<R> {

@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Entry;
-use crate::{error::Error, lookup::Held};
+use crate::{
+    error::Error,
+    lookup::{Held, Values},
+};
 
 impl<R> Entry<R> {
     /// The value that a call would be answered without its body; `None` if there is no value, or none that is an
@@ -21,9 +24,10 @@ impl<R> Entry<R> {
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
         let place = (Arc::clone(cache.inner()), key);
-        let mut held = Held::new(&*self.rules, self.ttl, self.as_slot);
+        let mut values = Values::empty();
+        let mut held = Held::new(&*self.rules, self.ttl, self.as_slot, &mut values);
         self.question.peek(place, held.slot()).await?;
-        Ok(held.take_value())
+        Ok(values.take_value())
     }
 
     /// How much longer the stored value lives, with the windows in which it may be answered after its ttl. `None` if there is

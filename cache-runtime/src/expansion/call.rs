@@ -2,18 +2,12 @@
 //!
 //! The one rule: **an expansion only states facts**; what they mean is decided in the read path.
 
-use std::{
-    convert::{Infallible, identity},
-    fmt,
-    future::Future,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use crate::{
     cache::Cache,
     entry::Entry,
-    lookup::{AsSlot, Asks, Question, RunOf, Work, get_or_run, inline, near, near_first},
+    lookup::{AsSlot, Asks, Question, RunOf, Terms, get_or_run, inline, movable, near},
     site::{Key, Site},
     value::{
         codec::{Cacheable, Codec},
@@ -192,16 +186,17 @@ impl<V, R> Call<V, R> {
 
 impl<V: 'static, R: 'static> Call<V, R> {
     /// Answers from the cache, else from `body`.
+    // As the others below: inlined for the compiler's sake, as `lookup::body` has it.
+    #[inline(always)]
     pub fn run<F>(self, body: impl FnOnce() -> F) -> impl Future<Output = R>
     where
         F: Future<Output = R>,
     {
-        let errors = ErrorShare::<Infallible>::cloned();
-        let work = inline(|()| sure(body()));
-        self.run_work(errors, work, identity, infallible)
+        get_or_run(self, ErrorShare::cloned(), false, inline(body))
     }
 
     /// Answers from the cache, else from `body`, whose errors are never stored.
+    #[inline(always)]
     pub fn run_result<E, F>(
         self,
         errors: ErrorShare<E>,
@@ -210,42 +205,40 @@ impl<V: 'static, R: 'static> Call<V, R> {
     where
         F: Future<Output = Result<R, E>>,
     {
-        self.run_work(errors, inline(|()| body()), Ok, identity)
+        get_or_run(self, errors, false, inline(body))
     }
 
     /// As [`run`](Self::run), with a body that can run in the background: `inline` is the body for a caller that waits,
     /// `background` the body that uses what `own` makes of the arguments. One of the two is called at most.
-    pub async fn run_behind<A, O, F, G>(
+    #[inline(always)]
+    pub fn run_behind<A, O, F, G>(
         self,
         arguments: A,
         inline: impl FnOnce(A) -> F,
         own: impl FnOnce(A) -> O,
         background: impl FnOnce(O) -> G,
-    ) -> R
+    ) -> impl Future<Output = R>
     where
         R: Send + 'static,
         F: Future<Output = R>,
         G: Future<Output = R> + Send + 'static,
     {
-        let errors = ErrorShare::<Infallible>::cloned();
-        let own = |arguments| sure(background(own(arguments)));
-        let work = Work {
-            arguments,
-            inline: |arguments| sure(inline(arguments)),
-            background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
-        };
-        self.run_work(errors, work, identity, infallible).await
+        let own = |arguments| background(own(arguments));
+        let begin = |arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors);
+        let work = movable(arguments, inline, begin);
+        get_or_run(self, ErrorShare::cloned(), true, work)
     }
 
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
-    pub async fn run_result_behind<A, O, E, F, G>(
+    #[inline(always)]
+    pub fn run_result_behind<A, O, E, F, G>(
         self,
         errors: ErrorShare<E>,
         arguments: A,
         inline: impl FnOnce(A) -> F,
         own: impl FnOnce(A) -> O,
         background: impl FnOnce(O) -> G,
-    ) -> Result<R, E>
+    ) -> impl Future<Output = Result<R, E>>
     where
         R: Send + 'static,
         E: 'static,
@@ -253,65 +246,32 @@ impl<V: 'static, R: 'static> Call<V, R> {
         G: Future<Output = Result<R, E>> + Send + 'static,
     {
         let own = |arguments| background(own(arguments));
-        let work = Work {
-            arguments,
-            inline,
-            background: Some(|arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors)),
-        };
-        self.run_work(errors, work, Ok, identity).await
-    }
-
-    /// Answers at the first poll if it can, else goes the whole way. `hit`, `end`: what the function returns for a value at
-    /// the first poll, and for the outcome of the whole way. Both are functions and not closures, because all that takes
-    /// a closure is compiled for each function of the user.
-    fn run_work<A, E, F, I, B, T>(
-        self,
-        errors: ErrorShare<E>,
-        work: Work<A, I, B>,
-        hit: impl Fn(R) -> T,
-        end: impl Fn(Result<R, E>) -> T,
-    ) -> impl Future<Output = T>
-    where
-        I: FnOnce(A) -> F,
-        F: Future<Output = Result<R, E>>,
-        B: FnOnce(A, RunOf<R>, ErrorShare<E>),
-    {
-        near_first(
-            (self, errors, work),
-            move |(call, ..)| near(&call.question, &call.policy, &hit),
-            |(call, errors, work)| get_or_run(call, errors, work, end),
-        )
+        let begin = |arguments, run: RunOf<R>, errors| run.begin(own, arguments, errors);
+        get_or_run(self, errors, true, movable(arguments, inline, begin))
     }
 }
 
-impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
-    fn question(&self) -> &Question {
-        &self.question
+impl<V: 'static, R: 'static> Terms<R> for Call<V, R> {
+    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+        &self.policy
     }
 
     fn ttl(&self) -> Option<Duration> {
         None
     }
 
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
-        &self.policy
-    }
-
     fn as_slot(&self) -> AsSlot<R> {
         self.as_slot
     }
+
+    fn near(&self, place: &mut Option<R>) {
+        near(&self.question, &self.policy, place);
+    }
 }
 
-/// Makes a body that cannot fail one that may.
-async fn sure<R>(body: impl Future<Output = R>) -> Result<R, Infallible> {
-    Ok(body.await)
-}
-
-/// The value of a body that cannot fail.
-fn infallible<R>(outcome: Result<R, Infallible>) -> R {
-    match outcome {
-        Ok(value) => value,
-        Err(never) => match never {},
+impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
+    fn question(&self) -> &Question {
+        &self.question
     }
 }
 

@@ -4,9 +4,9 @@
 //! The one rule: **a run in the background owns all that it uses**, and has a flight, a right to store and a
 //! budget of its own like any other run. It is led, waited for and taken over like one.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     BoxFuture, Lookup, Slot, Step,
@@ -99,16 +99,18 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn limit(&self) -> Duration {
-        self.cache.background_timeout
-    }
-
-    /// Tells the log that the run took too long, and lets the key back off.
-    pub(super) fn gave_up(&self) {
-        let limit = self.limit();
-        let scene = self.cache.scene(self.site);
-        scene.tell(&Event::GivenUp { limit });
-        self.cache.background.failed(&self.key);
+    /// Waits for `run`, but not for ever. On the heap, so that the wait is compiled once.
+    pub(super) fn wait<'a>(self, mut run: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let limit = self.cache.background_timeout;
+            if timeout(limit, run.as_mut()).await.is_ok() {
+                return;
+            }
+            let scene = self.cache.scene(self.site);
+            scene.tell(&Event::GivenUp { limit });
+            // Before the flight ends, which is with the run: whoever leads next sees that the key backs off.
+            self.cache.background.failed(&self.key);
+        })
     }
 }
 

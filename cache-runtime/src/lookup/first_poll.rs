@@ -6,13 +6,7 @@
 //! It waits for nothing and, but for the value's clone, allocates nothing. The rest of a call is made on the heap, and
 //! only where it is needed, so a call is small wherever it stands.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
-    task::{Context, Poll},
-};
-
-use super::{Question, boxed, read::Found};
+use super::{Question, read::Found};
 use crate::{
     cache::{Cache, global},
     observe::{
@@ -27,22 +21,14 @@ use crate::{
     },
 };
 
-/// Answers a call with `hit` of the value that is fresh whatever else holds; pending says nothing about the store.
-pub(crate) fn near<R, T>(
-    question: &Question,
-    rules: &impl Rules<R>,
-    hit: impl FnOnce(R) -> T,
-) -> Poll<T> {
-    let mut value = None;
+/// Puts the value that is fresh whatever else holds into the empty place; a place that stays empty says nothing about the
+/// store.
+pub(crate) fn near<R>(question: &Question, rules: &impl Rules<R>, place: &mut Option<R>) {
     let take = &mut |shared: Option<&SharedValue>| {
-        rules.take(shared, &mut value);
-        value.is_some()
+        rules.take(shared, place);
+        place.is_some()
     };
     fresh(question, rules.freshness(), take);
-    match value {
-        Some(value) => Poll::Ready(hit(value)),
-        None => Poll::Pending,
-    }
 }
 
 /// The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one draw is
@@ -89,36 +75,4 @@ fn fresh_in(
         inner.scene(site).tell(&Event::Hit(found.served()));
     }
     None
-}
-
-/// Answers at the first poll by what `near` finds, else by `rest`, which is only made then.
-pub(crate) fn near_first<C, F: Future>(
-    call: C,
-    near: impl Fn(&C) -> Poll<F::Output>,
-    rest: impl FnOnce(C) -> F,
-) -> impl Future<Output = F::Output> {
-    let mut first = Some((call, rest));
-    let mut going: Option<Pin<Box<F>>> = None;
-    poll_fn(move |cx| {
-        // Borrowed, because the call would be copied on its way out of here and back.
-        if let Some((call, _)) = &first {
-            let answer = near(call);
-            if answer.is_ready() {
-                return answer;
-            }
-        }
-        if let Some((call, rest)) = first.take() {
-            going = Some(boxed(rest, call));
-        }
-        match &mut going {
-            Some(going) => go_on(going, cx),
-            None => unreachable!("invariant: made at the first poll"),
-        }
-    })
-}
-
-/// Kept out of the function that answers a near hit, which needs little of the stack.
-#[inline(never)]
-fn go_on<F: Future>(going: &mut Pin<Box<F>>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    going.as_mut().poll(cx)
 }

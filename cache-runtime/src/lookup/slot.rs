@@ -8,8 +8,8 @@
 //! | [`Outgoing`] | a value that is there: how long it lives, its bytes, what others can have of it | [`Held`], [`Lent`] |
 //! | [`Slot`] | a place for a value: it is decoded or taken into it, set aside, fallen back on | [`Held`] |
 //!
-//! A [`Held`] stands in the future of the call that it belongs to, so that a value is written where its caller takes
-//! it from: no box, no `dyn Any`, and no copy in the frames between.
+//! The [`Values`] of a [`Held`] belong to the future of the call, so that a value is written where its caller takes it from:
+//! no box, no `dyn Any`, and no copy in the frames between.
 
 use std::time::Duration;
 
@@ -83,35 +83,19 @@ pub(super) fn take(slot: &mut dyn Slot, answer: &Answer) -> bool {
 /// so again: each would add a message to that of a type which is not.
 pub(crate) type AsSlot<R> = for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn Slot;
 
-/// The one [`Slot`].
-pub(crate) struct Held<'a, R> {
-    rules: &'a (dyn Rules<R> + Send + Sync),
-    /// Default: the attribute's.
-    ttl: Option<Duration>,
-    as_slot: AsSlot<R>,
+/// Where the value of a call stands, and an older one.
+pub(crate) struct Values<R> {
     value: Option<R>,
     /// On the heap, because most calls have none, and each has the room for it otherwise.
     aside: Option<Box<R>>,
 }
 
-impl<'a, R> Held<'a, R> {
-    pub(crate) fn new(
-        rules: &'a (dyn Rules<R> + Send + Sync),
-        ttl: Option<Duration>,
-        as_slot: AsSlot<R>,
-    ) -> Self {
+impl<R> Values<R> {
+    pub(crate) const fn empty() -> Self {
         Self {
-            rules,
-            ttl,
-            as_slot,
             value: None,
             aside: None,
         }
-    }
-
-    /// This slot, with its type forgotten.
-    pub(crate) fn slot(&mut self) -> &mut dyn Slot {
-        (self.as_slot)(self)
     }
 
     /// Puts what a body returned into it.
@@ -128,16 +112,56 @@ impl<'a, R> Held<'a, R> {
 
     /// Takes the answer out.
     #[inline]
-    pub(crate) fn take_answer(&mut self) -> R {
+    pub(super) fn take_answer(&mut self) -> R {
         self.take_value().expect(ANSWERED)
     }
 
-    fn value(&self) -> &R {
-        self.value.as_ref().expect(ANSWERED)
+    /// Where the value stands.
+    pub(super) fn value(&mut self) -> &mut Option<R> {
+        &mut self.value
+    }
+
+    /// Takes all of it out, so that it can stand elsewhere.
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::empty())
     }
 }
 
-const ANSWERED: &str =
+/// The one [`Slot`].
+pub(crate) struct Held<'a, R> {
+    rules: &'a (dyn Rules<R> + Send + Sync),
+    /// Default: the attribute's.
+    ttl: Option<Duration>,
+    as_slot: AsSlot<R>,
+    place: &'a mut Values<R>,
+}
+
+impl<'a, R> Held<'a, R> {
+    pub(crate) fn new(
+        rules: &'a (dyn Rules<R> + Send + Sync),
+        ttl: Option<Duration>,
+        as_slot: AsSlot<R>,
+        place: &'a mut Values<R>,
+    ) -> Self {
+        Self {
+            rules,
+            ttl,
+            as_slot,
+            place,
+        }
+    }
+
+    /// This slot, with its type forgotten.
+    pub(crate) fn slot(&mut self) -> &mut dyn Slot {
+        (self.as_slot)(self)
+    }
+
+    fn value(&self) -> &R {
+        self.place.value.as_ref().expect(ANSWERED)
+    }
+}
+
+pub(super) const ANSWERED: &str =
     "invariant: a call that says that it was answered put the answer into its slot";
 
 impl<R> Outgoing for Held<'_, R> {
@@ -164,8 +188,8 @@ impl<R> Outgoing for Held<'_, R> {
 
 impl<R: Send> Slot for Held<'_, R> {
     fn decode(&mut self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<(), Error> {
-        clear(&mut self.value);
-        self.rules.decode(stored, decoded, &mut self.value)
+        clear(&mut self.place.value);
+        self.rules.decode(stored, decoded, &mut self.place.value)
     }
 
     fn reads(&self, stored: &Stored<'_>) -> Result<(), Error> {
@@ -173,13 +197,13 @@ impl<R: Send> Slot for Held<'_, R> {
     }
 
     fn take(&mut self, shared: Option<&SharedValue>) -> bool {
-        clear(&mut self.value);
-        self.rules.take(shared, &mut self.value);
-        self.value.is_some()
+        clear(&mut self.place.value);
+        self.rules.take(shared, &mut self.place.value);
+        self.place.value.is_some()
     }
 
     fn clear(&mut self) {
-        clear(&mut self.value);
+        clear(&mut self.place.value);
     }
 
     fn share_kept(&self) -> Option<Answer> {
@@ -187,11 +211,11 @@ impl<R: Send> Slot for Held<'_, R> {
     }
 
     fn set_aside(&mut self) {
-        self.aside = self.value.take().map(Box::new);
+        self.place.aside = self.place.value.take().map(Box::new);
     }
 
     fn fall_back(&mut self) {
-        self.value = self.aside.take().map(|value| *value);
+        self.place.value = self.place.aside.take().map(|value| *value);
     }
 }
 

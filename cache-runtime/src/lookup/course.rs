@@ -1,0 +1,587 @@
+//! The course of one call, from its question to what its caller gets: compiled for each type of value, and for no body.
+//!
+//! The one rule: **it meets a body only as a [`Work`]**, so that an edited body leaves all of this as it was compiled. An
+//! error stands in the frame of one poll and in no phase, so that a future is `Send` where its error is not.
+//!
+//! | [`Phase`] | polls | then |
+//! |---|---|---|
+//! | [`Called`](Phase::Called) | nothing: a value that is at hand is the answer | [`Asking`](Phase::Asking) |
+//! | [`Asking`](Phase::Asking) | all that comes before a body | the answer, or what its [`Step`] says |
+//! | [`Running`](Phase::Running) | the body | [`Ending`](Phase::Ending), or its error |
+//! | [`Ending`](Phase::Ending) | the store, or a body in the background | the answer |
+//! | [`Over`](Phase::Over) | nothing any more | |
+//!
+//! Whoever polls these stands on the stack below every call in a body, so each step is a function of its own, and what has a
+//! value's size goes through `answer`, for which the outermost frame has the room.
+
+use std::{
+    future::{Future, Pending},
+    mem,
+    ops::ControlFlow::{self, Break, Continue},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::{
+    Question, Step,
+    background::{Acquiring, Run, SoftWait, Watch},
+    running::Running,
+    slot::{ANSWERED, AsSlot, Held, Values},
+};
+use crate::value::{policy::Rules, returns::Returns, share::ErrorShare};
+
+/// What is known of values of type `R`.
+pub(crate) trait Terms<R> {
+    /// What the attribute says about them.
+    fn rules(&self) -> &(dyn Rules<R> + Send + Sync);
+
+    /// For how long they are fresh. Default: as the attribute says.
+    fn ttl(&self) -> Option<Duration>;
+
+    /// How a slot for them forgets their type.
+    fn as_slot(&self) -> AsSlot<R>;
+
+    /// Puts a value that answers whatever else holds into the empty place. Default: there is none.
+    fn near(&self, _place: &mut Option<R>) {}
+}
+
+/// Somebody whose calls return `R`.
+pub(crate) trait Asks<R>: Terms<R> {
+    /// What a call asks for.
+    fn question(&self) -> &Question;
+}
+
+/// A body; it runs once at most.
+pub(crate) trait Work<R, T: Returns<R>>: Ends {
+    /// Begins it there, if it can run there.
+    fn begin(&mut self, place: Where<R, T>);
+
+    /// Polls a body that has begun here.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T>;
+}
+
+/// A body of any type.
+pub(crate) trait Ends {
+    /// Drops a body that has begun here.
+    fn end(&mut self);
+}
+
+/// Where a body runs.
+pub(crate) enum Where<R, T: Returns<R>> {
+    /// In the call.
+    Here,
+    Background(RunOf<R>, ErrorShare<T::Error>),
+}
+
+/// See the [module](self). `A`, `Z`: the futures that [`ask`] and [`end`] make, in their boxes, so that none is moved.
+pub(super) struct Course<O, R, T: Returns<R>, A, Z> {
+    /// `None`: it was asked.
+    called: Option<O>,
+    phase: Phase<O, R, A, Z>,
+    /// What was asked, whose block on the heap is kept until the call ends: freed before that, it is broken up by what the
+    /// call makes next, and the calls after this one find no such block.
+    asked: Option<Pin<Box<A>>>,
+    errors: ErrorShare<T::Error>,
+    end: End<O, R, Z>,
+}
+
+enum Phase<O, R, A, Z> {
+    /// With what asks, and whether the body is movable.
+    Called(fn(O, bool) -> Pin<Box<A>>, bool),
+    Asking(Pin<Box<A>>),
+    Running(Left<O, R>),
+    Ending(Pin<Box<Z>>),
+    Over,
+}
+
+/// What is left of a call that the cache did not answer at once.
+pub(super) struct Rest<O, R> {
+    terms: O,
+    place: Values<R>,
+    next: Next,
+}
+
+enum Next {
+    Step(Step),
+    /// The body runs, or has put its value into the place.
+    Body(Box<Running>),
+    Wait(Box<SoftWait>),
+    Nothing,
+}
+
+/// What is left of a call, where it stays.
+pub(super) type Left<O, R> = Box<Rest<O, R>>;
+
+/// The answer, or what is left of the call.
+pub(super) type Reached<O, R> = Result<R, Left<O, R>>;
+
+/// Makes the future of what comes after a body, as [`end`].
+type End<O, R, Z> = fn(Left<O, R>) -> Pin<Box<Z>>;
+
+/// Whether to wait in this phase, or to go on with it.
+type Flow<O, R, A, Z> = ControlFlow<Phase<O, R, A, Z>, Phase<O, R, A, Z>>;
+
+/// What comes before a body.
+///
+/// # Cancel safety
+///
+/// Dropping the future hands the work to a call that waits for it, which runs its own body.
+#[inline(never)]
+pub(super) fn ask<O: Asks<R>, R>(
+    asks: O,
+    movable: bool,
+) -> Pin<Box<impl Future<Output = Reached<O, R>>>> {
+    Box::pin(async move {
+        let mut place = Values::empty();
+        let step = {
+            let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
+            asks.question().begin(held.slot(), movable).await
+        };
+        asked(asks, &mut place, step)
+    })
+}
+
+/// The same where the body runs in any case.
+///
+/// # Cancel safety
+///
+/// Dropping the future stores nothing; a call that waits for it runs its own body.
+#[inline(never)]
+pub(super) fn ask_anew<O: Asks<R>, R>(
+    asks: O,
+    _: bool,
+) -> Pin<Box<impl Future<Output = Reached<O, R>>>> {
+    Box::pin(async move {
+        let mut place = Values::empty();
+        let running = {
+            let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
+            asks.question().begin_anew(held.slot()).await
+        };
+        asked(asks, &mut place, Step::Body(running))
+    })
+}
+
+/// A function, because an unoptimised build makes room for each value on its way out of its place, and that is not to
+/// stand under what a call waits for.
+#[inline]
+fn asked<O, R>(terms: O, place: &mut Values<R>, step: Step) -> Reached<O, R> {
+    match step {
+        Step::Answer => Ok(place.take_answer()),
+        step => Err(Box::new(Rest {
+            terms,
+            place: place.take(),
+            next: Next::Step(step),
+        })),
+    }
+}
+
+/// What comes after a body, or beside one; it leaves the answer in its place.
+#[inline(never)]
+pub(super) fn end<O: Terms<R>, R>(
+    mut rest: Left<O, R>,
+) -> Pin<Box<impl Future<Output = Left<O, R>>>> {
+    Box::pin(async move {
+        let Rest { terms, place, next } = &mut *rest;
+        let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), place);
+        match mem::replace(next, Next::Nothing) {
+            Next::Body(running) => {
+                if let Some(storing) = running.returned(held.slot()) {
+                    storing.await;
+                }
+            }
+            Next::Wait(wait) => wait.answer(held.slot()).await,
+            Next::Step(_) | Next::Nothing => {}
+        }
+        rest
+    })
+}
+
+impl<O, R, T: Returns<R>, A, Z> Course<O, R, T, A, Z> {
+    pub(super) fn new(
+        asks: O,
+        errors: ErrorShare<T::Error>,
+        movable: bool,
+        ask: fn(O, bool) -> Pin<Box<A>>,
+        end: End<O, R, Z>,
+    ) -> Self {
+        Self {
+            called: Some(asks),
+            phase: Phase::Called(ask, movable),
+            asked: None,
+            errors,
+            end,
+        }
+    }
+
+    /// Drops a body that runs.
+    pub(super) fn leave(&mut self, work: &mut (dyn Work<R, T> + '_)) {
+        if let Phase::Running(rest) = &self.phase {
+            rest.next.end(work);
+        }
+    }
+}
+
+/// A [`Course`] that begins with a body that runs.
+type Begun<O, R, T, Z> = Course<O, R, T, Pending<Reached<O, R>>, Z>;
+
+/// Makes one.
+pub(super) fn running<O: Terms<R>, R, T: Returns<R>>(
+    terms: O,
+    errors: ErrorShare<T::Error>,
+    running: Box<Running>,
+) -> Begun<O, R, T, impl Future<Output = Left<O, R>>> {
+    let rest = Rest {
+        terms,
+        place: Values::empty(),
+        next: Next::Body(running),
+    };
+    Course {
+        called: None,
+        phase: Phase::Running(Box::new(rest)),
+        asked: None,
+        errors,
+        end: end::<O, R>,
+    }
+}
+
+impl<O, R, T, A, Z> Course<O, R, T, A, Z>
+where
+    O: Terms<R>,
+    T: Returns<R>,
+    A: Future<Output = Reached<O, R>>,
+    Z: Future<Output = Left<O, R>>,
+{
+    /// Goes on as far as that is possible now.
+    pub(super) fn poll(
+        &mut self,
+        work: &mut (dyn Work<R, T> + '_),
+        cx: &mut Context<'_>,
+        answer: &mut Poll<T>,
+    ) {
+        if let Some(called) = &self.called {
+            at_hand(called, answer);
+            if answer.is_ready() {
+                return;
+            }
+        }
+        if let Phase::Called(ask, movable) = self.phase {
+            self.ask(ask, movable);
+        }
+        if let Phase::Asking(asking) = &mut self.phase {
+            match asked_for(asking, cx, answer) {
+                Poll::Ready(Some(rest)) => {
+                    let next = self.go_on(rest, work, answer);
+                    if let Phase::Asking(asking) = mem::replace(&mut self.phase, next) {
+                        self.asked = Some(asking);
+                    }
+                }
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+        loop {
+            let flow = match mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Running(rest) => self.running(rest, work, cx, answer),
+                Phase::Ending(ending) => ending_in(ending, cx, answer),
+                Phase::Over if answer.is_ready() => return,
+                Phase::Over => unreachable!("invariant: a future that has ended is not polled"),
+                Phase::Called(..) | Phase::Asking(_) => unreachable!("invariant: both have passed"),
+            };
+            match flow {
+                Continue(phase) => self.phase = phase,
+                Break(phase) => {
+                    self.phase = phase;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, ask: fn(O, bool) -> Pin<Box<A>>, movable: bool) {
+        match self.called.take() {
+            Some(called) => self.phase = Phase::Asking(ask(called, movable)),
+            None => unreachable!("invariant: a call is asked once"),
+        }
+    }
+
+    /// Does what only this side can.
+    fn go_on(
+        &self,
+        mut rest: Left<O, R>,
+        work: &mut (dyn Work<R, T> + '_),
+        answer: &mut Poll<T>,
+    ) -> Phase<O, R, A, Z> {
+        let running = match mem::replace(&mut rest.next, Next::Nothing) {
+            Next::Step(Step::Body(running)) => running,
+            Next::Step(Step::Failed(kept, mut lookup)) => match self.errors.take(&*kept) {
+                Some(error) => {
+                    lookup.coalesced();
+                    *answer = Poll::Ready(T::from_result(Err(error)));
+                    return Phase::Over;
+                }
+                None => lookup.alone(None),
+            },
+            Next::Step(Step::Background(run, wait)) => {
+                let terms = KeptTerms {
+                    rules: rest.terms.rules().kept(),
+                    as_slot: rest.terms.as_slot(),
+                };
+                work.begin(Where::Background(RunOf { run, terms }, self.errors));
+                return match wait {
+                    Some(wait) => {
+                        rest.next = Next::Wait(wait);
+                        self.end(rest)
+                    }
+                    None => {
+                        answered(rest.place.value(), answer);
+                        Phase::Over
+                    }
+                };
+            }
+            Next::Step(Step::Answer) | Next::Body(_) | Next::Wait(_) | Next::Nothing => {
+                unreachable!("invariant: a step that is left to do")
+            }
+        };
+        self.begin(rest, running, work)
+    }
+
+    fn begin(
+        &self,
+        mut rest: Left<O, R>,
+        running: Box<Running>,
+        work: &mut (dyn Work<R, T> + '_),
+    ) -> Phase<O, R, A, Z> {
+        work.begin(Where::Here);
+        rest.next = Next::Body(running);
+        Phase::Running(rest)
+    }
+
+    fn running(
+        &self,
+        rest: Left<O, R>,
+        work: &mut (dyn Work<R, T> + '_),
+        cx: &mut Context<'_>,
+        answer: &mut Poll<T>,
+    ) -> Flow<O, R, A, Z> {
+        let mut polled = Polled {
+            rest: Some(rest),
+            work,
+        };
+        match polled.poll(cx) {
+            Poll::Pending => Break(Phase::Running(polled.disarm())),
+            Poll::Ready(Ok(())) => Continue(self.end(polled.ended())),
+            Poll::Ready(Err(error)) => {
+                failed(&mut polled.ended(), self.errors, error, answer);
+                Break(Phase::Over)
+            }
+        }
+    }
+
+    fn end(&self, rest: Left<O, R>) -> Phase<O, R, A, Z> {
+        Phase::Ending((self.end)(rest))
+    }
+}
+
+/// Answers by the value that is at hand, if there is one.
+#[inline(never)]
+fn at_hand<R, T: Returns<R>>(terms: &impl Terms<R>, answer: &mut Poll<T>) {
+    let mut value = None;
+    terms.near(&mut value);
+    if value.is_some() {
+        answered(&mut value, answer);
+    }
+}
+
+/// Polls what comes before a body; gives what is left of the call, or `None` where it was answered.
+#[inline(never)]
+fn asked_for<O, R, T, A>(
+    asking: &mut Pin<Box<A>>,
+    cx: &mut Context<'_>,
+    answer: &mut Poll<T>,
+) -> Poll<Option<Left<O, R>>>
+where
+    T: Returns<R>,
+    A: Future<Output = Reached<O, R>>,
+{
+    left(asking.as_mut().poll(cx), answer)
+}
+
+#[inline]
+fn left<O, R, T: Returns<R>>(
+    reached: Poll<Reached<O, R>>,
+    answer: &mut Poll<T>,
+) -> Poll<Option<Left<O, R>>> {
+    match reached {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(Err(rest)) => Poll::Ready(Some(rest)),
+        Poll::Ready(Ok(value)) => {
+            *answer = Poll::Ready(T::from_result(Ok(value)));
+            Poll::Ready(None)
+        }
+    }
+}
+
+#[inline]
+fn answered<R, T: Returns<R>>(value: &mut Option<R>, answer: &mut Poll<T>) {
+    match value.take() {
+        Some(value) => *answer = Poll::Ready(T::from_result(Ok(value))),
+        None => unreachable!("{ANSWERED}"),
+    }
+}
+
+/// Goes on after a body that failed with `error`. What it was run for goes on without the rest of the call.
+#[inline(never)]
+fn failed<O: Terms<R>, R, T: Returns<R>>(
+    rest: &mut Rest<O, R>,
+    errors: ErrorShare<T::Error>,
+    error: T::Error,
+    answer: &mut Poll<T>,
+) {
+    let Rest { terms, place, next } = rest;
+    let Next::Body(running) = mem::replace(next, Next::Nothing) else {
+        unreachable!("invariant: a body that failed")
+    };
+    let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), place);
+    let is_answered = running.failed(held.slot(), &|| errors.keep(&error));
+    match is_answered {
+        true => answered(rest.place.value(), answer),
+        false => *answer = Poll::Ready(T::from_result(Err(error))),
+    }
+}
+
+#[inline(never)]
+fn ending_in<O, R, T, A, Z>(
+    mut ending: Pin<Box<Z>>,
+    cx: &mut Context<'_>,
+    answer: &mut Poll<T>,
+) -> Flow<O, R, A, Z>
+where
+    T: Returns<R>,
+    Z: Future<Output = Left<O, R>>,
+{
+    match ending.as_mut().poll(cx) {
+        Poll::Pending => Break(Phase::Ending(ending)),
+        Poll::Ready(mut rest) => {
+            answered(rest.place.value(), answer);
+            Break(Phase::Over)
+        }
+    }
+}
+
+/// A body that is polled. Where that panics the body is dropped before what it runs for, which then ends with it.
+struct Polled<'a, O, R, T: Returns<R>> {
+    /// `None`: disarmed.
+    rest: Option<Left<O, R>>,
+    work: &'a mut (dyn Work<R, T> + 'a),
+}
+
+impl<O, R, T: Returns<R>> Polled<'_, O, R, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
+        let Some(Rest {
+            place,
+            next: Next::Body(running),
+            ..
+        }) = self.rest.as_deref_mut()
+        else {
+            unreachable!("invariant: a body that runs")
+        };
+        let mut outcome = Poll::Pending;
+        let work = &mut *self.work;
+        running.poll(cx, &mut |cx| {
+            outcome = put_outcome(work.poll(cx), place);
+            outcome.is_ready()
+        });
+        outcome
+    }
+
+    fn disarm(&mut self) -> Left<O, R> {
+        self.rest.take().expect("invariant: it is disarmed once")
+    }
+
+    /// Drops the body.
+    fn ended(&mut self) -> Left<O, R> {
+        if let Some(rest) = &self.rest {
+            rest.next.end(self.work);
+        }
+        self.disarm()
+    }
+}
+
+impl<O, R, T: Returns<R>> Drop for Polled<'_, O, R, T> {
+    fn drop(&mut self) {
+        if let Some(rest) = &self.rest {
+            rest.next.end(self.work);
+        }
+    }
+}
+
+impl Next {
+    /// Drops a body that runs, inside its flight: a call in the `Drop` of one of its locals would wait for it otherwise.
+    fn end(&self, body: &mut dyn Ends) {
+        if let Self::Body(running) = self {
+            match running.led() {
+                Some(flight) => flight.scope_end(&mut || body.end()),
+                None => body.end(),
+            }
+        }
+    }
+}
+
+/// Puts what a body returned into its place.
+#[inline(never)]
+fn put_outcome<R, T: Returns<R>>(
+    outcome: Poll<T>,
+    place: &mut Values<R>,
+) -> Poll<Result<(), T::Error>> {
+    match outcome {
+        Poll::Ready(returned) => Poll::Ready(put(returned.into_result(), place)),
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+fn put<R, E>(returned: Result<R, E>, place: &mut Values<R>) -> Result<(), E> {
+    match returned {
+        Ok(value) => {
+            place.put(value);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// [`Terms`] that outlive their call.
+pub(super) struct KeptTerms<R> {
+    rules: Arc<dyn Rules<R> + Send + Sync>,
+    as_slot: AsSlot<R>,
+}
+
+impl<R> Terms<R> for KeptTerms<R> {
+    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+        &*self.rules
+    }
+
+    fn ttl(&self) -> Option<Duration> {
+        None
+    }
+
+    fn as_slot(&self) -> AsSlot<R> {
+        self.as_slot
+    }
+}
+
+/// A run in the background that has its right to store, as [`Acquiring::acquire`].
+pub(super) async fn acquired<R>(
+    acquiring: Acquiring,
+    terms: &KeptTerms<R>,
+) -> Option<(Box<Running>, Watch)> {
+    let mut place = Values::empty();
+    let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), &mut place);
+    acquiring.acquire(held.slot()).await
+}
+
+/// A [`Run`] with what is known of its value.
+pub(crate) struct RunOf<R> {
+    pub(super) run: Box<Run>,
+    pub(super) terms: KeptTerms<R>,
+}
