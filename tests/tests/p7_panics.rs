@@ -3,13 +3,14 @@
 #![allow(missing_docs)]
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cache_runtime::{Cache, CacheBuilder, ErrorKind, ManualClock, SiteStats, redis_cached, sites};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, Stores, eventually, within};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 
 fn stats(function: &str) -> SiteStats {
@@ -118,6 +119,38 @@ async fn p7_a_panic_in_refresh_and_get_or_compute_leaves_the_entry_as_it_was() {
         assert_eq!(cache.stats().flights, 0);
         entry.put(&7).await.expect("a cache that works");
         assert_eq!(panicking(cache, &body, 2).await, Ok(7));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p7_a_closure_that_panics_where_it_makes_the_body_keeps_nobody() {
+    // Nobody leads because its wait has become too long.
+    let set = |builder: CacheBuilder| builder.run_wait(SOON * 10);
+    for cache in Stores::with(set).await.both() {
+        let (body, (begun, begins)) = (Body::new(), oneshot::channel());
+        let task = (cache.clone(), body.clone());
+        let leader = tokio::spawn(async move {
+            let (cache, body) = task;
+            let make = || {
+                begun.send(()).expect("the test waits");
+                let started = Instant::now();
+                while cache.stats().waiting < 10 && started.elapsed() < SOON {
+                    std::thread::yield_now();
+                }
+                if body.runs() == 0 {
+                    panic!("panics before there is a body, as it was told");
+                }
+                panicking_uncached(&cache, &body, 1)
+            };
+            panicking_entry(&cache, 1).get_or_compute(make).await
+        });
+        begins.await.expect("the closure runs");
+        let callers = herd(cache, &body, 10);
+        assert!(leader.await.expect_err("a panic").is_panic());
+        let outcomes = all(callers).await;
+        assert!(outcomes.iter().flatten().all(|outcome| *outcome == Ok(1)));
+        assert_eq!((panics(&outcomes), body.runs()), (0, 1));
+        assert_eq!(cache.stats().flights, 0);
     }
 }
 
