@@ -1,18 +1,21 @@
 //! P6: dropping any future at any await hangs nobody, and costs at most one more body run.
 #![allow(missing_docs)]
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use cache_runtime::{Cache, Error, redis_cached};
+use cache_runtime::{Cache, Error, ManualClock, redis_cached};
+use cache_tests::body::Failed;
 use cache_tests::proxy::about;
 use cache_tests::wait::SOON;
 use cache_tests::{
     Body, Proxy, RedisServer, eventually, in_memory, patient, poll_n_then_drop, within,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, yield_now};
 
@@ -463,4 +466,74 @@ async fn p6_a_runtime_that_ends_under_its_leader_hangs_no_other_runtime() {
         let run = within("the waiter to be answered", SOON, waiter).await;
         assert_eq!(run.expect("no panic"), 2);
     }
+}
+
+thread_local! {
+    /// The flights of the cache, each time that a [`Last`] of this thread was dropped; `None` where nobody asks.
+    static FLIGHTS: RefCell<Option<(Cache, Vec<usize>)>> = const { RefCell::new(None) };
+}
+
+/// Looks at the flights as it is dropped. A call that begins there would wait for one that is its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Last;
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        FLIGHTS.with_borrow_mut(|asked| {
+            if let Some((cache, flights)) = asked {
+                flights.push(cache.stats().flights);
+            }
+        });
+    }
+}
+
+/// Drops a call that leads a flight; the flights that each [`Last`] saw.
+fn flights_at_the_drop_of<F>(call: Stepwise<F>, cache: &Cache) -> Vec<usize> {
+    assert_eq!(cache.stats().flights, 1, "it leads");
+    FLIGHTS.set(Some((cache.clone(), vec![])));
+    drop(call);
+    let (_, flights) = FLIGHTS.take().expect("it was set");
+    assert_eq!(cache.stats().flights, 0);
+    flights
+}
+
+#[redis_cached(ttl = 300, skip(cache, runs, last), cache = cache)]
+async fn takes_one(cache: &Cache, runs: &AtomicU64, last: Last) -> u64 {
+    let _last = last;
+    runs.fetch_add(1, Ordering::SeqCst)
+}
+
+#[tokio::test]
+async fn p6_a_dropped_call_leaves_its_flight_before_its_arguments_are_dropped() {
+    let server = RedisServer::start().await;
+    let (cache, runs) = (patient(&server.url()), AtomicU64::new(0));
+    let mut call = Stepwise::new(takes_one(&cache, &runs, Last));
+    while cache.stats().flights == 0 {
+        assert_eq!(call.step().await, None);
+    }
+    assert_eq!(
+        runs.load(Ordering::SeqCst),
+        0,
+        "it asks for the right to store"
+    );
+    assert_eq!(flights_at_the_drop_of(call, &cache), [0]);
+}
+
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache, body), cache = cache)]
+async fn returns_one(cache: &Cache, body: &Body) -> Result<Last, Failed> {
+    body.run().await.map(|_| Last)
+}
+
+#[tokio::test]
+async fn p6_a_dropped_call_leaves_its_flight_before_its_stale_value_is_dropped() {
+    let (clock, body) = (ManualClock::new(), Body::new());
+    let builder = Cache::builder().in_memory().clock(&clock);
+    let cache = builder.build().expect("a store in this process");
+    assert!(returns_one(&cache, &body).await.is_ok());
+    clock.advance(Duration::from_secs(61));
+    body.shut_gate();
+    let mut call = Stepwise::new(returns_one(&cache, &body));
+    assert!(call.step().await.is_none());
+    body.wait_until_running(1).await;
+    assert_eq!(flights_at_the_drop_of(call, &cache), [0]);
 }

@@ -114,9 +114,10 @@ where
     T: Returns<R>,
     W: Work<R, T>,
 {
-    /// Dropped before the course, with which its flight ends.
-    work: W,
+    /// Dropped before the arguments of a body that has not begun, because its flight ends with it: a call in the `Drop` of
+    /// one of them would wait for it otherwise. A body that runs is dropped before both.
     course: Course<O, R, T, A, Z>,
+    work: W,
 }
 
 // Nothing in it is pinned but what has a box of its own.

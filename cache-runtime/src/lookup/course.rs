@@ -98,9 +98,11 @@ enum Phase<O, R, A, Z> {
 
 /// What is left of a call that the cache did not answer at once.
 pub(super) struct Rest<O, R> {
-    terms: O,
-    place: Values<R>,
+    /// Dropped before the values, because the flight ends with it: a call in the `Drop` of a value would wait for it
+    /// otherwise.
     next: Next,
+    place: Values<R>,
+    terms: O,
 }
 
 enum Next {
