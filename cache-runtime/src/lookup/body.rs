@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::course::{
-    self, Asks, Course, Ends, Left, Reached, RunOf, Terms, Where, Work, ask, ask_anew, end,
+    self, AnswerOrRest, AnyWork, Asks, Course, Rest, RunOf, RunsIn, Terms, Work, ask, ask_anew, end,
 };
 use crate::value::{returns::Returns, share::ErrorShare};
 
@@ -39,8 +39,8 @@ where
     F: Future<Output = T>,
     I: FnOnce() -> F,
 {
-    fn begin(&mut self, place: Where<R, T>) {
-        if let (Where::Here, Some(make)) = (place, self.make.take()) {
+    fn begin(&mut self, runs_in: RunsIn<R, T>) {
+        if let (RunsIn::Call, Some(make)) = (runs_in, self.make.take()) {
             self.body = Some(Box::pin(make()));
         }
     }
@@ -53,8 +53,8 @@ where
     }
 }
 
-impl<I, F> Ends for Inline<I, F> {
-    fn end(&mut self) {
+impl<I, F> AnyWork for Inline<I, F> {
+    fn drop_body(&mut self) {
         self.body = None;
     }
 }
@@ -85,11 +85,11 @@ where
     F: Future<Output = T>,
     B: FnOnce(A, RunOf<R>, ErrorShare<T::Error>),
 {
-    fn begin(&mut self, place: Where<R, T>) {
+    fn begin(&mut self, runs_in: RunsIn<R, T>) {
         if let Some((arguments, inline, background)) = self.made_of.take() {
-            match place {
-                Where::Here => self.body = Some(Box::pin(inline(arguments))),
-                Where::Background(run, errors) => background(arguments, run, errors),
+            match runs_in {
+                RunsIn::Call => self.body = Some(Box::pin(inline(arguments))),
+                RunsIn::Background(run, errors) => background(arguments, run, errors),
             }
         }
     }
@@ -102,8 +102,8 @@ where
     }
 }
 
-impl<A, I, B, F> Ends for Movable<A, I, B, F> {
-    fn end(&mut self) {
+impl<A, I, B, F> AnyWork for Movable<A, I, B, F> {
+    fn drop_body(&mut self) {
         self.body = None;
     }
 }
@@ -127,8 +127,8 @@ impl<O, R, T, A, Z, W> Future for Answering<O, R, T, A, Z, W>
 where
     O: Terms<R>,
     T: Returns<R>,
-    A: Future<Output = Reached<O, R>>,
-    Z: Future<Output = Left<O, R>>,
+    A: Future<Output = AnswerOrRest<O, R>>,
+    Z: Future<Output = Box<Rest<O, R>>>,
     W: Work<R, T>,
 {
     type Output = T;
@@ -224,8 +224,8 @@ impl<R> RunOf<R> {
                     return;
                 };
                 let mut work = inline(|| body);
-                work.begin(Where::Here);
-                let course = course::running(terms, errors, running);
+                work.begin(RunsIn::Call);
+                let course = course::begun(terms, errors, running);
                 let run = Answering { work, course };
                 // The error is the cache's to keep quiet about: the stale value was the answer.
                 watch.wait(Box::pin(async { drop(run.await) })).await;

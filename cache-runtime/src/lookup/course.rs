@@ -11,8 +11,8 @@
 //! | [`Ending`](Phase::Ending) | the store, or a body in the background | the answer |
 //! | [`Over`](Phase::Over) | nothing any more | |
 //!
-//! Whoever polls these stands on the stack below every call in a body, so each step is a function of its own, and what has a
-//! value's size goes through `answer`, for which the outermost frame has the room.
+//! The frames of a poll stand on the stack under those of every call in a body. So each step is a function of its own, and a
+//! value goes through `answer`, for which the outermost frame has the room.
 
 use std::{
     future::{Future, Pending},
@@ -54,24 +54,23 @@ pub(crate) trait Asks<R>: Terms<R> {
 }
 
 /// A body; it runs once at most.
-pub(crate) trait Work<R, T: Returns<R>>: Ends {
+pub(crate) trait Work<R, T: Returns<R>>: AnyWork {
     /// Begins it there, if it can run there.
-    fn begin(&mut self, place: Where<R, T>);
+    fn begin(&mut self, runs_in: RunsIn<R, T>);
 
-    /// Polls a body that has begun here.
+    /// Polls a body that has begun in the call.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T>;
 }
 
-/// A body of any type.
-pub(crate) trait Ends {
-    /// Drops a body that has begun here.
-    fn end(&mut self);
+/// A [`Work`] of values of any type.
+pub(crate) trait AnyWork {
+    /// Drops a body that has begun in the call.
+    fn drop_body(&mut self);
 }
 
 /// Where a body runs.
-pub(crate) enum Where<R, T: Returns<R>> {
-    /// In the call.
-    Here,
+pub(crate) enum RunsIn<R, T: Returns<R>> {
+    Call,
     Background(RunOf<R>, ErrorShare<T::Error>),
 }
 
@@ -80,9 +79,10 @@ pub(super) struct Course<O, R, T: Returns<R>, A, Z> {
     /// `None`: it was asked.
     called: Option<O>,
     phase: Phase<O, R, A, Z>,
-    /// What was asked, whose block on the heap is kept until the call ends: freed before that, it is broken up by what the
-    /// call makes next, and the calls after this one find no such block.
-    asked: Option<Pin<Box<A>>>,
+    /// What was polled in [`Phase::Asking`] and has ended, so that nothing is left in it. Its block on the heap is kept until
+    /// the call ends: freed before that, it is broken up by what the call makes next, and the calls after this one find no
+    /// such block.
+    spent: Option<Pin<Box<A>>>,
     errors: ErrorShare<T::Error>,
     end: End<O, R, Z>,
 }
@@ -91,7 +91,7 @@ enum Phase<O, R, A, Z> {
     /// With what asks, and whether the body is movable.
     Called(fn(O, bool) -> Pin<Box<A>>, bool),
     Asking(Pin<Box<A>>),
-    Running(Left<O, R>),
+    Running(Box<Rest<O, R>>),
     Ending(Pin<Box<Z>>),
     Over,
 }
@@ -105,6 +105,7 @@ pub(super) struct Rest<O, R> {
     terms: O,
 }
 
+/// What is to be done next.
 enum Next {
     Step(Step),
     /// The body runs, or has put its value into the place.
@@ -113,16 +114,13 @@ enum Next {
     Nothing,
 }
 
-/// What is left of a call, where it stays.
-pub(super) type Left<O, R> = Box<Rest<O, R>>;
-
 /// The answer, or what is left of the call.
-pub(super) type Reached<O, R> = Result<R, Left<O, R>>;
+pub(super) type AnswerOrRest<O, R> = Result<R, Box<Rest<O, R>>>;
 
 /// Makes the future of what comes after a body, as [`end`].
-type End<O, R, Z> = fn(Left<O, R>) -> Pin<Box<Z>>;
+type End<O, R, Z> = fn(Box<Rest<O, R>>) -> Pin<Box<Z>>;
 
-/// Whether to wait in this phase, or to go on with it.
+/// The next phase, and whether it is polled at once (`Continue`) or with the next poll of the call (`Break`).
 type Flow<O, R, A, Z> = ControlFlow<Phase<O, R, A, Z>, Phase<O, R, A, Z>>;
 
 /// What comes before a body.
@@ -134,14 +132,14 @@ type Flow<O, R, A, Z> = ControlFlow<Phase<O, R, A, Z>, Phase<O, R, A, Z>>;
 pub(super) fn ask<O: Asks<R>, R>(
     asks: O,
     movable: bool,
-) -> Pin<Box<impl Future<Output = Reached<O, R>>>> {
+) -> Pin<Box<impl Future<Output = AnswerOrRest<O, R>>>> {
     Box::pin(async move {
         let mut place = Values::empty();
         let step = {
             let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
             asks.question().begin(held.slot(), movable).await
         };
-        asked(asks, &mut place, step)
+        answer_or_rest(asks, &mut place, step)
     })
 }
 
@@ -154,21 +152,21 @@ pub(super) fn ask<O: Asks<R>, R>(
 pub(super) fn ask_anew<O: Asks<R>, R>(
     asks: O,
     _: bool,
-) -> Pin<Box<impl Future<Output = Reached<O, R>>>> {
+) -> Pin<Box<impl Future<Output = AnswerOrRest<O, R>>>> {
     Box::pin(async move {
         let mut place = Values::empty();
         let running = {
             let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
             asks.question().begin_anew(held.slot()).await
         };
-        asked(asks, &mut place, Step::Body(running))
+        answer_or_rest(asks, &mut place, Step::Body(running))
     })
 }
 
 /// A function, because an unoptimised build makes room for each value on its way out of its place, and that is not to
 /// stand under what a call waits for.
 #[inline]
-fn asked<O, R>(terms: O, place: &mut Values<R>, step: Step) -> Reached<O, R> {
+fn answer_or_rest<O, R>(terms: O, place: &mut Values<R>, step: Step) -> AnswerOrRest<O, R> {
     match step {
         Step::Answer => Ok(place.take_answer()),
         step => Err(Box::new(Rest {
@@ -182,8 +180,8 @@ fn asked<O, R>(terms: O, place: &mut Values<R>, step: Step) -> Reached<O, R> {
 /// What comes after a body, or beside one; it leaves the answer in its place.
 #[inline(never)]
 pub(super) fn end<O: Terms<R>, R>(
-    mut rest: Left<O, R>,
-) -> Pin<Box<impl Future<Output = Left<O, R>>>> {
+    mut rest: Box<Rest<O, R>>,
+) -> Pin<Box<impl Future<Output = Box<Rest<O, R>>>>> {
     Box::pin(async move {
         let Rest { terms, place, next } = &mut *rest;
         let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), place);
@@ -211,7 +209,7 @@ impl<O, R, T: Returns<R>, A, Z> Course<O, R, T, A, Z> {
         Self {
             called: Some(asks),
             phase: Phase::Called(ask, movable),
-            asked: None,
+            spent: None,
             errors,
             end,
         }
@@ -220,20 +218,20 @@ impl<O, R, T: Returns<R>, A, Z> Course<O, R, T, A, Z> {
     /// Drops a body that runs.
     pub(super) fn leave(&mut self, work: &mut (dyn Work<R, T> + '_)) {
         if let Phase::Running(rest) = &self.phase {
-            rest.next.end(work);
+            rest.next.drop_body(work);
         }
     }
 }
 
 /// A [`Course`] that begins with a body that runs.
-type Begun<O, R, T, Z> = Course<O, R, T, Pending<Reached<O, R>>, Z>;
+type Begun<O, R, T, Z> = Course<O, R, T, Pending<AnswerOrRest<O, R>>, Z>;
 
 /// Makes one.
-pub(super) fn running<O: Terms<R>, R, T: Returns<R>>(
+pub(super) fn begun<O: Terms<R>, R, T: Returns<R>>(
     terms: O,
     errors: ErrorShare<T::Error>,
     running: Box<Running>,
-) -> Begun<O, R, T, impl Future<Output = Left<O, R>>> {
+) -> Begun<O, R, T, impl Future<Output = Box<Rest<O, R>>>> {
     let rest = Rest {
         terms,
         place: Values::empty(),
@@ -242,7 +240,7 @@ pub(super) fn running<O: Terms<R>, R, T: Returns<R>>(
     Course {
         called: None,
         phase: Phase::Running(Box::new(rest)),
-        asked: None,
+        spent: None,
         errors,
         end: end::<O, R>,
     }
@@ -252,8 +250,8 @@ impl<O, R, T, A, Z> Course<O, R, T, A, Z>
 where
     O: Terms<R>,
     T: Returns<R>,
-    A: Future<Output = Reached<O, R>>,
-    Z: Future<Output = Left<O, R>>,
+    A: Future<Output = AnswerOrRest<O, R>>,
+    Z: Future<Output = Box<Rest<O, R>>>,
 {
     /// Goes on as far as that is possible now.
     pub(super) fn poll(
@@ -272,11 +270,11 @@ where
             self.ask(ask, movable);
         }
         if let Phase::Asking(asking) = &mut self.phase {
-            match asked_for(asking, cx, answer) {
+            match poll_asking(asking, cx, answer) {
                 Poll::Ready(Some(rest)) => {
                     let next = self.go_on(rest, work, answer);
                     if let Phase::Asking(asking) = mem::replace(&mut self.phase, next) {
-                        self.asked = Some(asking);
+                        self.spent = Some(asking);
                     }
                 }
                 Poll::Ready(None) | Poll::Pending => return,
@@ -284,8 +282,8 @@ where
         }
         loop {
             let flow = match mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Running(rest) => self.running(rest, work, cx, answer),
-                Phase::Ending(ending) => ending_in(ending, cx, answer),
+                Phase::Running(rest) => self.poll_running(rest, work, cx, answer),
+                Phase::Ending(ending) => poll_ending(ending, cx, answer),
                 Phase::Over if answer.is_ready() => return,
                 Phase::Over => unreachable!("invariant: a future that has ended is not polled"),
                 Phase::Called(..) | Phase::Asking(_) => unreachable!("invariant: both have passed"),
@@ -310,7 +308,7 @@ where
     /// Does what only this side can.
     fn go_on(
         &self,
-        mut rest: Left<O, R>,
+        mut rest: Box<Rest<O, R>>,
         work: &mut (dyn Work<R, T> + '_),
         answer: &mut Poll<T>,
     ) -> Phase<O, R, A, Z> {
@@ -329,7 +327,7 @@ where
                     rules: rest.terms.rules().kept(),
                     as_slot: rest.terms.as_slot(),
                 };
-                work.begin(Where::Background(RunOf { run, terms }, self.errors));
+                work.begin(RunsIn::Background(RunOf { run, terms }, self.errors));
                 return match wait {
                     Some(wait) => {
                         rest.next = Next::Wait(wait);
@@ -350,18 +348,18 @@ where
 
     fn begin(
         &self,
-        mut rest: Left<O, R>,
+        mut rest: Box<Rest<O, R>>,
         running: Box<Running>,
         work: &mut (dyn Work<R, T> + '_),
     ) -> Phase<O, R, A, Z> {
-        work.begin(Where::Here);
+        work.begin(RunsIn::Call);
         rest.next = Next::Body(running);
         Phase::Running(rest)
     }
 
-    fn running(
+    fn poll_running(
         &self,
-        rest: Left<O, R>,
+        rest: Box<Rest<O, R>>,
         work: &mut (dyn Work<R, T> + '_),
         cx: &mut Context<'_>,
         answer: &mut Poll<T>,
@@ -372,15 +370,15 @@ where
         };
         match polled.poll(cx) {
             Poll::Pending => Break(Phase::Running(polled.disarm())),
-            Poll::Ready(Ok(())) => Continue(self.end(polled.ended())),
+            Poll::Ready(Ok(())) => Continue(self.end(polled.drop_body())),
             Poll::Ready(Err(error)) => {
-                failed(&mut polled.ended(), self.errors, error, answer);
+                failed(&mut polled.drop_body(), self.errors, error, answer);
                 Break(Phase::Over)
             }
         }
     }
 
-    fn end(&self, rest: Left<O, R>) -> Phase<O, R, A, Z> {
+    fn end(&self, rest: Box<Rest<O, R>>) -> Phase<O, R, A, Z> {
         Phase::Ending((self.end)(rest))
     }
 }
@@ -397,23 +395,23 @@ fn at_hand<R, T: Returns<R>>(terms: &impl Terms<R>, answer: &mut Poll<T>) {
 
 /// Polls what comes before a body; gives what is left of the call, or `None` where it was answered.
 #[inline(never)]
-fn asked_for<O, R, T, A>(
+fn poll_asking<O, R, T, A>(
     asking: &mut Pin<Box<A>>,
     cx: &mut Context<'_>,
     answer: &mut Poll<T>,
-) -> Poll<Option<Left<O, R>>>
+) -> Poll<Option<Box<Rest<O, R>>>>
 where
     T: Returns<R>,
-    A: Future<Output = Reached<O, R>>,
+    A: Future<Output = AnswerOrRest<O, R>>,
 {
-    left(asking.as_mut().poll(cx), answer)
+    take_rest(asking.as_mut().poll(cx), answer)
 }
 
 #[inline]
-fn left<O, R, T: Returns<R>>(
-    reached: Poll<Reached<O, R>>,
+fn take_rest<O, R, T: Returns<R>>(
+    reached: Poll<AnswerOrRest<O, R>>,
     answer: &mut Poll<T>,
-) -> Poll<Option<Left<O, R>>> {
+) -> Poll<Option<Box<Rest<O, R>>>> {
     match reached {
         Poll::Pending => Poll::Pending,
         Poll::Ready(Err(rest)) => Poll::Ready(Some(rest)),
@@ -453,14 +451,14 @@ fn failed<O: Terms<R>, R, T: Returns<R>>(
 }
 
 #[inline(never)]
-fn ending_in<O, R, T, A, Z>(
+fn poll_ending<O, R, T, A, Z>(
     mut ending: Pin<Box<Z>>,
     cx: &mut Context<'_>,
     answer: &mut Poll<T>,
 ) -> Flow<O, R, A, Z>
 where
     T: Returns<R>,
-    Z: Future<Output = Left<O, R>>,
+    Z: Future<Output = Box<Rest<O, R>>>,
 {
     match ending.as_mut().poll(cx) {
         Poll::Pending => Break(Phase::Ending(ending)),
@@ -474,7 +472,7 @@ where
 /// A body that is polled. Where that panics the body is dropped before what it runs for, which then ends with it.
 struct Polled<'a, O, R, T: Returns<R>> {
     /// `None`: disarmed.
-    rest: Option<Left<O, R>>,
+    rest: Option<Box<Rest<O, R>>>,
     work: &'a mut (dyn Work<R, T> + 'a),
 }
 
@@ -497,14 +495,14 @@ impl<O, R, T: Returns<R>> Polled<'_, O, R, T> {
         outcome
     }
 
-    fn disarm(&mut self) -> Left<O, R> {
+    fn disarm(&mut self) -> Box<Rest<O, R>> {
         self.rest.take().expect("invariant: it is disarmed once")
     }
 
-    /// Drops the body.
-    fn ended(&mut self) -> Left<O, R> {
+    /// Drops the body; gives what is left of the call.
+    fn drop_body(&mut self) -> Box<Rest<O, R>> {
         if let Some(rest) = &self.rest {
-            rest.next.end(self.work);
+            rest.next.drop_body(self.work);
         }
         self.disarm()
     }
@@ -513,18 +511,18 @@ impl<O, R, T: Returns<R>> Polled<'_, O, R, T> {
 impl<O, R, T: Returns<R>> Drop for Polled<'_, O, R, T> {
     fn drop(&mut self) {
         if let Some(rest) = &self.rest {
-            rest.next.end(self.work);
+            rest.next.drop_body(self.work);
         }
     }
 }
 
 impl Next {
     /// Drops a body that runs, inside its flight: a call in the `Drop` of one of its locals would wait for it otherwise.
-    fn end(&self, body: &mut dyn Ends) {
+    fn drop_body(&self, work: &mut dyn AnyWork) {
         if let Self::Body(running) = self {
             match running.led() {
-                Some(flight) => flight.scope_end(&mut || body.end()),
-                None => body.end(),
+                Some(flight) => flight.scope_end(&mut || work.drop_body()),
+                None => work.drop_body(),
             }
         }
     }
