@@ -1,6 +1,6 @@
 //! Bodies that ask for their own key.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -294,4 +294,37 @@ async fn a_body_that_is_given_up_may_ask_for_its_key_where_its_locals_are_droppe
     assert_eq!(asked.try_recv(), Ok(Poll::Ready(1)));
     // The flight has ended with the body that led it.
     assert_eq!(asks_at_the_end(&cache, 1, None).await, 1);
+}
+
+/// A body by hand. It has something that is dropped with it, also where it has ended before.
+struct ByHand {
+    panics: bool,
+    _asks: AsksAtTheEnd,
+}
+
+impl Future for ByHand {
+    type Output = u32;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u32> {
+        assert!(!self.panics, "panics as it was told");
+        Poll::Ready(2)
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_has_ended_may_ask_for_its_key_where_it_is_dropped() {
+    for panics in [false, true] {
+        let (cache, (told, asked)) = (endless_in_memory(), mpsc::channel());
+        let its = cache.clone();
+        let call = tokio::spawn(async move {
+            let cache = its.clone();
+            let _asks = AsksAtTheEnd { cache, told };
+            let entry = asks_at_the_end_entry(&its, 1);
+            entry.get_or_compute(|| ByHand { panics, _asks }).await
+        });
+        let outcome = call.await.map_err(|error| error.is_panic());
+        assert_eq!(outcome, if panics { Err(true) } else { Ok(2) });
+        assert_eq!(asked.try_recv(), Ok(Poll::Ready(1)));
+        assert_eq!(cache.stats().flights, 0);
+    }
 }
