@@ -157,7 +157,7 @@ async fn p5_an_error_that_cannot_be_cloned_makes_the_others_run_side_by_side() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p5_a_body_slower_than_the_timeout_is_shared_and_stored() {
-    const TIMEOUT: Duration = Duration::from_millis(100);
+    const TIMEOUT: Duration = Duration::from_millis(500);
     #[redis_cached(ttl = 300, skip(cache, body), cache = cache)]
     async fn slow(cache: &Cache, body: &Body, id: u64) -> u64 {
         let _ = id;
