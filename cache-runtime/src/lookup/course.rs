@@ -14,65 +14,32 @@
 //! The frames of a poll stand on the stack under those of every call in a body. So each step is a function of its own, and a
 //! value goes through `answer`, for which the outermost frame has the room.
 
+mod rest;
+mod terms;
+mod work;
+
 use std::{
     future::{Future, Pending},
     mem,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use super::{
-    Question, Step,
-    background::{Acquiring, Run, SoftWait, Watch},
+    Step,
     running::Running,
-    slot::{ANSWERED, AsSlot, Held, Values},
+    slot::{ANSWERED, Held, Values},
 };
-use crate::value::{policy::Rules, returns::Returns, share::ErrorShare};
+use crate::value::{returns::Returns, share::ErrorShare};
 
-/// What is known of values of type `R`.
-pub(crate) trait Terms<R> {
-    /// What the attribute says about them.
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync);
-
-    /// For how long they are fresh. Default: as the attribute says.
-    fn ttl(&self) -> Option<Duration>;
-
-    /// How a slot for them forgets their type.
-    fn as_slot(&self) -> AsSlot<R>;
-
-    /// Puts a value that answers whatever else holds into the empty place. Default: there is none.
-    fn near(&self, _place: &mut Option<R>) {}
-}
-
-/// Somebody whose calls return `R`.
-pub(crate) trait Asks<R>: Terms<R> {
-    /// What a call asks for.
-    fn question(&self) -> &Question;
-}
-
-/// A body; it runs once at most.
-pub(crate) trait Work<R, T: Returns<R>>: AnyWork {
-    /// Begins it there, if it can run there.
-    fn begin(&mut self, runs_in: RunsIn<R, T>);
-
-    /// Polls a body that has begun in the call.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<T>;
-}
-
-/// A [`Work`] of values of any type.
-pub(crate) trait AnyWork {
-    /// Drops a body that has begun in the call.
-    fn drop_body(&mut self);
-}
-
-/// Where a body runs.
-pub(crate) enum RunsIn<R, T: Returns<R>> {
-    Call,
-    Background(RunOf<R>, ErrorShare<T::Error>),
-}
+use rest::Next;
+pub(super) use rest::{AnswerOrRest, Rest, ask, ask_anew, end};
+use terms::KeptTerms;
+pub(super) use terms::acquired;
+pub(crate) use terms::{Asks, RunOf, Terms};
+use work::Polled;
+pub(super) use work::{AnyWork, RunsIn, Work};
 
 /// See the [module](self). `A`, `Z`: the futures that [`ask`] and [`end`] make, in their boxes, so that none is moved.
 pub(super) struct Course<O, R, T: Returns<R>, A, Z> {
@@ -96,107 +63,11 @@ enum Phase<O, R, A, Z> {
     Over,
 }
 
-/// What is left of a call that the cache did not answer at once.
-pub(super) struct Rest<O, R> {
-    /// Dropped before the values, because the flight ends with it: a call in the `Drop` of a value would wait for it
-    /// otherwise.
-    next: Next,
-    place: Values<R>,
-    terms: O,
-}
-
-/// What is to be done next.
-enum Next {
-    Step(Step),
-    /// The body runs, or has put its value into the place.
-    Body(Box<Running>),
-    Wait(Box<SoftWait>),
-    Nothing,
-}
-
-/// The answer, or what is left of the call.
-pub(super) type AnswerOrRest<O, R> = Result<R, Box<Rest<O, R>>>;
-
 /// Makes the future of what comes after a body, as [`end`].
 type End<O, R, Z> = fn(Box<Rest<O, R>>) -> Pin<Box<Z>>;
 
 /// The next phase, and whether it is polled at once (`Continue`) or with the next poll of the call (`Break`).
 type Flow<O, R, A, Z> = ControlFlow<Phase<O, R, A, Z>, Phase<O, R, A, Z>>;
-
-/// What comes before a body.
-///
-/// # Cancel safety
-///
-/// Dropping the future hands the work to a call that waits for it, which runs its own body.
-#[inline(never)]
-pub(super) fn ask<O: Asks<R>, R>(
-    asks: O,
-    movable: bool,
-) -> Pin<Box<impl Future<Output = AnswerOrRest<O, R>>>> {
-    Box::pin(async move {
-        let mut place = Values::empty();
-        let step = {
-            let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
-            asks.question().begin(held.slot(), movable).await
-        };
-        answer_or_rest(asks, &mut place, step)
-    })
-}
-
-/// The same where the body runs in any case.
-///
-/// # Cancel safety
-///
-/// Dropping the future stores nothing; a call that waits for it runs its own body.
-#[inline(never)]
-pub(super) fn ask_anew<O: Asks<R>, R>(
-    asks: O,
-    _: bool,
-) -> Pin<Box<impl Future<Output = AnswerOrRest<O, R>>>> {
-    Box::pin(async move {
-        let mut place = Values::empty();
-        let running = {
-            let mut held = Held::new(asks.rules(), asks.ttl(), asks.as_slot(), &mut place);
-            asks.question().begin_anew(held.slot()).await
-        };
-        answer_or_rest(asks, &mut place, Step::Body(running))
-    })
-}
-
-/// A function, because an unoptimised build makes room for each value on its way out of its place, and that is not to
-/// stand under what a call waits for.
-#[inline]
-fn answer_or_rest<O, R>(terms: O, place: &mut Values<R>, step: Step) -> AnswerOrRest<O, R> {
-    match step {
-        Step::Answer => Ok(place.take_answer()),
-        step => Err(Box::new(Rest {
-            terms,
-            place: place.take(),
-            next: Next::Step(step),
-        })),
-    }
-}
-
-/// What comes after a body, or beside one; it leaves the answer in its place.
-#[inline(never)]
-pub(super) fn end<O: Terms<R>, R>(
-    mut rest: Box<Rest<O, R>>,
-) -> Pin<Box<impl Future<Output = Box<Rest<O, R>>>>> {
-    Box::pin(async move {
-        let Rest { terms, place, next } = &mut *rest;
-        let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), place);
-        match mem::replace(next, Next::Nothing) {
-            Next::Body(running) => {
-                if let Some(storing) = running.returned(held.slot()) {
-                    storing.await;
-                }
-            }
-            Next::Wait(wait) => wait.answer(held.slot()).await,
-            Next::Step(_) | Next::Nothing => {}
-        }
-        rest
-    })
-}
 
 impl<O, R, T: Returns<R>, A, Z> Course<O, R, T, A, Z> {
     pub(super) fn new(
@@ -467,121 +338,4 @@ where
             Break(Phase::Over)
         }
     }
-}
-
-/// A body that is polled. Where that panics the body is dropped before what it runs for, which then ends with it.
-struct Polled<'a, O, R, T: Returns<R>> {
-    /// `None`: disarmed.
-    rest: Option<Box<Rest<O, R>>>,
-    work: &'a mut (dyn Work<R, T> + 'a),
-}
-
-impl<O, R, T: Returns<R>> Polled<'_, O, R, T> {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), T::Error>> {
-        let Some(Rest {
-            place,
-            next: Next::Body(running),
-            ..
-        }) = self.rest.as_deref_mut()
-        else {
-            unreachable!("invariant: a body that runs")
-        };
-        let mut outcome = Poll::Pending;
-        let work = &mut *self.work;
-        running.poll(cx, &mut |cx| {
-            outcome = put_outcome(work.poll(cx), place);
-            outcome.is_ready()
-        });
-        outcome
-    }
-
-    fn disarm(&mut self) -> Box<Rest<O, R>> {
-        self.rest.take().expect("invariant: it is disarmed once")
-    }
-
-    /// Drops the body; gives what is left of the call.
-    fn drop_body(&mut self) -> Box<Rest<O, R>> {
-        if let Some(rest) = &self.rest {
-            rest.next.drop_body(self.work);
-        }
-        self.disarm()
-    }
-}
-
-impl<O, R, T: Returns<R>> Drop for Polled<'_, O, R, T> {
-    fn drop(&mut self) {
-        if let Some(rest) = &self.rest {
-            rest.next.drop_body(self.work);
-        }
-    }
-}
-
-impl Next {
-    /// Drops a body that runs, inside its flight: a call in the `Drop` of one of its locals would wait for it otherwise.
-    fn drop_body(&self, work: &mut dyn AnyWork) {
-        if let Self::Body(running) = self {
-            match running.led() {
-                Some(flight) => flight.scope_end(&mut || work.drop_body()),
-                None => work.drop_body(),
-            }
-        }
-    }
-}
-
-/// Puts what a body returned into its place.
-#[inline(never)]
-fn put_outcome<R, T: Returns<R>>(
-    outcome: Poll<T>,
-    place: &mut Values<R>,
-) -> Poll<Result<(), T::Error>> {
-    match outcome {
-        Poll::Ready(returned) => Poll::Ready(put(returned.into_result(), place)),
-        Poll::Pending => Poll::Pending,
-    }
-}
-
-fn put<R, E>(returned: Result<R, E>, place: &mut Values<R>) -> Result<(), E> {
-    match returned {
-        Ok(value) => {
-            place.put(value);
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// [`Terms`] that outlive their call.
-pub(super) struct KeptTerms<R> {
-    rules: Arc<dyn Rules<R> + Send + Sync>,
-    as_slot: AsSlot<R>,
-}
-
-impl<R> Terms<R> for KeptTerms<R> {
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
-        &*self.rules
-    }
-
-    fn ttl(&self) -> Option<Duration> {
-        None
-    }
-
-    fn as_slot(&self) -> AsSlot<R> {
-        self.as_slot
-    }
-}
-
-/// A run in the background that has its right to store, as [`Acquiring::acquire`].
-pub(super) async fn acquired<R>(
-    acquiring: Acquiring,
-    terms: &KeptTerms<R>,
-) -> Option<(Box<Running>, Watch)> {
-    let mut place = Values::empty();
-    let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), &mut place);
-    acquiring.acquire(held.slot()).await
-}
-
-/// A [`Run`] with what is known of its value.
-pub(crate) struct RunOf<R> {
-    pub(super) run: Box<Run>,
-    pub(super) terms: KeptTerms<R>,
 }
