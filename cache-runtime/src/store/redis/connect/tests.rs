@@ -7,7 +7,7 @@ use std::{
 use redis::aio::ConnectionLike;
 use tokio::net::TcpSocket;
 
-use super::{addresses::Reached, *};
+use super::*;
 use crate::{
     auth::Auth,
     store::redis::test_server::{TestServer, endpoint, password},
@@ -297,7 +297,7 @@ fn a_runtime_that_nobody_drives_keeps_no_other_one_from_tls() {
     });
     let connector = Connector::new(endpoint).unwrap();
     let (stopped, other) = (runtime(), runtime());
-    let (reached, pulse) = (Reached::default(), Arc::new(Pulse::new()));
+    let (reached, pulse) = (addresses::Reached::default(), Arc::new(Pulse::new()));
     let reading = connector.connect_to(
         address,
         Arc::clone(&reached),
