@@ -22,14 +22,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     cache::{Cache, Inner, global},
     error::{Error, ErrorKind},
-    lookup::{AsSlot, Asks, Question, Terms},
+    lookup::{AnyRules, AsSlot, Asks, Question, Terms},
     site::{Key, SharedKey, Site},
     store::redis::lease::LeaseKeys,
-    value::{
-        codec::Codec,
-        policy::{Policy, Rules},
-        share::ValueShare,
-    },
+    value::{codec::Codec, policy::Policy, share::ValueShare},
 };
 
 /// The entry of one call: what `get_user_entry(42)` returns, and [`Cache::entry`].
@@ -39,18 +35,14 @@ use crate::{
 #[must_use = "an entry does nothing by itself"]
 pub struct Entry<R> {
     question: Question,
-    rules: Arc<dyn Rules<R> + Send + Sync>,
+    rules: Arc<AnyRules<R>>,
     as_slot: AsSlot<R>,
     /// Default: the attribute's.
     ttl: Option<Duration>,
 }
 
 impl<R> Entry<R> {
-    pub(crate) fn new(
-        question: Question,
-        rules: Arc<dyn Rules<R> + Send + Sync>,
-        as_slot: AsSlot<R>,
-    ) -> Self {
+    pub(crate) fn new(question: Question, rules: Arc<AnyRules<R>>, as_slot: AsSlot<R>) -> Self {
         Self {
             question,
             rules,
@@ -71,7 +63,7 @@ impl<R> Entry<R> {
             timeout: None,
         };
         let policy = Policy::new(Codec::<R>::json(), ValueShare::alone());
-        Self::new(question, Arc::new(policy), |held| held)
+        Self::new(question, Arc::new(policy), AsSlot::new())
     }
 
     /// The key, for a function that shares the entry.
@@ -167,7 +159,7 @@ impl<R> Terms<R> for &Entry<R> {
         self.ttl
     }
 
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+    fn rules(&self) -> &AnyRules<R> {
         &*self.rules
     }
 

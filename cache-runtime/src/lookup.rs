@@ -8,31 +8,36 @@
 //! | near | [`first_poll`] | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
 //! | bypass | here | no cache, no key, or `NoStore` | [`Step::Body`] |
 //! | take over | [`acquire`] | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
-//! | read | [`read`] | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
+//! | read | [`read`], [`decision`] | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
 //! | join | [`join`], [`wait`], [`within`] | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
 //! | acquire | [`acquire`] | the right to store; or a value that was stored meanwhile | [`Step::Answer`], [`Step::Body`] |
 //! | body | [`body`], [`running`], [`renew`]; [`background`] | once, whoever waits; a call of `only_if_cached` is parked where one would be needed | the outcome |
 //! | store | [`commit`] | under the right to store, whose answer says who else may have the outcome | the outcome |
 //!
-//! The path is cut at the body. All before it, and all after it, knows no types of the user: the value stands in a
-//! [`Slot`](slot), and a [`Step`] says what only the typed side can do. That side is two files: [`course`] is compiled
-//! for each type of value, and [`body`] for each function. An error is never in here, but for the copy that callers share.
+//! The path is cut at the body. All before it, and all after it, knows no types of the user, and is compiled once: a [`course`]
+//! goes from step to step, sees the value as a [`Slot`](slot), and asks its [`Caller`](seam) for what only the typed side can do. That
+//! side is two files: [`caller`] is compiled for each type of value, and [`body`] for each function. An error is never in here, but
+//! for the copy that callers share.
 //!
-//! A hit waits in [`Question::begin`] alone, with all that it knows in that one frame. Whatever goes beyond a hit is on
-//! the heap, so that calls stay small: cached functions call each other.
+//! A hit allocates its course, and decodes its value in the frame of its caller. Whatever goes beyond a hit is on the heap, so
+//! that calls stay small: cached functions call each other.
 
 mod acquire;
 mod alarm;
 mod background;
 mod body;
+mod caller;
 mod commit;
 mod course;
+mod decision;
 mod first_poll;
 mod join;
 mod read;
 mod renew;
 mod running;
+mod seam;
 mod slot;
+mod terms;
 mod wait;
 mod within;
 
@@ -41,12 +46,13 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use background::{Run, SoftWait};
 pub(crate) use body::{get_or_run, inline, movable, refresh};
 pub(crate) use commit::prepared;
-pub(crate) use course::{Asks, RunOf, Terms};
 pub(crate) use first_poll::near;
-use read::Found;
+use read::{Found, Read};
 pub(crate) use renew::renewing;
 use running::Running;
-pub(crate) use slot::{AsSlot, Held, Lent, Outgoing, Slot, Values};
+use seam::{BoxCourse, Caller};
+pub(crate) use slot::{AnyRules, AsSlot, Lent, Outgoing, Slot};
+pub(crate) use terms::{Asks, RunOf, Terms};
 
 use crate::{
     cache::{Cache, Inner, global},
@@ -57,11 +63,8 @@ use crate::{
         event::Event,
     },
     site::{Key, Site},
-    store::{Seen, budget::Budget},
-    value::{
-        freshness::{Circumstances, Freshness, Judgement},
-        share::Kept,
-    },
+    store::{Seen, Standing, budget::Budget},
+    value::share::Kept,
 };
 
 /// What one call of an annotated function asks the cache for.
@@ -74,9 +77,7 @@ pub(crate) struct Question {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What the path comes to before a body runs: the one thing that is left to do, and needs types.
-///
-/// Each variant but a hit's is a box, because a hit carries the room for the largest one.
+/// What the path comes to before a body runs: the one thing that is left to do, and needs the caller.
 pub(crate) enum Step {
     /// The answer is in the slot.
     Answer,
@@ -89,94 +90,63 @@ pub(crate) enum Step {
     Failed(Kept, Box<Lookup>),
 }
 
+/// What a call came to before a body runs, and its slot.
+type Decided = (Step, Box<dyn Slot>);
+
 /// A cache, and a whole key in it.
 type KeyInCache = (Arc<Inner>, Arc<str>);
 
 /// A future that knows no user types.
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+impl Step {
+    /// Whether the answer is in the slot.
+    fn is_answer(&self) -> bool {
+        matches!(self, Self::Answer | Self::Background(_, None))
+    }
+}
+
 impl Question {
-    /// All that happens before a body runs. `movable`: the body can run without its caller.
+    /// The course of a call that asks this. `movable`: the body can run without its caller.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future hands the work to a call that waits for it, which runs its own body.
-    pub(crate) async fn begin(&self, slot: &mut dyn Slot, movable: bool) -> Step {
+    /// Dropping it hands the work to a call that waits for it, which runs its own body.
+    fn begin(&self, caller: &dyn Caller, movable: bool) -> BoxCourse {
         let control = Control::of_this_call();
         match control.directive() {
             None => {}
-            Some(CacheControl::NoCache) => return Step::Body(self.take_over(control, slot).await),
+            Some(CacheControl::NoCache) => return self.take_over(control, caller),
             Some(CacheControl::NoStore) => {
-                return Step::Body(bypass(self.site, self.cache_if_any(), control).await);
+                return bypass(self.site, self.cache_if_any(), control, caller);
             }
         }
-        let (cache, key) = match self.place() {
-            Ok(place) => place,
-            Err(cache) => return Step::Body(bypass(self.site, cache, control).await),
-        };
-        let mut lookup = self.look_up(cache, key, control);
-        let found = match lookup.read(slot).await {
-            Ok(found) => found,
-            Err(error) => {
-                lookup.failed(&error);
-                None
-            }
-        };
-        let mut at_hand = None;
-        if let Some(found) = found {
-            match lookup.judge(&found, slot.freshness(), movable) {
-                Judgement::Fresh => {
-                    lookup.hit(&found);
-                    return Step::Answer;
-                }
-                Judgement::RefreshAhead => {
-                    lookup.hit(&found);
-                    return lookup.refresh_in_background();
-                }
-                Judgement::StaleInBackoff => {
-                    lookup.stale(&found);
-                    return Step::Answer;
-                }
-                Judgement::StaleWhileRevalidate => {
-                    lookup.stale(&found);
-                    return lookup.refresh_in_background();
-                }
-                Judgement::StaleAfter(limit) => {
-                    return Box::new(lookup).wait_softly(slot, found, limit).await;
-                }
-                Judgement::StaleIfError => {
-                    slot.set_aside();
-                    at_hand = Some(found);
-                }
-                Judgement::Expired => slot.clear(),
-            }
+        match self.place() {
+            Ok((cache, key)) => course::reading(self.look_up(cache, key, control), movable),
+            Err(cache) => bypass(self.site, cache, control, caller),
         }
-        Box::new(lookup).join(slot, at_hand).await
     }
 
-    /// What happens before the body of a refresh, which runs in any case; its value takes the place of what is stored or
-    /// computed now.
+    /// The course of a refresh, whose body runs in any case; its value takes the place of what is stored or computed now.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stores nothing; a call that waits for it runs its own body.
-    pub(crate) async fn begin_anew(&self, slot: &mut dyn Slot) -> Box<Running> {
-        self.take_over(Control::of_this_call(), slot).await
+    /// Dropping it stores nothing; a call that waits for it runs its own body.
+    fn begin_anew(&self, caller: &dyn Caller) -> BoxCourse {
+        self.take_over(Control::of_this_call(), caller)
     }
 
-    fn take_over<'a>(
-        &self,
-        control: Control,
-        slot: &'a mut dyn Slot,
-    ) -> BoxFuture<'a, Box<Running>> {
+    fn take_over(&self, control: Control, caller: &dyn Caller) -> BoxCourse {
         if control.is_only_if_cached() {
-            return bypass(self.site, None, control);
+            return bypass(self.site, None, control, caller);
         }
-        let (cache, key) = match self.place() {
-            Ok(place) => place,
-            Err(cache) => return bypass(self.site, cache, control),
-        };
-        Box::new(self.look_up(cache, key, control)).take_over(slot)
+        match self.place() {
+            Ok((cache, key)) => {
+                let lookup = Box::new(self.look_up(cache, key, control));
+                course::deciding(lookup.take_over(caller.slot()))
+            }
+            Err(cache) => bypass(self.site, cache, control, caller),
+        }
     }
 
     /// Puts what is stored into the slot, if a call would be answered that without its body.
@@ -199,8 +169,12 @@ impl Question {
             let timeout = self.timeout.unwrap_or(cache.timeout);
             cache.invalidate(&key, timeout).await?;
         }
-        let mut lookup = self.look_up(cache, key, Control::none());
-        let found = lookup.read(slot).await?;
+        let lookup = self.look_up(cache, key, Control::none());
+        let (mut lookup, read) = lookup.ask().await;
+        let found = match read? {
+            Some(standing) => lookup.take(standing, slot).await,
+            None => None,
+        };
         if found.is_none_or(|found| !slot.freshness().answers(found.aged)) {
             slot.clear();
         }
@@ -257,14 +231,16 @@ fn bypass(
     site: &'static Site,
     cache: Option<Arc<Inner>>,
     mut control: Control,
-) -> BoxFuture<'static, Box<Running>> {
-    Box::pin(async move {
+    caller: &dyn Caller,
+) -> BoxCourse {
+    let slot = caller.slot();
+    course::deciding(Box::pin(async move {
         if control.is_only_if_cached() {
             match control.park().await {}
         }
         scene(site, cache.as_deref()).tell_of(&mut control, None, &Event::Bypass);
-        Running::bypassing(site, cache, control)
-    })
+        (Step::Body(Running::bypassing(site, cache, control)), slot)
+    }))
 }
 
 /// Where things happen to the calls of a function; in no cache, if they have none.
@@ -290,18 +266,6 @@ pub(crate) struct Lookup {
 }
 
 impl Lookup {
-    /// What to do with the value that was read.
-    fn judge(&self, found: &Found, freshness: &Freshness, movable: bool) -> Judgement {
-        // Where no body may run, none has to run behind the call for its value to be an answer.
-        let none_may_run = self.control.is_only_if_cached();
-        let circumstances = Circumstances {
-            backs_off: &|| self.backs_off(),
-            movable: &|| none_may_run || movable && self.cache.background.is_possible(),
-            draw: &draw,
-        };
-        freshness.judge(found.aged, &circumstances)
-    }
-
     /// Whether the key is left alone, because its last body failed or somebody else is at it.
     fn backs_off(&self) -> bool {
         self.cache.background.backs_off(&self.key)
@@ -351,6 +315,14 @@ impl Lookup {
         self.tell(&Event::Coalesced);
     }
 
+    /// What was read, if anything was. A failure is told.
+    fn unless_failed(&self, read: Read) -> Option<Standing> {
+        read.unwrap_or_else(|error| {
+            self.failed(&error);
+            None
+        })
+    }
+
     /// The cache failed, in a way that no caller gets to see.
     fn failed(&self, error: &Error) {
         self.scene().tell(&Event::Error(error));
@@ -363,16 +335,6 @@ impl Drop for Lookup {
         let in_store = self.budget.spent();
         self.scene().tell(&Event::Left { in_store });
     }
-}
-
-/// Boxes the future that `make` makes `of` something, out of line, so that the temporaries of its construction are not part
-/// of the caller's stack frame while it is polled.
-///
-/// Off the path of a hit, so that calls stay small, and those that stand in bodies of others need little of
-/// the stack.
-#[inline(never)]
-pub(crate) fn boxed<A, F: Future>(make: impl FnOnce(A) -> F, of: A) -> Pin<Box<F>> {
-    Box::pin(make(of))
 }
 
 /// A random number in (0, 1].

@@ -10,7 +10,7 @@ use crate::{
     value::{returns::Returns, share::ErrorShare},
 };
 
-impl<R> Entry<R> {
+impl<R: 'static> Entry<R> {
     /// Answers as the annotated function does, with another body.
     ///
     /// An error of `body` reaches its caller alone: calls that wait for it run their own bodies, and so does this call where

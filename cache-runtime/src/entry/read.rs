@@ -5,10 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Entry;
-use crate::{
-    error::Error,
-    lookup::{Held, Values},
-};
+use crate::{error::Error, lookup::Terms as _};
 
 impl<R> Entry<R> {
     /// The value that a call would be answered without its body; `None` if there is no value, or none that is an
@@ -24,10 +21,10 @@ impl<R> Entry<R> {
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
         let place = (Arc::clone(cache.inner()), key);
-        let mut values = Values::empty();
-        let mut held = Held::new(&*self.rules, self.ttl, self.as_slot, &mut values);
+        let entry = self;
+        let mut held = entry.held();
         self.question.peek(place, held.slot()).await?;
-        Ok(values.take_value())
+        Ok(held.take_value())
     }
 
     /// How much longer the stored value lives, with the windows in which it may be answered after its ttl. `None` if there is

@@ -7,12 +7,12 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use crate::{
     cache::Cache,
     entry::Entry,
-    lookup::{AsSlot, Asks, Question, RunOf, Terms, get_or_run, inline, movable, near},
+    lookup::{AnyRules, AsSlot, Asks, Question, RunOf, Terms, get_or_run, inline, movable, near},
     site::{Key, Site},
     value::{
         codec::{Cacheable, Codec},
         freshness::RefreshAhead,
-        policy::{Policy, Rules, Ttl},
+        policy::{Policy, Ttl},
         share::{ErrorShare, ValueShare},
     },
 };
@@ -69,8 +69,8 @@ impl<V> Call<V, V> {
                 timeout: None,
             },
             policy: Policy::new(codec, value),
-            as_slot: |held| held,
-            as_optional_slot: |held| held,
+            as_slot: AsSlot::new(),
+            as_optional_slot: AsSlot::new(),
         }
     }
 
@@ -252,7 +252,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
 }
 
 impl<V: 'static, R: 'static> Terms<R> for Call<V, R> {
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+    fn rules(&self) -> &AnyRules<R> {
         &self.policy
     }
 

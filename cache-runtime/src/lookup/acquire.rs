@@ -5,12 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    BoxFuture, Lookup, Slot, Step,
-    read::Found,
-    running::{Answers, Running},
-    wait,
-};
+use super::{BoxFuture, Decided, Lookup, Slot, Step, read::Found, running::Answers, wait};
 use crate::{
     flight::{Joined, Lead},
     observe::event::Event,
@@ -87,8 +82,8 @@ impl Lookup {
     /// Takes the key over from whoever computes it: a flight of its own, and a lease of its own.
     pub(super) fn take_over(
         mut self: Box<Self>,
-        slot: &mut dyn Slot,
-    ) -> BoxFuture<'_, Box<Running>> {
+        slot: Box<dyn Slot>,
+    ) -> BoxFuture<'static, Decided> {
         Box::pin(async move {
             self.outdated = true;
             let mut lead = loop {
@@ -108,7 +103,8 @@ impl Lookup {
                     None
                 }
             };
-            self.led(lead, right, slot, Answers::Caller(None))
+            let running = self.led(lead, right, &*slot, Answers::Caller(None));
+            (Step::Body(running), slot)
         })
     }
 

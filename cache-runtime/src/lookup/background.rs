@@ -12,8 +12,10 @@ use super::{
     BoxFuture, Lookup, Slot, Step,
     acquire::Acquisition,
     alarm::alarm,
+    course,
     read::Found,
     running::{Answers, Running},
+    seam::{AnyRun, CallOf},
     slot::take,
     wait,
 };
@@ -99,31 +101,32 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// Waits for `run`, but not for ever. On the heap, so that the wait is compiled once.
-    pub(super) fn wait<'a>(self, mut run: BoxFuture<'a, ()>) -> BoxFuture<'a, ()> {
-        Box::pin(async move {
-            let limit = self.cache.background_timeout;
-            if timeout(limit, run.as_mut()).await.is_ok() {
-                return;
-            }
-            let scene = self.cache.scene(self.site);
-            scene.tell(&Event::GivenUp { limit });
-            // Before the flight ends, which is with the run: whoever leads next sees that the key backs off.
-            self.cache.background.failed(&self.key);
-        })
+    /// Waits for `run`, but not for ever.
+    async fn wait(self, mut run: BoxFuture<'static, ()>) {
+        let limit = self.cache.background_timeout;
+        if timeout(limit, run.as_mut()).await.is_ok() {
+            return;
+        }
+        let scene = self.cache.scene(self.site);
+        scene.tell(&Event::GivenUp { limit });
+        // Before the flight ends, which is with the run: whoever leads next sees that the key backs off.
+        self.cache.background.failed(&self.key);
     }
 }
 
-impl Run {
-    /// Spawns the future that `run` makes of it.
-    pub(super) fn begin(self, run: impl FnOnce(Acquiring) -> BoxFuture<'static, ()>) {
-        let Self { permit, acquiring } = self;
+impl AnyRun for Run {
+    fn begin(self: Box<Self>, mut slot: Box<dyn Slot>, call: CallOf) {
+        let Self { permit, acquiring } = *self;
         let cache = Arc::clone(&acquiring.lookup.cache);
-        cache.background.begin(permit, run(acquiring));
+        let run = async move {
+            if let Some((running, watch)) = acquiring.acquire(&mut *slot).await {
+                watch.wait(call(course::running(running, slot))).await;
+            }
+        };
+        cache.background.begin(permit, Box::pin(run));
     }
 
-    /// Tells the log that copying the body's arguments panicked, and lets the key back off.
-    pub(super) fn has_no_body(&self) {
+    fn has_no_body(&self) {
         let lookup = &*self.acquiring.lookup;
         lookup.scene().tell(&Event::NotCloned);
         lookup.cache.background.failed(&lookup.key);
@@ -159,7 +162,10 @@ impl SoftWait {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the body to itself.
-    pub(super) fn answer(self: Box<Self>, slot: &mut dyn Slot) -> BoxFuture<'_, ()> {
+    pub(super) fn answer(
+        self: Box<Self>,
+        mut slot: Box<dyn Slot>,
+    ) -> BoxFuture<'static, Box<dyn Slot>> {
         Box::pin(async move {
             let Self {
                 mut lookup,
@@ -169,9 +175,10 @@ impl SoftWait {
             } = *self;
             // This call can begin one body. If it is handed the lead, dropping that passes it to the next who waits.
             match lookup.wait_until(until, waiting, false).await {
-                Some(Turn::Answer(answer)) if take(slot, &answer) => lookup.missed(),
-                _ => lookup.fall_back(slot, &found),
+                Some(Turn::Answer(answer)) if take(&mut *slot, &answer) => lookup.missed(),
+                _ => lookup.fall_back(&mut *slot, &found),
             }
+            slot
         })
     }
 }

@@ -1,7 +1,7 @@
 //! A body and the future of its call: the one file of the path that is compiled for each function.
 //!
 //! The one rule: **what depends on a body's type is here, and is little**, because a compiler makes all of it again when
-//! somebody edits the body. Nothing is decided here: see [`Course`].
+//! somebody edits the body. Nothing is decided here: see the [course](super::course) of a call.
 //!
 //! The compiler puts what it makes of this file for the functions of a crate together, and all drops of that crate, and makes
 //! each of the two again as a whole. So a layer between a call and its body costs more than its own code. What only makes a
@@ -14,8 +14,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::course::{
-    self, AnswerOrRest, AnyWork, Asks, Course, Rest, RunOf, RunsIn, Terms, Work, ask, ask_anew, end,
+use super::{
+    BoxFuture,
+    caller::{RunsIn, Stage, TypedCaller, Work},
+    seam::AnyWork,
+    terms::{Asks, RunOf, Terms},
 };
 use crate::value::{returns::Returns, share::ErrorShare};
 
@@ -109,41 +112,47 @@ impl<A, I, B, F> AnyWork for Movable<A, I, B, F> {
 }
 
 /// The future of a call.
-struct Answering<O, R, T, A, Z, W>
+struct Answering<O, R, T, W>
 where
     T: Returns<R>,
     W: Work<R, T>,
 {
     /// Dropped before the arguments of a body that has not begun, because its flight ends with it: a call in the `Drop` of
     /// one of them would wait for it otherwise. A body that runs is dropped before both.
-    course: Course<O, R, T, A, Z>,
+    stage: Stage<O>,
     work: W,
+    terms: O,
+    errors: ErrorShare<T::Error>,
 }
 
 // Nothing in it is pinned but what has a box of its own.
-impl<O, R, T: Returns<R>, A, Z, W: Work<R, T>> Unpin for Answering<O, R, T, A, Z, W> {}
+impl<O, R, T: Returns<R>, W: Work<R, T>> Unpin for Answering<O, R, T, W> {}
 
-impl<O, R, T, A, Z, W> Future for Answering<O, R, T, A, Z, W>
+impl<O, R, T, W> Future for Answering<O, R, T, W>
 where
     O: Terms<R>,
+    R: 'static,
     T: Returns<R>,
-    A: Future<Output = AnswerOrRest<O, R>>,
-    Z: Future<Output = Box<Rest<O, R>>>,
     W: Work<R, T>,
 {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
-        let Self { work, course } = self.get_mut();
+        let Self {
+            stage,
+            work,
+            terms,
+            errors,
+        } = self.get_mut();
         let mut answer = Poll::Pending;
-        course.poll(work, cx, &mut answer);
+        TypedCaller::new(terms, *errors, work, &mut answer).go_on(stage, cx);
         answer
     }
 }
 
-impl<O, R, T: Returns<R>, A, Z, W: Work<R, T>> Drop for Answering<O, R, T, A, Z, W> {
+impl<O, R, T: Returns<R>, W: Work<R, T>> Drop for Answering<O, R, T, W> {
     fn drop(&mut self) {
-        self.course.leave(&mut self.work);
+        self.stage.leave(&mut self.work);
     }
 }
 
@@ -161,11 +170,16 @@ pub(crate) fn get_or_run<O, R, T, W>(
 ) -> impl Future<Output = T>
 where
     O: Asks<R>,
+    R: 'static,
     T: Returns<R>,
     W: Work<R, T>,
 {
-    let course = Course::new(asks, errors, movable, ask::<O, R>, end::<O, R>);
-    Answering { work, course }
+    Answering {
+        stage: Stage::called(movable),
+        work,
+        terms: asks,
+        errors,
+    }
 }
 
 /// Runs `body` now, and stores what it returns in the place of what is stored or computed now.
@@ -176,17 +190,15 @@ where
 pub(crate) fn refresh<O, R, F>(asks: O, body: F) -> impl Future<Output = F::Output>
 where
     O: Asks<R>,
+    R: 'static,
     F: Future<Output: Returns<R>>,
 {
-    let course = Course::new(
-        asks,
-        ErrorShare::alone(),
-        false,
-        ask_anew::<O, R>,
-        end::<O, R>,
-    );
-    let work = inline(|| body);
-    Answering { work, course }
+    Answering {
+        stage: Stage::refresh(),
+        work: inline(|| body),
+        terms: asks,
+        errors: ErrorShare::alone(),
+    }
 }
 
 /// A body that owns all that it uses.
@@ -218,18 +230,19 @@ impl<R> RunOf<R> {
         T: Returns<R, Error: 'static> + 'static,
     {
         let Self { run, terms } = self;
-        run.begin(|acquiring| {
-            Box::pin(async move {
-                let Some((running, watch)) = course::acquired(acquiring, &terms).await else {
-                    return;
-                };
-                let mut work = inline(|| body);
-                work.begin(RunsIn::Call);
-                let course = course::begun(terms, errors, running);
-                let run = Answering { work, course };
-                // The error is the cache's to keep quiet about: the stale value was the answer.
-                watch.wait(Box::pin(async { drop(run.await) })).await;
-            })
-        });
+        let slot = terms.held().keep();
+        let call = move |course| -> BoxFuture<'static, ()> {
+            let mut work = inline(|| body);
+            work.begin(RunsIn::Call);
+            let run = Answering {
+                stage: Stage::Underway(course),
+                work,
+                terms,
+                errors,
+            };
+            // The error is the cache's to keep quiet about: the stale value was the answer.
+            Box::pin(async { drop(run.await) })
+        };
+        run.begin(slot, Box::new(call));
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! The one rule: **a key whose invalidation Redis has not confirmed is deleted before it is read.**
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use super::{BoxFuture, Lookup, Slot, boxed};
+use super::{BoxFuture, Lookup, Slot};
 use crate::{
     base::clock::Clock,
     error::{Error, ErrorKind},
@@ -32,7 +35,27 @@ pub(crate) struct Found {
     pub(super) left: Option<Duration>,
 }
 
+/// What the store has under a key, if it has anything; or why it could not be asked.
+pub(super) type Read = Result<Option<Standing>, Error>;
+
+/// What was put into the slot.
+pub(super) enum Taken {
+    /// It is no value of this type, which was counted.
+    Nothing,
+    Found(Found),
+    /// A value whose age by that link's server is to be asked for.
+    Undated(Arc<Link>, Stamp),
+}
+
 impl Found {
+    fn in_redis(aged: Option<Aged>) -> Self {
+        Self {
+            aged,
+            tier: Tier::Redis,
+            left: None,
+        }
+    }
+
     pub(super) fn is_fresh(&self) -> bool {
         self.aged.is_none_or(|aged| aged.is_fresh())
     }
@@ -49,57 +72,53 @@ impl Found {
 }
 
 impl Lookup {
-    /// The step "read": puts what the store has into the slot.
-    ///
+    /// The step "read": what the store has under the key.
+    pub(super) async fn ask(mut self) -> (Self, Read) {
+        let read = self.standing().await;
+        (self, read)
+    }
+
     /// # Errors
     ///
-    /// If the store could not be asked. Bytes that are no value of this type are counted, and are `None`.
-    pub(super) async fn read(&mut self, slot: &mut dyn Slot) -> Result<Option<Found>, Error> {
+    /// If the store could not be asked.
+    async fn standing(&mut self) -> Read {
         if let Some(finished) = self.finish_invalidation() {
             finished.await?;
         }
         let Self {
             cache, budget, key, ..
         } = self;
-        let Some(standing) = cache.store.read(key, budget).await? else {
-            return Ok(None);
-        };
-        let Some(mut found) = self.take(standing, slot).await else {
-            return Ok(None);
-        };
-        if found.aged.is_none() && self.control.reports() {
-            let Self {
-                cache, budget, key, ..
-            } = self;
-            // Only for the report: a failure leaves it without.
-            let left = boxed(
-                |()| budget.spend(|deadline| cache.store.ttl(key, deadline)),
-                (),
-            );
-            found.left = left.await.ok().flatten();
-        }
-        Ok(Some(found))
+        cache.store.read(key, budget).await
     }
 
     /// Puts what was read into the slot; `None` if it is no value of this type, which is counted.
     pub(super) async fn take(&mut self, standing: Standing, slot: &mut dyn Slot) -> Option<Found> {
-        match standing {
-            Standing::InProcess(shared) => self.take_shared(&shared, slot),
-            Standing::InRedis(fetched, link) => self.decode(&link, fetched, slot).await,
+        match self.take_at_once(standing, slot) {
+            Taken::Nothing => None,
+            Taken::Found(found) => Some(found),
+            Taken::Undated(link, stamp) => Some(self.dated(&link, stamp).await),
         }
     }
 
-    fn take_shared(&mut self, shared: &Shared, slot: &mut dyn Slot) -> Option<Found> {
+    /// As [`take`](Self::take), but asks nobody.
+    pub(super) fn take_at_once(&mut self, standing: Standing, slot: &mut dyn Slot) -> Taken {
+        match standing {
+            Standing::InProcess(shared) => self.take_shared(&shared, slot),
+            Standing::InRedis(fetched, link) => self.decode(link, fetched, slot),
+        }
+    }
+
+    fn take_shared(&mut self, shared: &Shared, slot: &mut dyn Slot) -> Taken {
         self.seen = Seen::Numbered(shared.number);
         if !slot.take(shared.value.as_ref()) {
             self.failed(&Error::new(
                 ErrorKind::Decode,
                 "what is kept in this process is no value of this type",
             ));
-            return None;
+            return Taken::Nothing;
         }
         self.outdated = true;
-        Some(Found {
+        Taken::Found(Found {
             aged: Some(shared.aged),
             tier: Tier::Process,
             left: None,
@@ -125,12 +144,12 @@ impl Lookup {
         }))
     }
 
-    async fn decode(
+    fn decode(
         &mut self,
-        link: &Link,
+        link: Arc<Link>,
         Fetched { bytes, decoded }: Fetched,
         slot: &mut dyn Slot,
-    ) -> Option<Found> {
+    ) -> Taken {
         let stored = Stored::parse(&bytes).map_err(not_decoded);
         let others = decoded.as_deref();
         let decoded = stored.and_then(|stored| slot.decode(&stored, others).map(|()| stored));
@@ -140,26 +159,33 @@ impl Lookup {
                 self.failed(&error);
                 self.unreadable = true;
                 self.seen = Seen::Bytes(bytes);
-                return None;
+                return Taken::Nothing;
             }
         };
-        let aged = match stamp {
-            None => None,
-            Some(stamp) => {
-                self.seen = Seen::Bytes(bytes.slice(..header));
-                self.outdated = true;
-                let known = known_age(&self.cache.clock, link, stamp);
-                Some(match known {
-                    Some(aged) => aged,
-                    None => boxed(|()| self.aged(link, stamp), ()).await,
-                })
-            }
+        let Some(stamp) = stamp else {
+            return Taken::Found(Found::in_redis(None));
         };
-        Some(Found {
-            aged,
-            tier: Tier::Redis,
-            left: None,
-        })
+        self.seen = Seen::Bytes(bytes.slice(..header));
+        self.outdated = true;
+        match known_age(&self.cache.clock, &link, stamp) {
+            Some(aged) => Taken::Found(Found::in_redis(Some(aged))),
+            None => Taken::Undated(link, stamp),
+        }
+    }
+
+    /// What was found, with how old its stamp is by the server's clock, which is asked.
+    pub(super) async fn dated(&mut self, link: &Link, stamp: Stamp) -> Found {
+        Found::in_redis(Some(self.aged(link, stamp).await))
+    }
+
+    /// What was found, with how much longer it is there. Only for a report, so a failure leaves it without.
+    pub(super) async fn with_left(&mut self, mut found: Found) -> Found {
+        let Self {
+            cache, budget, key, ..
+        } = self;
+        let left = budget.spend(|deadline| cache.store.ttl(key, deadline));
+        found.left = left.await.ok().flatten();
+        found
     }
 
     /// How old a stamp is by the server's clock, which is asked.

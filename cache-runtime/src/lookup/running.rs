@@ -190,11 +190,11 @@ impl Running {
         })
     }
 
-    /// The flight inside which the body is polled and dropped, if it is run for one.
-    pub(super) fn led(&self) -> Option<Arc<Led>> {
+    /// Drops the body by `drop_it`, inside its flight: a call in the `Drop` of one of its locals would wait for it otherwise.
+    pub(super) fn drop_body(&self, drop_it: &mut dyn FnMut()) {
         match &self.body {
-            Body::Led(body) => Some(Arc::clone(&body.led)),
-            Body::Bypassing(_) | Body::Alone(..) => None,
+            Body::Led(body) => body.led.scope_end(drop_it),
+            Body::Bypassing(_) | Body::Alone(..) => drop_it(),
         }
     }
 
@@ -282,11 +282,8 @@ impl Running {
         }
     }
 
-    /// Goes on after a body whose value is in the slot, with the step "store"; what it gives is to be awaited.
-    pub(super) fn returned<'a>(
-        self: Box<Self>,
-        slot: &'a mut dyn Slot,
-    ) -> Option<BoxFuture<'a, ()>> {
+    /// Goes on after a body whose value is in the slot, with the step "store".
+    pub(super) fn returned(self: Box<Self>, mut slot: Box<dyn Slot>) -> AfterBody {
         let LedBody {
             began,
             mut lookup,
@@ -295,10 +292,10 @@ impl Running {
             answers,
             ..
         } = match self.end() {
-            Body::Bypassing(_) => return None,
+            Body::Bypassing(_) => return AfterBody::Answered(slot),
             Body::Alone(mut lookup, _) => {
                 lookup.missed();
-                return None;
+                return AfterBody::Answered(slot);
             }
             Body::Led(body) => body,
         };
@@ -307,24 +304,31 @@ impl Running {
             // What the value is worth is not known, so an older one stays.
             (Err(error), right) => {
                 lookup.tell(&Event::Refused(Refusal::Unsaid(&error)));
-                lookup.back_off(slot);
-                let answer = lookup.shareable(slot, None);
+                lookup.back_off(&*slot);
+                let answer = lookup.shareable(&*slot, None);
                 lookup.settle(lead, right, answer);
             }
             (Ok(lifetime), Some(right)) => {
-                return Some(Box::pin(async move {
-                    lookup.store(lead, right, slot, lifetime, took).await;
+                return AfterBody::Storing(Box::pin(async move {
+                    lookup.store(lead, right, &mut *slot, lifetime, took).await;
                     lookup.end_led(&answers);
+                    slot
                 }));
             }
             (Ok(_), None) => {
-                let answer = lookup.shareable(slot, None);
+                let answer = lookup.shareable(&*slot, None);
                 lookup.settle(lead, None, answer);
             }
         }
         lookup.end_led(&answers);
-        None
+        AfterBody::Answered(slot)
     }
+}
+
+/// What comes after a body that returned a value, which stays in its slot.
+pub(super) enum AfterBody {
+    Answered(Box<dyn Slot>),
+    Storing(BoxFuture<'static, Box<dyn Slot>>),
 }
 
 impl Lookup {

@@ -8,10 +8,10 @@
 //! | [`Outgoing`] | a value that is there: how long it lives, its bytes, what others can have of it | [`Held`], [`Lent`] |
 //! | [`Slot`] | a place for a value: it is decoded or taken into it, set aside, fallen back on | [`Held`] |
 //!
-//! The [`Values`] of a [`Held`] belong to the future of the call, so that a value is written where its caller takes it from:
-//! no box, no `dyn Any`, and no copy in the frames between.
+//! The [`Held`] of a hit stands in the frame that decodes the value, and is gone before the call waits again. Whatever goes
+//! beyond a hit has one on the heap.
 
-use std::time::Duration;
+use std::{any::Any, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
@@ -60,6 +60,9 @@ pub(crate) trait Slot: Outgoing + Send {
     /// Drops the value.
     fn clear(&mut self);
 
+    /// The place of the value, which is an `Option` of its type, for those who know it: [`value_in`].
+    fn place(&mut self) -> &mut dyn Any;
+
     /// As [`Rules::share_kept`].
     fn share_kept(&self) -> Option<Answer>;
 
@@ -79,29 +82,80 @@ pub(super) fn take(slot: &mut dyn Slot, answer: &Answer) -> bool {
     }
 }
 
+/// The place of the value in the slot of a call that returns `R`.
+pub(super) fn value_in<R: 'static>(slot: &mut dyn Slot) -> &mut Option<R> {
+    let place = slot.place().downcast_mut();
+    place.expect("invariant: the slot of a call is one for its values")
+}
+
 /// Forgets the type of what is held. It is made where a type is known to be `Send`, so that no function on the way says
 /// so again: each would add a message to that of a type which is not.
-pub(crate) type AsSlot<R> = for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn Slot;
+pub(crate) struct AsSlot<R> {
+    lent: for<'a, 'b> fn(&'a mut Held<'b, R>) -> &'a mut dyn Slot,
+    kept: for<'b> fn(Box<Held<'b, R>>) -> Box<dyn Slot + 'b>,
+}
 
-/// Where the value of a call stands, and an older one.
-pub(crate) struct Values<R> {
+impl<R: Send + 'static> AsSlot<R> {
+    pub(crate) fn new() -> Self {
+        Self {
+            lent: |held| held,
+            kept: |held| held,
+        }
+    }
+}
+
+// A derive would ask for `R: Clone`.
+impl<R> Clone for AsSlot<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for AsSlot<R> {}
+
+/// What is said about the values of a slot.
+enum RulesOf<'a, R> {
+    Lent(&'a AnyRules<R>),
+    Kept(Arc<AnyRules<R>>),
+}
+
+impl<R> RulesOf<'_, R> {
+    fn get(&self) -> &AnyRules<R> {
+        match self {
+            Self::Lent(rules) => *rules,
+            Self::Kept(rules) => &**rules,
+        }
+    }
+}
+
+/// The [`Rules`] of values of type `R`, whatever they are made of.
+pub(crate) type AnyRules<R> = dyn Rules<R> + Send + Sync;
+
+/// The one [`Slot`].
+pub(crate) struct Held<'a, R> {
+    rules: RulesOf<'a, R>,
+    /// Default: the attribute's.
+    ttl: Option<Duration>,
+    as_slot: AsSlot<R>,
     value: Option<R>,
-    /// On the heap, because most calls have none, and each has the room for it otherwise.
+    /// An older one, on the heap, because most calls have none.
     aside: Option<Box<R>>,
 }
 
-impl<R> Values<R> {
-    pub(crate) const fn empty() -> Self {
+impl<'a, R> Held<'a, R> {
+    pub(crate) fn lent(rules: &'a AnyRules<R>, ttl: Option<Duration>, as_slot: AsSlot<R>) -> Self {
         Self {
+            rules: RulesOf::Lent(rules),
+            ttl,
+            as_slot,
             value: None,
             aside: None,
         }
     }
 
-    /// Puts what a body returned into it.
-    #[inline]
-    pub(super) fn put(&mut self, value: R) {
-        self.value = Some(value);
+    /// This slot, with its type forgotten.
+    pub(crate) fn slot(&mut self) -> &mut dyn Slot {
+        (self.as_slot.lent)(self)
     }
 
     /// Takes the value out, if there is one.
@@ -110,54 +164,35 @@ impl<R> Values<R> {
         self.value.take()
     }
 
-    /// Takes the answer out.
-    #[inline]
-    pub(super) fn take_answer(&mut self) -> R {
-        self.take_value().expect(ANSWERED)
-    }
-
-    /// Where the value stands.
-    pub(super) fn value(&mut self) -> &mut Option<R> {
-        &mut self.value
-    }
-
-    /// Takes all of it out, so that it can stand elsewhere.
-    pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::empty())
+    fn value(&self) -> &R {
+        self.value.as_ref().expect(ANSWERED)
     }
 }
 
-/// The one [`Slot`].
-pub(crate) struct Held<'a, R> {
-    rules: &'a (dyn Rules<R> + Send + Sync),
-    /// Default: the attribute's.
-    ttl: Option<Duration>,
-    as_slot: AsSlot<R>,
-    place: &'a mut Values<R>,
-}
-
-impl<'a, R> Held<'a, R> {
-    pub(crate) fn new(
-        rules: &'a (dyn Rules<R> + Send + Sync),
-        ttl: Option<Duration>,
-        as_slot: AsSlot<R>,
-        place: &'a mut Values<R>,
-    ) -> Self {
-        Self {
+impl<R: 'static> Held<'_, R> {
+    /// The slot, with what is in it, on the heap.
+    ///
+    /// Never inlined, so that it is on no stack while a call waits.
+    #[inline(never)]
+    pub(super) fn keep(self) -> Box<dyn Slot> {
+        let Self {
             rules,
             ttl,
             as_slot,
-            place,
-        }
-    }
-
-    /// This slot, with its type forgotten.
-    pub(crate) fn slot(&mut self) -> &mut dyn Slot {
-        (self.as_slot)(self)
-    }
-
-    fn value(&self) -> &R {
-        self.place.value.as_ref().expect(ANSWERED)
+            value,
+            aside,
+        } = self;
+        let rules = match rules {
+            RulesOf::Lent(rules) => rules.kept(),
+            RulesOf::Kept(rules) => rules,
+        };
+        (as_slot.kept)(Box::new(Held {
+            rules: RulesOf::Kept(rules),
+            ttl,
+            as_slot,
+            value,
+            aside,
+        }))
     }
 }
 
@@ -166,62 +201,67 @@ pub(super) const ANSWERED: &str =
 
 impl<R> Outgoing for Held<'_, R> {
     fn freshness(&self) -> &Freshness {
-        self.rules.freshness()
+        self.rules.get().freshness()
     }
 
     fn lifetime(&self, draw: f64) -> Result<Option<Lifespan>, Error> {
-        self.rules.lifetime(self.value(), self.ttl, draw)
+        self.rules.get().lifetime(self.value(), self.ttl, draw)
     }
 
     fn encode(&self, stamp: Option<&Stamp>, most: usize) -> Result<Bytes, CodecError> {
-        self.rules.encode(self.value(), stamp, most)
+        self.rules.get().encode(self.value(), stamp, most)
     }
 
     fn share(&self, json: Option<&Bytes>, most: usize) -> Result<Answer, CodecError> {
-        self.rules.share(self.value(), json, most)
+        self.rules.get().share(self.value(), json, most)
     }
 
     fn through_json(&self, most: usize) -> Result<(Answer, Option<&'static str>), CodecError> {
-        self.rules.through_json(self.value(), most)
+        self.rules.get().through_json(self.value(), most)
     }
 }
 
-impl<R: Send> Slot for Held<'_, R> {
+impl<R: Send + 'static> Slot for Held<'_, R> {
     fn decode(&mut self, stored: &Stored<'_>, decoded: Option<&Decoded>) -> Result<(), Error> {
-        clear(&mut self.place.value);
-        self.rules.decode(stored, decoded, &mut self.place.value)
+        clear(&mut self.value);
+        let Self { rules, value, .. } = self;
+        rules.get().decode(stored, decoded, value)
     }
 
     fn reads(&self, stored: &Stored<'_>) -> Result<(), Error> {
-        self.rules.decode(stored, None, &mut empty())
+        self.rules.get().decode(stored, None, &mut empty())
     }
 
     fn take(&mut self, shared: Option<&SharedValue>) -> bool {
-        clear(&mut self.place.value);
-        self.rules.take(shared, &mut self.place.value);
-        self.place.value.is_some()
+        clear(&mut self.value);
+        self.rules.get().take(shared, &mut self.value);
+        self.value.is_some()
     }
 
     fn clear(&mut self) {
-        clear(&mut self.place.value);
+        clear(&mut self.value);
+    }
+
+    fn place(&mut self) -> &mut dyn Any {
+        &mut self.value
     }
 
     fn share_kept(&self) -> Option<Answer> {
-        self.rules.share_kept(self.value())
+        self.rules.get().share_kept(self.value())
     }
 
     fn set_aside(&mut self) {
-        self.place.aside = self.place.value.take().map(Box::new);
+        self.aside = self.value.take().map(Box::new);
     }
 
     fn fall_back(&mut self) {
-        self.place.value = self.place.aside.take().map(|value| *value);
+        self.value = self.aside.take().map(|value| *value);
     }
 }
 
 /// A value that its owner lends to be stored.
 pub(crate) struct Lent<'a, R> {
-    pub(crate) rules: &'a (dyn Rules<R> + Send + Sync),
+    pub(crate) rules: &'a AnyRules<R>,
     /// Default: the attribute's.
     pub(crate) ttl: Option<Duration>,
     pub(crate) value: &'a R,

@@ -9,8 +9,10 @@ mod sink;
 use std::any::Any;
 use std::fmt;
 
-use serde::{Serialize, de::DeserializeOwned};
-use serde_json::de::{Read, SliceRead, StrRead};
+use serde::{
+    Serialize,
+    de::{DeserializeOwned, Error as _},
+};
 
 use self::{nulls::Nulls, sink::Sink};
 use super::{error::CodecError, header::Stored, panics::panics, place::clear};
@@ -49,8 +51,8 @@ impl<V: Serialize + DeserializeOwned + Send + 'static> Cacheable for V {}
 pub struct Codec<V> {
     /// Appends a value's JSON to the given bytes, so many bytes at most.
     encode: fn(&V, Vec<u8>, usize) -> Encoded,
-    /// Puts a payload's value into an empty place, which stays empty where that fails.
-    decode: fn(&[u8], &mut Option<V>) -> Result<(), CodecError>,
+    /// Puts the value of a payload's text into an empty place, which stays empty where that fails.
+    decode: fn(&str, &mut Option<V>) -> Result<(), CodecError>,
     encode_kept: EncodeKept,
     /// The `==` of the type, if it was found. Only debug builds have it, because they alone compare values.
     #[cfg(debug_assertions)]
@@ -127,30 +129,36 @@ fn encode<V: Cacheable>(value: &V, bytes: Vec<u8>, most: usize) -> Encoded {
 fn come_back<V: Cacheable>(nulls: &Nulls, json: &[u8]) -> bool {
     let mut value = None::<V>;
     let same = |value: &V| Nulls::of(value).is_ok_and(|back| back == *nulls);
-    decode(json, &mut value).is_ok() && value.as_ref().is_some_and(same)
+    let decoded = text(json).and_then(|json| decode(json, &mut value));
+    decoded.is_ok() && value.as_ref().is_some_and(same)
 }
 
-/// Puts a payload's value into an empty place, which stays empty where that fails.
-fn decode<V: Cacheable>(payload: &[u8], place: &mut Option<V>) -> Result<(), CodecError> {
-    let done = match std::str::from_utf8(payload) {
-        // The text is checked as a whole, because that takes less than string by string.
-        Ok(json) => decode_from(StrRead::new(json), place),
-        Err(_) => decode_from(SliceRead::new(payload), place),
-    };
-    done.map_err(|error| {
+/// Puts the value of a text into an empty place, which stays empty where that fails.
+fn decode<V: Cacheable>(json: &str, place: &mut Option<V>) -> Result<(), CodecError> {
+    decode_text(json, place).map_err(|error| {
         clear(place);
         CodecError::Json(error)
     })
 }
 
 /// As `serde_json::from_str`, but the value is written where it stays. There may be a value where this fails.
-fn decode_from<'a, V: Cacheable>(
-    json: impl Read<'a>,
-    place: &mut Option<V>,
-) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::new(json);
+fn decode_text<V: Cacheable>(json: &str, place: &mut Option<V>) -> Result<(), serde_json::Error> {
+    let mut json = serde_json::Deserializer::from_str(json);
     V::deserialize(&mut json).map(|value| *place = Some(value))?;
     json.end()
+}
+
+/// The text of a payload.
+///
+/// It is checked as a whole, because that takes less than string by string, and because a type's `Deserialize` is compiled for
+/// each kind of input that it reads.
+///
+/// # Errors
+///
+/// If it is no UTF-8, and so no JSON (RFC 8259, section 8.1).
+fn text(payload: &[u8]) -> Result<&str, CodecError> {
+    let text = std::str::from_utf8(payload);
+    text.map_err(|error| CodecError::Json(serde_json::Error::custom(error)))
 }
 
 impl<V> Codec<V> {
@@ -189,8 +197,9 @@ impl<V> Codec<V> {
         payload: &[u8],
         place: &mut Option<V>,
     ) -> Result<(), CodecError> {
+        let json = text(payload)?;
         let mut done = Err(CodecError::Panicked);
-        panics(&mut || done = (self.decode)(payload, place));
+        panics(&mut || done = (self.decode)(json, place));
         done
     }
 

@@ -1,23 +1,19 @@
-//! What a course knows of its call, and of values of the call's type.
+//! What is known of a call, and of values of the call's type.
 //!
 //! The one rule: **no body's type is in it**, so that what knows these terms is compiled for each type of value.
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{
-    lookup::{
-        Question,
-        background::{Acquiring, Run, Watch},
-        running::Running,
-        slot::{AsSlot, Held, Values},
-    },
-    value::policy::Rules,
+use super::{
+    Question,
+    seam::BoxRun,
+    slot::{AnyRules, AsSlot, Held},
 };
 
 /// What is known of values of type `R`.
 pub(crate) trait Terms<R> {
     /// What the attribute says about them.
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync);
+    fn rules(&self) -> &AnyRules<R>;
 
     /// For how long they are fresh. Default: as the attribute says.
     fn ttl(&self) -> Option<Duration>;
@@ -27,6 +23,11 @@ pub(crate) trait Terms<R> {
 
     /// Puts a value that answers whatever else holds into the empty place. Default: there is none.
     fn near(&self, _place: &mut Option<R>) {}
+
+    /// An empty slot, where it stays.
+    fn held(&self) -> Held<'_, R> {
+        Held::lent(self.rules(), self.ttl(), self.as_slot())
+    }
 }
 
 /// Somebody whose calls return `R`.
@@ -36,13 +37,13 @@ pub(crate) trait Asks<R>: Terms<R> {
 }
 
 /// [`Terms`] that outlive their call.
-pub(in crate::lookup) struct KeptTerms<R> {
-    pub(super) rules: Arc<dyn Rules<R> + Send + Sync>,
+pub(super) struct KeptTerms<R> {
+    pub(super) rules: Arc<AnyRules<R>>,
     pub(super) as_slot: AsSlot<R>,
 }
 
 impl<R> Terms<R> for KeptTerms<R> {
-    fn rules(&self) -> &(dyn Rules<R> + Send + Sync) {
+    fn rules(&self) -> &AnyRules<R> {
         &*self.rules
     }
 
@@ -55,18 +56,8 @@ impl<R> Terms<R> for KeptTerms<R> {
     }
 }
 
-/// A run in the background that has its right to store, as [`Acquiring::acquire`].
-pub(in crate::lookup) async fn acquired<R>(
-    acquiring: Acquiring,
-    terms: &KeptTerms<R>,
-) -> Option<(Box<Running>, Watch)> {
-    let mut place = Values::empty();
-    let mut held = Held::new(terms.rules(), terms.ttl(), terms.as_slot(), &mut place);
-    acquiring.acquire(held.slot()).await
-}
-
-/// A [`Run`] with what is known of its value.
+/// A run in the background, with what is known of its value.
 pub(crate) struct RunOf<R> {
-    pub(in crate::lookup) run: Box<Run>,
-    pub(in crate::lookup) terms: KeptTerms<R>,
+    pub(super) run: BoxRun,
+    pub(super) terms: KeptTerms<R>,
 }
