@@ -41,6 +41,9 @@ pub(super) struct TypedCaller<'a, O, R, T: Returns<R>> {
     answer: &'a mut Poll<T>,
 }
 
+/// A value of more bytes than this is decoded on the heap, because it takes more stack than an allocation is worth.
+const LARGE: usize = 1024;
+
 /// How far a call is.
 pub(super) enum Stage<O> {
     /// Nobody has asked for anything; with what makes the course, and whether the body is movable.
@@ -127,6 +130,14 @@ impl<O: Terms<R>, R: 'static, T: Returns<R>> Caller for TypedCaller<'_, O, R, T>
     // Never inlined, so that the slot is on no stack while a call waits.
     #[inline(never)]
     fn read(&mut self, read: &mut dyn FnMut(&mut dyn Slot) -> bool) -> Option<Box<dyn Slot>> {
+        if const { size_of::<R>() > LARGE } {
+            let mut slot = self.slot();
+            if !read(&mut *slot) {
+                return Some(slot);
+            }
+            self.answer(&mut *slot);
+            return None;
+        }
         let mut held = self.terms.held();
         if !read(held.slot()) {
             return Some(held.keep());

@@ -10,6 +10,9 @@
 //! | [`Running`](Phase::Running) | the body | [`Ending`](Phase::Ending), or its error |
 //! | [`Ending`](Phase::Ending) | the store, or a body in the background | the answer |
 //! | [`Over`](Phase::Over) | nothing any more | |
+//!
+//! The frames of a poll stand on the stack under those of every call in a body. So each step is a function of its own that is
+//! never inlined, and is gone when the body is polled.
 
 use std::{
     future::{Future, Pending, pending},
@@ -89,12 +92,7 @@ where
         let mut reading = this.reading;
         loop {
             let reached = match mem::replace(this.phase, Phase::Over) {
-                Phase::Reading => match reading.as_mut().poll(cx) {
-                    Poll::Pending => Err(Phase::Reading),
-                    Poll::Ready((lookup, read)) => {
-                        Ok(after_read(lookup, read, *this.movable, caller))
-                    }
-                },
+                Phase::Reading => poll_reading(reading.as_mut(), *this.movable, caller, cx),
                 Phase::Deciding(mut deciding) => match deciding.as_mut().poll(cx) {
                     Poll::Pending => Err(Phase::Deciding(deciding)),
                     Poll::Ready((step, slot)) => Ok(after_step(step, slot, caller)),
@@ -124,6 +122,20 @@ where
     }
 }
 
+/// Polls the read. The next phase is an error where that waits.
+#[inline(never)]
+fn poll_reading(
+    reading: Pin<&mut impl Future<Output = (Lookup, Read)>>,
+    movable: bool,
+    caller: &mut dyn Caller,
+    cx: &mut Context<'_>,
+) -> Result<Phase, Phase> {
+    match reading.poll(cx) {
+        Poll::Pending => Err(Phase::Reading),
+        Poll::Ready((lookup, read)) => Ok(after_read(lookup, read, movable, caller)),
+    }
+}
+
 /// Goes on after the store was read: the one step of a hit.
 fn after_read(mut lookup: Lookup, read: Read, movable: bool, caller: &mut dyn Caller) -> Phase {
     let mut standing = lookup.unless_failed(read);
@@ -147,6 +159,7 @@ fn after_read(mut lookup: Lookup, read: Read, movable: bool, caller: &mut dyn Ca
 }
 
 /// Does what only the caller's side can.
+#[inline(never)]
 fn after_step(step: Step, mut slot: Box<dyn Slot>, caller: &mut dyn Caller) -> Phase {
     let running = match step {
         Step::Answer => return answered(&mut *slot, caller),
@@ -185,8 +198,18 @@ fn poll_running(
         Poll::Pending => return Err(Phase::Running(body.disarm(), slot)),
         Poll::Ready(ended) => ended,
     };
-    let running = body.end();
-    Ok(match ended {
+    Ok(after_body(body.end(), ended, slot, caller))
+}
+
+/// Goes on after a body that has ended.
+#[inline(never)]
+fn after_body(
+    running: Box<Running>,
+    ended: Ended,
+    mut slot: Box<dyn Slot>,
+    caller: &mut dyn Caller,
+) -> Phase {
+    match ended {
         Ended::Returned => match running.returned(slot) {
             AfterBody::Answered(mut slot) => answered(&mut *slot, caller),
             AfterBody::Storing(storing) => Phase::Ending(storing),
@@ -198,7 +221,7 @@ fn poll_running(
                 Phase::Over
             }
         },
-    })
+    }
 }
 
 fn answered(slot: &mut dyn Slot, caller: &mut dyn Caller) -> Phase {
