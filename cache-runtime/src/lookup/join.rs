@@ -89,7 +89,7 @@ impl Lookup {
                 Joined::Wait(waiting) => {
                     match self.wait_until(until, waiting, true).await {
                         Some(Turn::Answer(answer)) if take(slot, &answer) => {
-                            self.missed();
+                            self.coalesced();
                             return Step::Answer;
                         }
                         // The attempt of another is over, and may just have stored the value that this call waits for.

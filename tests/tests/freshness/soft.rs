@@ -167,6 +167,51 @@ async fn many_callers_share_one_run_and_its_value() {
     }
 }
 
+#[redis_cached(
+    ttl = 60,
+    stale_if_error = 600,
+    soft_timeout = "1h",
+    skip(cache, body),
+    cache = cache
+)]
+async fn joined(cache: &Cache, body: &Body, id: u64) -> Result<u64, Failed> {
+    let _ = id;
+    body.run().await
+}
+
+/// Whoever began the run has a miss, and the others have that run's value.
+#[tokio::test]
+async fn who_waits_for_anothers_run_is_coalesced() {
+    let scene = Scene::start().await;
+    for cache in scene.both() {
+        let body = Body::new();
+        assert_eq!(joined(cache, &body, 1).await, Ok(1));
+        scene.clock.advance(TTL);
+        let before = Counts::of("joined");
+        body.shut_gate();
+        let callers: JoinSet<_> = (0..3)
+            .map(|_| {
+                let (cache, body) = (cache.clone(), body.clone());
+                async move { joined(&cache, &body, 1).await }
+            })
+            .collect();
+        let waiting = async || cache.stats().waiting == 3;
+        cache_tests::eventually("all to wait", SOON, waiting).await;
+        body.open_gate();
+        let values = within("the new value", SOON, callers.join_all()).await;
+        assert!(values.iter().all(|value| *value == Ok(2)), "{values:?}");
+        let counts = Counts {
+            misses: 3,
+            coalesced: 2,
+            runs: 1,
+            behind: 1,
+            ..Counts::default()
+        };
+        assert_eq!(Counts::since("joined", before), counts);
+        until_idle(cache, &body).await;
+    }
+}
+
 #[tokio::test]
 async fn an_invalidation_meanwhile_takes_the_runs_right_to_store() {
     let scene = Scene::start().await;
