@@ -2,7 +2,8 @@
 #![allow(missing_docs)]
 
 use std::cell::RefCell;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -10,10 +11,10 @@ use std::time::Duration;
 
 use cache_runtime::{Cache, Error, ManualClock, redis_cached};
 use cache_tests::body::Failed;
-use cache_tests::proxy::about;
+use cache_tests::proxy::{about, script};
 use cache_tests::wait::SOON;
 use cache_tests::{
-    Body, Proxy, RedisServer, eventually, in_memory, patient, poll_n_then_drop, within,
+    Body, Proxy, RedisServer, Stores, eventually, in_memory, patient, poll_n_then_drop, within,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
@@ -88,11 +89,15 @@ impl<F: Future> Stepwise<F> {
     /// Polls it as soon as it is woken.
     async fn step(&mut self) -> Option<F::Output> {
         self.woken.0.notified().await;
-        let waker = Waker::from(Arc::clone(&self.woken));
-        match self.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+        match self.poll() {
             Poll::Ready(output) => Some(output),
             Poll::Pending => None,
         }
+    }
+
+    fn poll(&mut self) -> Poll<F::Output> {
+        let waker = Waker::from(Arc::clone(&self.woken));
+        self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 }
 
@@ -490,10 +495,16 @@ impl Drop for Last {
 /// Drops a call that leads a flight; the flights that each [`Last`] saw.
 fn flights_at_the_drop_of<F>(call: Stepwise<F>, cache: &Cache) -> Vec<usize> {
     assert_eq!(cache.stats().flights, 1, "it leads");
-    FLIGHTS.set(Some((cache.clone(), vec![])));
-    drop(call);
-    let (_, flights) = FLIGHTS.take().expect("it was set");
+    let flights = flights_seen(cache, || drop(call));
     assert_eq!(cache.stats().flights, 0);
+    flights
+}
+
+/// The flights that each [`Last`] saw that `end` dropped.
+fn flights_seen(cache: &Cache, end: impl FnOnce()) -> Vec<usize> {
+    FLIGHTS.set(Some((cache.clone(), vec![])));
+    end();
+    let (_, flights) = FLIGHTS.take().expect("it was set");
     flights
 }
 
@@ -536,4 +547,136 @@ async fn p6_a_dropped_call_leaves_its_flight_before_its_stale_value_is_dropped()
     assert!(call.step().await.is_none());
     body.wait_until_running(1).await;
     assert_eq!(flights_at_the_drop_of(call, &cache), [0]);
+}
+
+#[redis_cached(ttl = 60, stale_if_error = 600, skip(cache), cache = cache)]
+async fn yields_one(cache: &Cache, id: usize) -> Result<Last, Failed> {
+    let _ = id;
+    yield_now().await;
+    Ok(Last)
+}
+
+/// While a call asks for the right to store, while its body runs, and while it stores.
+#[tokio::test]
+async fn p6_a_call_dropped_at_any_await_leaves_its_flight_before_its_values_are_dropped() {
+    let clock = ManualClock::new();
+    let stores = Stores::with(|builder| builder.clock(&clock)).await;
+    for (cache, least) in [(&stores.memory, 1), (&stores.redis, 4)] {
+        let mut seen = vec![];
+        for polls in 1.. {
+            assert!(yields_one(cache, polls).await.is_ok());
+            clock.advance(Duration::from_secs(61));
+            let mut call = Stepwise::new(yields_one(cache, polls));
+            let mut ended = false;
+            for _ in 0..polls {
+                ended = ended || call.step().await.is_some();
+            }
+            if ended {
+                break;
+            }
+            let flights = flights_seen(cache, || drop(call));
+            assert!(flights.iter().all(|flights| *flights == 0), "{flights:?}");
+            seen.extend(flights);
+        }
+        assert!(seen.len() >= least, "{} were dropped", seen.len());
+    }
+}
+
+/// A body by hand, which panics when it is polled, or when it is dropped after that.
+struct Panics {
+    returns: bool,
+}
+
+impl Future for Panics {
+    type Output = Result<Last, Failed>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(self.returns, "panics in its poll as it was told");
+        Poll::Ready(Ok(Last))
+    }
+}
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        assert!(!self.returns, "panics in its drop as it was told");
+    }
+}
+
+#[tokio::test]
+async fn p6_a_call_that_panics_leaves_its_flight_before_its_values_are_dropped() {
+    let clock = ManualClock::new();
+    let stores = Stores::with(|builder| builder.clock(&clock)).await;
+    let makes: [(fn() -> Panics, usize); 3] = [
+        (
+            || panic!("panics where it makes the body, as it was told"),
+            1,
+        ),
+        (|| Panics { returns: false }, 1),
+        (|| Panics { returns: true }, 2),
+    ];
+    for cache in stores.both() {
+        for (id, (make, values)) in makes.into_iter().enumerate() {
+            assert!(yields_one(cache, id).await.is_ok());
+            clock.advance(Duration::from_secs(61));
+            let entry = yields_one_entry(cache, id);
+            let mut call = Stepwise::new(entry.get_or_compute(make));
+            let (mut panicked, mut flights) = (false, vec![]);
+            while !panicked {
+                call.woken.0.notified().await;
+                flights = flights_seen(cache, || {
+                    panicked = catch_unwind(AssertUnwindSafe(|| call.poll())).is_err();
+                });
+            }
+            assert_eq!(flights, vec![0; values], "{id}");
+            assert_eq!(cache.stats().flights, 0);
+        }
+    }
+}
+
+#[redis_cached(ttl = 60, stale_while_revalidate = 600, skip(cache, last), cache = cache)]
+async fn revalidates(cache: &Cache, id: u64, last: Last) -> u64 {
+    let _last = last;
+    id
+}
+
+#[tokio::test]
+async fn p6_a_run_behind_a_call_that_is_ended_leaves_its_flight_before_its_arguments_are_dropped() {
+    let server = RedisServer::start().await;
+    let (proxy, clock) = (Proxy::before(&server), ManualClock::new());
+    let builder = Cache::builder().url(proxy.url()).timeout(SOON);
+    let cache = builder.clock(&clock).build().expect("a cache");
+    assert_eq!(revalidates(&cache, 1, Last).await, 1);
+    clock.advance(Duration::from_secs(61));
+    let held = proxy.hold(script());
+    assert_eq!(revalidates(&cache, 1, Last).await, 1);
+    held.arrived().await;
+    assert_eq!(cache.stats().flights, 1, "it asks for the right to store");
+    FLIGHTS.set(Some((cache.clone(), vec![])));
+    let shut = within("the run to be dropped", SOON, cache.shutdown()).await;
+    shut.expect("nothing is left to do");
+    let (_, flights) = FLIGHTS.take().expect("it was set");
+    assert_eq!(flights, [0]);
+}
+
+/// A runtime that has ended drops at once whatever is spawned there.
+#[test]
+fn p6_a_run_behind_a_call_that_cannot_begin_leaves_its_flight_before_its_arguments_are_dropped() {
+    let clock = ManualClock::new();
+    let builder = Cache::builder().in_memory().clock(&clock);
+    let cache = builder.build().expect("a store in this process");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    assert_eq!(runtime.block_on(revalidates(&cache, 1, Last)), 1);
+    clock.advance(Duration::from_secs(61));
+    let ended = runtime.handle().clone();
+    drop(runtime);
+    let _inside = ended.enter();
+    let mut call = pin!(revalidates(&cache, 1, Last));
+    let flights = flights_seen(&cache, || {
+        let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(1));
+    });
+    assert_eq!((flights, cache.stats().flights), (vec![0], 0));
 }

@@ -118,6 +118,8 @@ impl AnyRun for Run {
     fn begin(self: Box<Self>, mut slot: Box<dyn Slot>, call: CallOf) {
         let Self { permit, acquiring } = *self;
         let cache = Arc::clone(&acquiring.lookup.cache);
+        // It begins with `acquiring`, because a future that is dropped before its first poll drops what it has in the order in
+        // which it names that: the flight ends before the arguments that `call` has are dropped.
         let run = async move {
             if let Some((running, watch)) = acquiring.acquire(&mut *slot).await {
                 watch.wait(call(course::running(running, slot))).await;
