@@ -78,7 +78,7 @@ pub(crate) struct Question {
 }
 
 /// What the path comes to before a body runs: the one thing that is left to do, and needs the caller.
-pub(crate) enum Step {
+enum Step {
     /// The answer is in the slot.
     Answer,
     /// A body begins in the background. Then the answer is in the slot; or it is there after that wait.
@@ -169,9 +169,8 @@ impl Question {
             let timeout = self.timeout.unwrap_or(cache.timeout);
             cache.invalidate(&key, timeout).await?;
         }
-        let lookup = self.look_up(cache, key, Control::none());
-        let (mut lookup, read) = lookup.ask().await;
-        let found = match read? {
+        let mut lookup = self.look_up(cache, key, Control::none());
+        let found = match lookup.standing().await? {
             Some(standing) => lookup.take(standing, slot).await,
             None => None,
         };
@@ -252,7 +251,7 @@ fn scene<'a>(site: &'a Site, cache: Option<&'a Inner>) -> Scene<'a> {
 }
 
 /// The state of one call on its way.
-pub(crate) struct Lookup {
+struct Lookup {
     site: &'static Site,
     cache: Arc<Inner>,
     budget: Budget,
@@ -311,7 +310,7 @@ impl Lookup {
     }
 
     /// The call is answered with what another call's body came to.
-    pub(crate) fn coalesced(&mut self) {
+    fn coalesced(&mut self) {
         self.tell(&Event::Coalesced);
     }
 

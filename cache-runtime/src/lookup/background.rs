@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// A run that is about to begin in the background.
-pub(crate) struct Run {
+pub(super) struct Run {
     permit: RunPermit,
     acquiring: Acquiring,
 }
@@ -136,7 +136,7 @@ impl AnyRun for Run {
 }
 
 /// The wait of a call for a body that it has begun in the background.
-pub(crate) struct SoftWait {
+pub(super) struct SoftWait {
     lookup: Box<Lookup>,
     waiting: Waiting<Answer>,
     until: Instant,

@@ -27,7 +27,7 @@ use crate::{
 
 /// What is known of the value that a store put into the slot.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Found {
+pub(super) struct Found {
     /// `None`: it does not say how old it is, and is fresh for as long as it is there.
     pub(super) aged: Option<Aged>,
     pub(super) tier: Tier,
@@ -72,16 +72,18 @@ impl Found {
 }
 
 impl Lookup {
-    /// The step "read": what the store has under the key.
+    /// The step "read", with the call that makes it.
     pub(super) async fn ask(mut self) -> (Self, Read) {
         let read = self.standing().await;
         (self, read)
     }
 
+    /// What the store has under the key.
+    ///
     /// # Errors
     ///
     /// If the store could not be asked.
-    async fn standing(&mut self) -> Read {
+    pub(super) async fn standing(&mut self) -> Read {
         if let Some(finished) = self.finish_invalidation() {
             finished.await?;
         }
@@ -96,7 +98,8 @@ impl Lookup {
         match self.take_at_once(standing, slot) {
             Taken::Nothing => None,
             Taken::Found(found) => Some(found),
-            Taken::Undated(link, stamp) => Some(self.dated(&link, stamp).await),
+            // On the heap, because whoever looks into an entry has this future in its own.
+            Taken::Undated(link, stamp) => Some(Box::pin(self.dated(&link, stamp)).await),
         }
     }
 

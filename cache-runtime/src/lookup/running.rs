@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// A body that runs.
-pub(crate) struct Running {
+pub(super) struct Running {
     time: BodyTime,
     body: Body,
 }
@@ -169,7 +169,7 @@ impl Lookup {
     }
 
     /// The body begins, beside a flight that this call has no part in.
-    pub(crate) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Running> {
+    pub(super) fn alone(self: Box<Self>, at_hand: Option<Found>) -> Box<Running> {
         Box::new(Running {
             time: BodyTime::begin(self.site, Some(Arc::clone(&self.cache)), false),
             body: Body::Alone(self, at_hand),
