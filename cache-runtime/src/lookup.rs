@@ -19,7 +19,7 @@
 //! side is two files: [`caller`] is compiled for each type of value, and [`body`] for each function. An error is never in here, but
 //! for the copy that callers share.
 //!
-//! A hit allocates its course, and decodes its value in the frame of its caller. Whatever goes beyond a hit is on the heap, so
+//! A hit allocates its course, and decodes its value on the stack unless it is large. Whatever goes beyond a hit is on the heap, so
 //! that calls stay small: cached functions call each other.
 
 mod acquire;
@@ -43,14 +43,14 @@ mod within;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use background::{Run, SoftWait};
+use background::SoftWait;
 pub(crate) use body::{get_or_run, inline, movable, refresh};
 pub(crate) use commit::prepared;
 pub(crate) use first_poll::near;
 use read::{Found, Read};
 pub(crate) use renew::renewing;
 use running::Running;
-use seam::{BoxCourse, Caller};
+use seam::{BoxCourse, BoxRun, Caller};
 pub(crate) use slot::{AnyRules, AsSlot, Lent, Outgoing, Slot};
 pub(crate) use terms::{Asks, RunOf, Terms};
 
@@ -82,7 +82,7 @@ enum Step {
     /// The answer is in the slot.
     Answer,
     /// A body begins in the background. Then the answer is in the slot; or it is there after that wait.
-    Background(Box<Run>, Option<Box<SoftWait>>),
+    Background(BoxRun, Option<Box<SoftWait>>),
     /// The body runs for its caller.
     Body(Box<Running>),
     /// The body that this call waited for failed with that error, and no older value serves. Where it is no error of
@@ -98,13 +98,6 @@ type KeyInCache = (Arc<Inner>, Arc<str>);
 
 /// A future that knows no user types.
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-impl Step {
-    /// Whether the answer is in the slot.
-    fn is_answer(&self) -> bool {
-        matches!(self, Self::Answer | Self::Background(_, None))
-    }
-}
 
 impl Question {
     /// The course of a call that asks this. `movable`: the body can run without its caller.

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Entry;
-use crate::{error::Error, lookup::Terms as _};
+use crate::{error::Error, lookup::Terms};
 
 impl<R> Entry<R> {
     /// The value that a call would be answered without its body; `None` if there is no value, or none that is an
@@ -21,8 +21,7 @@ impl<R> Entry<R> {
     pub async fn get(&self) -> Result<Option<R>, Error> {
         let (cache, key) = self.place()?;
         let place = (Arc::clone(cache.inner()), key);
-        let entry = self;
-        let mut held = entry.held();
+        let mut held = Terms::held(&self);
         self.question.peek(place, held.slot()).await?;
         Ok(held.take_value())
     }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    BoxFuture, Lookup, Slot, Step,
+    BoxFuture, Lookup, Slot,
     acquire::Acquisition,
     alarm::alarm,
     course,
     read::Found,
     running::{Answers, Running},
-    seam::{AnyRun, CallOf},
+    seam::{AnyRun, BoxRun, CallOf},
     slot::take,
     wait,
 };
@@ -187,21 +187,18 @@ impl SoftWait {
 
 impl Lookup {
     /// Begins a refresh, unless somebody computes the key already or too many are under way.
-    pub(super) fn refresh_in_background(&self) -> Step {
+    pub(super) fn refresh_in_background(&self) -> Option<BoxRun> {
         if self.control.is_only_if_cached() {
-            return Step::Answer;
+            return None;
         }
-        let Some(permit) = self.cache.background.permit(self.site) else {
-            return Step::Answer;
-        };
-        match self.cache.flights.lead(&self.key) {
-            // Another run may have failed since this call's value was judged. It let the key back off before its flight
-            // ended, so a call that leads the next one sees that.
-            Some(lead) if !self.backs_off() => {
-                Step::Background(Box::new(self.run(permit, lead, Reason::Refresh)), None)
-            }
-            _ => Step::Answer,
+        let permit = self.cache.background.permit(self.site)?;
+        let lead = self.cache.flights.lead(&self.key)?;
+        // Another run may have failed since this call's value was judged. It let the key back off before its flight ended, so a
+        // call that leads the next one sees that.
+        if self.backs_off() {
+            return None;
         }
+        Some(Box::new(self.run(permit, lead, Reason::Refresh)))
     }
 
     /// Waits for a turn, but no longer than until then. `leads`: as [`wait::turn`] has it.

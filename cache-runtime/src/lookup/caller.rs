@@ -37,7 +37,8 @@ pub(super) struct TypedCaller<'a, O, R, T: Returns<R>> {
     work: &'a mut (dyn Work<R, T> + 'a),
     /// The error that the body ended with.
     error: Option<T::Error>,
-    /// It stands in the outermost frame, because the frames of a poll stand on the stack under those of every call in the body.
+    /// It stands in the outermost frame alone, because the frames of a poll stand on the stack under those of every call in the
+    /// body.
     answer: &'a mut Poll<T>,
 }
 

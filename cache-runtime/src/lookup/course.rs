@@ -1,7 +1,7 @@
 //! The course of one call, from its question to what its caller gets: compiled once, because it knows no types of the user.
 //!
-//! The one rule: **it knows its call as a [`Caller`], and the value as a [`Slot`]**. Both are lent to it at each poll, or the
-//! slot is on the heap: only a call that goes beyond a hit needs one there.
+//! The one rule: **it knows its call as a [`Caller`], and the value as a [`Slot`]**. The caller is lent to it at each poll, and
+//! so is the slot of a hit; a call that goes beyond a hit has a slot on the heap.
 //!
 //! | [`Phase`] | polls | then |
 //! |---|---|---|
@@ -17,6 +17,7 @@
 use std::{
     future::{Future, Pending, pending},
     mem,
+    ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -51,6 +52,9 @@ enum Phase {
     Ending(BoxFuture<'static, Box<dyn Slot>>),
     Over,
 }
+
+/// The next phase, and whether it is polled at once (`Continue`) or with the next poll of the call (`Break`).
+type Flow = ControlFlow<Phase, Phase>;
 
 /// A course that begins with a read. `movable`: the body can run without its caller.
 pub(super) fn reading(lookup: Lookup, movable: bool) -> BoxCourse {
@@ -91,24 +95,24 @@ where
         let this = self.project();
         let mut reading = this.reading;
         loop {
-            let reached = match mem::replace(this.phase, Phase::Over) {
+            let flow = match mem::replace(this.phase, Phase::Over) {
                 Phase::Reading => poll_reading(reading.as_mut(), *this.movable, caller, cx),
                 Phase::Deciding(mut deciding) => match deciding.as_mut().poll(cx) {
-                    Poll::Pending => Err(Phase::Deciding(deciding)),
-                    Poll::Ready((step, slot)) => Ok(after_step(step, slot, caller)),
+                    Poll::Pending => Break(Phase::Deciding(deciding)),
+                    Poll::Ready((step, slot)) => Continue(after_step(step, slot, caller)),
                 },
                 Phase::Running(running, slot) => poll_running(running, slot, caller, cx),
                 Phase::Ending(mut ending) => match ending.as_mut().poll(cx) {
-                    Poll::Pending => Err(Phase::Ending(ending)),
-                    Poll::Ready(mut slot) => Ok(answered(&mut *slot, caller)),
+                    Poll::Pending => Break(Phase::Ending(ending)),
+                    Poll::Ready(mut slot) => Continue(answered(&mut *slot, caller)),
                 },
                 Phase::Over => unreachable!("invariant: a future that has ended is not polled"),
             };
-            match reached {
-                Ok(Phase::Over) => return,
-                Ok(next) => *this.phase = next,
-                Err(waiting) => {
-                    *this.phase = waiting;
+            match flow {
+                Continue(Phase::Over) => return,
+                Continue(phase) => *this.phase = phase,
+                Break(phase) => {
+                    *this.phase = phase;
                     return;
                 }
             }
@@ -122,17 +126,17 @@ where
     }
 }
 
-/// Polls the read. The next phase is an error where that waits.
+/// Polls the read.
 #[inline(never)]
 fn poll_reading(
     reading: Pin<&mut impl Future<Output = (Lookup, Read)>>,
     movable: bool,
     caller: &mut dyn Caller,
     cx: &mut Context<'_>,
-) -> Result<Phase, Phase> {
+) -> Flow {
     match reading.poll(cx) {
-        Poll::Pending => Err(Phase::Reading),
-        Poll::Ready((lookup, read)) => Ok(after_read(lookup, read, movable, caller)),
+        Poll::Pending => Break(Phase::Reading),
+        Poll::Ready((lookup, read)) => Continue(after_read(lookup, read, movable, caller)),
     }
 }
 
@@ -144,18 +148,15 @@ fn after_read(mut lookup: Lookup, read: Read, movable: bool, caller: &mut dyn Ca
         if let Some(standing) = standing.take() {
             decided = lookup.decide_at_once(standing, slot, movable);
         }
-        matches!(&decided, Ok(Decision::Step(step)) if step.is_answer())
+        matches!(decided, Ok(Decision::Answer(_)))
     });
-    match (slot, decided) {
-        (Some(slot), decided) => {
-            Phase::Deciding(Box::new(lookup).decide_later(decided, slot, movable))
-        }
-        (None, Ok(Decision::Step(Step::Background(run, _)))) => {
-            caller.begin_in_background(run);
-            Phase::Over
-        }
-        (None, _) => Phase::Over,
+    if let Some(slot) = slot {
+        return Phase::Deciding(Box::new(lookup).decide_later(decided, slot, movable));
     }
+    if let Ok(Decision::Answer(Some(run))) = decided {
+        caller.begin_in_background(run);
+    }
+    Phase::Over
 }
 
 /// Does what only the caller's side can.
@@ -183,22 +184,22 @@ fn after_step(step: Step, mut slot: Box<dyn Slot>, caller: &mut dyn Caller) -> P
     Phase::Running(running, slot)
 }
 
-/// Polls the body. The next phase is an error where the body waits.
+/// Polls the body.
 fn poll_running(
     running: Box<Running>,
     mut slot: Box<dyn Slot>,
     caller: &mut dyn Caller,
     cx: &mut Context<'_>,
-) -> Result<Phase, Phase> {
+) -> Flow {
     let mut body = Body {
         running: Some(running),
         caller,
     };
     let ended = match body.poll(&mut *slot, cx) {
-        Poll::Pending => return Err(Phase::Running(body.disarm(), slot)),
+        Poll::Pending => return Break(Phase::Running(body.disarm(), slot)),
         Poll::Ready(ended) => ended,
     };
-    Ok(after_body(body.end(), ended, slot, caller))
+    Continue(after_body(body.end(), ended, slot, caller))
 }
 
 /// Goes on after a body that has ended.

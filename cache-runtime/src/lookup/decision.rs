@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     BoxFuture, Decided, Lookup, Slot, Step, draw,
     read::{Found, Taken},
+    seam::BoxRun,
 };
 use crate::{
     store::{Standing, redis::link::Link},
@@ -19,7 +20,8 @@ use crate::{
 
 /// What to do.
 pub(super) enum Decision {
-    Step(Step),
+    /// Answer with the value in the slot; with a body that begins in the background, if one does.
+    Answer(Option<BoxRun>),
     /// Wait for the body, but no longer than this while the stale value in the slot serves.
     WaitSoftly(Found, Duration),
     /// Compute, or wait for whoever does; with a stale value that was set aside for where the body fails.
@@ -71,7 +73,8 @@ impl Lookup {
                 }
             };
             let step = match decision {
-                Decision::Step(step) => step,
+                Decision::Answer(None) => Step::Answer,
+                Decision::Answer(Some(run)) => Step::Background(run, None),
                 Decision::WaitSoftly(found, limit) => {
                     self.wait_softly(&mut *slot, found, limit).await
                 }
@@ -98,19 +101,19 @@ impl Lookup {
         match self.judge(&found, slot.freshness(), movable) {
             Judgement::Fresh => {
                 self.hit(&found);
-                Decision::Step(Step::Answer)
+                Decision::Answer(None)
             }
             Judgement::RefreshAhead => {
                 self.hit(&found);
-                Decision::Step(self.refresh_in_background())
+                Decision::Answer(self.refresh_in_background())
             }
             Judgement::StaleInBackoff => {
                 self.stale(&found);
-                Decision::Step(Step::Answer)
+                Decision::Answer(None)
             }
             Judgement::StaleWhileRevalidate => {
                 self.stale(&found);
-                Decision::Step(self.refresh_in_background())
+                Decision::Answer(self.refresh_in_background())
             }
             Judgement::StaleAfter(limit) => Decision::WaitSoftly(found, limit),
             Judgement::StaleIfError => {

@@ -20,8 +20,8 @@ use crate::value::share::Kept;
 
 /// A call, with its types.
 pub(super) trait Caller {
-    /// Lends an empty slot to `read`, which says whether the value in it then is the answer. Where it is not, the slot is kept,
-    /// with what is in it.
+    /// Lends an empty slot to `read`, which says whether it has put the answer there. Where it has not, gives the slot, with what
+    /// is in it.
     fn read(&mut self, read: &mut dyn FnMut(&mut dyn Slot) -> bool) -> Option<Box<dyn Slot>>;
 
     /// An empty slot.
@@ -80,7 +80,7 @@ pub(super) trait AnyCourse: Send {
 pub(super) type BoxCourse = Pin<Box<dyn AnyCourse>>;
 
 /// A run that is about to begin in the background.
-pub(super) trait AnyRun {
+pub(super) trait AnyRun: Send {
     /// Begins it on the present runtime, with an empty slot; `call` is not called where the body is not to run.
     fn begin(self: Box<Self>, slot: Box<dyn Slot>, call: CallOf);
 

@@ -8,8 +8,8 @@
 //! | [`Outgoing`] | a value that is there: how long it lives, its bytes, what others can have of it | [`Held`], [`Lent`] |
 //! | [`Slot`] | a place for a value: it is decoded or taken into it, set aside, fallen back on | [`Held`] |
 //!
-//! The [`Held`] of a hit stands in the frame that decodes the value, and is gone before the call waits again. Whatever goes
-//! beyond a hit has one on the heap.
+//! The [`Held`] of a hit stands in the frame that decodes the value, and is gone before the call waits again. A call that goes
+//! beyond a hit has one on the heap, and so has a call whose value is large.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
