@@ -31,7 +31,7 @@ const fn limits(times: usize, levels: usize) -> Limits {
 /// In process, in Redis, and under `NoStore`.
 const LIMITS: [Limits; 3] = match cfg!(debug_assertions) {
     false => [limits(7, 1_050), limits(4, 1_050), limits(4, 1_100)],
-    true => [limits(14, 220), limits(14, 220), limits(16, 230)],
+    true => [limits(14, 375), limits(14, 370), limits(16, 410)],
 };
 const IN_PROCESS: Limits = LIMITS[0];
 const IN_REDIS: Limits = LIMITS[1];
