@@ -115,7 +115,15 @@ impl Question {
             }
         }
         match self.place() {
-            Ok((cache, key)) => course::reading(self.look_up(cache, key, control), movable),
+            Ok((cache, key)) => {
+                let lookup = self.look_up(cache, key, control);
+                match lookup.lead_at_once(caller) {
+                    Some(lead) => {
+                        course::deciding(Box::new(lookup).read_as_leader(lead, caller.slot()))
+                    }
+                    None => course::reading(lookup, movable),
+                }
+            }
             Err(cache) => bypass(self.site, cache, control, caller),
         }
     }
@@ -283,6 +291,7 @@ impl Lookup {
 
     /// The call is answered with a fresh value.
     fn hit(&mut self, found: &Found) {
+        self.cache.misses.end_row(self.site);
         self.tell(&Event::Hit(found.served()));
     }
 

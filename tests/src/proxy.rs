@@ -52,10 +52,12 @@ pub fn named(name: &str) -> impl Matcher + use<> {
     }
 }
 
-/// Matches a script, by its text or by its hash.
+/// Matches what asks for, uses or gives back a right to store: a script, by its text or by its hash, or a SET under a condition.
 pub fn script() -> impl Matcher + use<> {
-    let (by_text, by_hash) = (named("EVAL"), named("EVALSHA"));
-    move |args: &[Vec<u8>]| by_text(args) || by_hash(args)
+    let (by_text, by_hash, set) = (named("EVAL"), named("EVALSHA"), named("SET"));
+    move |args: &[Vec<u8>]| {
+        by_text(args) || by_hash(args) || set(args) && args.get(3).is_some_and(|a| a == b"NX")
+    }
 }
 
 /// Matches by the command's name and one of its arguments: `about("GET", "user:42")`.

@@ -7,11 +7,12 @@
 //! |---|---|
 //! | a hit, with any option | GET |
 //! | a miss, with any option | GET, acquire, store |
+//! | a miss after eight, without stale values or `coalesce` | acquire, store |
 //! | a body that fails, and nothing stale | GET, acquire, release (behind the answer) |
 //! | a stale value, refreshed behind | GET; acquire and store behind the answer |
 //! | a hit that is refreshed ahead | GET; acquire and store behind the answer |
 //! | a stale value in the place of an error | GET, acquire; release behind the answer |
-//! | a value that another process stored meanwhile | GET, acquire |
+//! | a value that another process stored meanwhile | GET, acquire; release behind the answer |
 //! | `put`, `put_with` | SET, put |
 //! | `refresh` | SET, store |
 //! | `invalidate` | DEL, DEL, DEL in one write |
@@ -112,23 +113,62 @@ impl Side {
         let commands = self.proxy.commands();
         self.proxy.forget();
         let names = commands.iter().map(|command| of(command).to_owned());
-        names.filter(|name| name != "PING").collect()
+        let mut names: Vec<_> = names.filter(|name| name != "PING").collect();
+        // The GET of an acquire goes in one write with it.
+        for acquire in (0..names.len()).rev() {
+            if names[acquire] == "SET NX" {
+                assert_eq!(names.remove(acquire + 1), "GET");
+                names[acquire] = "acquire".to_owned();
+            }
+        }
+        names
     }
 }
 
 /// Scripts by what they do; they differ in how many keys and arguments they have.
 fn of(command: &[String]) -> &str {
+    if command[0] == "SET" && command[3] == "NX" {
+        return "SET NX";
+    }
     if !command[0].starts_with("EVAL") {
         return &command[0];
     }
     let keys: usize = command[2].parse().unwrap();
     let arguments = &command[3 + keys..];
-    match (&command[3], arguments.len()) {
-        (first, 4) if first.contains("%t") => "release",
-        (_, 4) => "put",
-        (_, 5 | 6) if arguments[1] == "30000" => "acquire",
-        (_, 6) => "store",
+    match (&command[3], keys, arguments.len()) {
+        (first, _, 4) if first.contains("%t") => "release",
+        (_, 3, 4) => "put",
+        (_, _, 5 | 6) if arguments[1] == "30000" => "acquire",
+        (_, 2, 3 | 4) | (_, 3, 6) => "store",
         other => panic!("what is this? {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_finds_nothing_reads_by_asking_for_the_right_to_store() {
+    let side = Side::start().await;
+    for option in OPTIONS {
+        for id in 10..18 {
+            call(option, &side, id).await.unwrap();
+            assert_eq!(side.sent().await, ["GET", "acquire", "store"], "{option}");
+        }
+        let is_plain = ["plain", "jitter"].contains(option);
+        call(option, &side, 1).await.unwrap();
+        let read = if is_plain { &[][..] } else { &["GET"] };
+        let miss = [read, &["acquire", "store"]].concat();
+        assert_eq!(side.sent().await, miss, "{option}: the ninth miss");
+        let hit = if is_plain {
+            &["acquire", "release"][..]
+        } else {
+            &["GET"]
+        };
+        call(option, &side, 1).await.unwrap();
+        assert_eq!(side.sent().await, hit, "{option}: a hit nobody expected");
+        call(option, &side, 1).await.unwrap();
+        assert_eq!(side.sent().await, ["GET"], "{option}: the next one");
+        call(option, &side, 2).await.unwrap();
+        let miss = ["GET", "acquire", "store"];
+        assert_eq!(side.sent().await, miss, "{option}: a miss after a hit");
     }
 }
 

@@ -67,8 +67,9 @@ pub(crate) async fn run(settings: &Settings) -> Section {
         title: "A miss, 330 bytes of JSON".to_owned(),
         reading: "\
 Every call asks for a key that is not stored, and the source takes no time. *round trips* are how often one caller waits for Redis in a \
-call: fewer are better. By hand they are a GET and a SETEX. `redis_cached` makes one more, by which it takes the right to store, so \
-that a value which was computed before an invalidation is never stored after it: here, where the source takes no time, that shows most. \
+call: fewer are better. By hand they are a GET and a SETEX. `redis_cached` takes the right to store, so that a value which was computed before an invalidation \
+is never stored after it. That is a round trip more, but not here: where calls have found nothing lately, taking the right is the read. What \
+it costs the server shows most here, where the source takes no time. \
 amalgam's more are its lock, which keeps other processes from computing the same, and what it tells them of a change."
             .to_owned(),
         header: ["load", "contender", "ratio", "a call", "round trips"]

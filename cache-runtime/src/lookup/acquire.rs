@@ -5,7 +5,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{BoxFuture, Decided, Lookup, Slot, Step, read::Found, running::Answers, wait};
+use super::{
+    BoxFuture, Decided, Lookup, Slot, Step, read::Found, running::Answers, seam::Caller, wait,
+};
 use crate::{
     flight::{Joined, Lead},
     observe::event::Event,
@@ -55,8 +57,14 @@ impl Lookup {
                     self.hit(&found);
                     return Step::Answer;
                 }
-                Acquisition::Granted(right) => break Some(right),
-                Acquisition::Refused => break None,
+                Acquisition::Granted(right) => {
+                    self.cache.misses.missed(self.site);
+                    break Some(right);
+                }
+                Acquisition::Refused => {
+                    self.cache.misses.end_row(self.site);
+                    break None;
+                }
                 Acquisition::Locked { elsewhere, left } => {
                     if let Some(found) = at_hand {
                         // The end of the lead is no loss for those who wait: they have a value of their own, or lead on.
@@ -77,6 +85,31 @@ impl Lookup {
             }
         };
         Step::Body(self.led(lead, right, slot, Answers::Caller(at_hand)))
+    }
+
+    /// The lead of the key, for a call that asks for the right to store before it has read: that is its read, and spares it a
+    /// round trip where nothing is stored. So it is where the calls of the function have found nothing lately, and nobody
+    /// computes the key; an older value that serves is read by a GET.
+    pub(super) fn lead_at_once(&self, caller: &dyn Caller) -> Option<Lead<Answer>> {
+        if !self.cache.misses.is_one_likely(self.site) || !self.cache.store.is_shared() {
+            return None;
+        }
+        let freshness = caller.freshness();
+        let is_plain = !freshness.needs_stamp() && !freshness.cluster;
+        let may_lead = is_plain && !self.control.is_only_if_cached() && !self.control.reports();
+        may_lead.then(|| self.cache.flights.lead(&self.key))?
+    }
+
+    /// The step "read" of such a call, and all that comes before its body.
+    pub(super) fn read_as_leader(
+        self: Box<Self>,
+        lead: Lead<Answer>,
+        mut slot: Box<dyn Slot>,
+    ) -> BoxFuture<'static, Decided> {
+        Box::pin(async move {
+            let step = self.lead(lead, &mut *slot, None).await;
+            (step, slot)
+        })
     }
 
     /// Takes the key over from whoever computes it: a flight of its own, and a lease of its own.

@@ -11,6 +11,7 @@ use super::{
     terms::{Asks, KeptTerms, RunOf, Terms},
 };
 use crate::value::{
+    freshness::Freshness,
     returns::Returns,
     share::{ErrorShare, Kept},
 };
@@ -145,6 +146,10 @@ impl<O: Terms<R>, R: 'static, T: Returns<R>> Caller for TypedCaller<'_, O, R, T>
         }
         answer(held.take_value(), self.answer);
         None
+    }
+
+    fn freshness(&self) -> &Freshness {
+        self.terms.rules().freshness()
     }
 
     fn slot(&self) -> Box<dyn Slot> {

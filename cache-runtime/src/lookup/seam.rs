@@ -16,13 +16,16 @@ use std::{
 };
 
 use super::{BoxFuture, slot::Slot};
-use crate::value::share::Kept;
+use crate::value::{freshness::Freshness, share::Kept};
 
 /// A call, with its types.
 pub(super) trait Caller {
     /// Lends an empty slot to `read`, which says whether it has put the answer there. Where it has not, gives the slot, with what
     /// is in it.
     fn read(&mut self, read: &mut dyn FnMut(&mut dyn Slot) -> bool) -> Option<Box<dyn Slot>>;
+
+    /// For how long, and how, an entry may be answered.
+    fn freshness(&self) -> &Freshness;
 
     /// An empty slot.
     fn slot(&self) -> Box<dyn Slot>;

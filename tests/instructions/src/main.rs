@@ -44,7 +44,19 @@ async fn by_hand(connection: &MultiplexedConnection, id: u64) -> redis::RedisRes
     Ok(serde_json::from_slice(&json).expect("what the cache stored"))
 }
 
-/// `clone N`, `process N`, `redis URL N` or `by-hand URL N`, with the number of calls.
+/// A miss by hand: GET, and SETEX of what the source has.
+async fn miss_by_hand(connection: &MultiplexedConnection, id: u64) -> redis::RedisResult<User> {
+    let mut connection = connection.clone();
+    let key = format!("user:{id}");
+    let json: Option<Vec<u8>> = connection.get(&key).await?;
+    assert!(json.is_none(), "nobody asked for it before");
+    let user = user(id);
+    let json = serde_json::to_vec(&user).expect("it has JSON");
+    () = connection.set_ex(&key, json, 3600).await?;
+    Ok(user)
+}
+
+/// `clone N`, `process N`, `redis URL N`, `by-hand URL N`, `miss URL N` or `miss-by-hand URL N`, with the number of calls.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -72,9 +84,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 drop(black_box(by_hand(&connection, id).await?));
             }
         }
-        _ => return Err("clone N, process N, redis URL N or by-hand URL N".into()),
+        ["miss", url, calls] => {
+            set_cache(Cache::builder().url(url).prefix("").build()?);
+            let first = new_ids();
+            for id in first..first + calls.parse::<u64>()? {
+                drop(black_box(cached(id).await));
+            }
+        }
+        ["miss-by-hand", url, calls] => {
+            let client = Client::open(url)?;
+            let connection = client.get_multiplexed_async_connection().await?;
+            let first = new_ids();
+            for id in first..first + calls.parse::<u64>()? {
+                drop(black_box(miss_by_hand(&connection, id).await?));
+            }
+        }
+        _ => return Err("see the comment of `main`".into()),
     }
     Ok(())
+}
+
+/// The first of many ids that no other run of this program asks for.
+fn new_ids() -> u64 {
+    u64::from(std::process::id()) << 32
 }
 
 async fn call(calls: u64, id: u64) {

@@ -15,7 +15,9 @@ use server::Server;
 /// What a hit in the process's store takes beyond a clone of its value, which takes about 1,500.
 const IN_PROCESS: i64 = 1_430;
 /// What a hit in Redis takes beyond GET and `serde_json` by hand, which take about 19,000.
-const IN_REDIS: i64 = 2_055;
+const IN_REDIS: i64 = 2_025;
+/// What a miss in Redis takes beyond GET and SETEX by hand, which take about 40,000.
+const MISS_IN_REDIS: i64 = 40_000;
 /// Processors and allocators differ a little.
 const TOLERANCE: f64 = 0.1;
 
@@ -60,6 +62,15 @@ fn counted(mode: &[&str], calls: i64) -> i64 {
 fn a_hit_in_process() {
     let beyond = instructions(&["process"]) - instructions(&["clone"]);
     assert_near("a hit in process", beyond, IN_PROCESS);
+}
+
+#[test]
+fn a_miss_in_redis() {
+    let server = Server::start();
+    let ours = instructions(&["miss", server.url()]);
+    let by_hand = instructions(&["miss-by-hand", server.url()]);
+    eprintln!("a miss by hand: {by_hand}");
+    assert_near("a miss in Redis", ours - by_hand, MISS_IN_REDIS);
 }
 
 #[test]

@@ -136,16 +136,37 @@ enum Others {
     Afterwards,
 }
 
+/// What the function's calls have found lately. Where that is nothing, a call asks for the right to store before it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lately {
+    Something,
+    Nothing,
+}
+
+/// Lets calls of the function find nothing, a few times in a row.
+async fn miss(caches: [&Cache; 2]) {
+    let source = Source::new();
+    for (cache, first) in caches.into_iter().zip([1_000, 2_000]) {
+        for id in first..first + 8 {
+            call(cache, &source, id).await.unwrap();
+            look_entry(cache, id).invalidate().await.unwrap();
+        }
+    }
+}
+
 /// Returns what those who came after the change got.
 async fn on_redis(
     server: &RedisServer,
     elsewhere: &Elsewhere,
-    (who, phase, change, place, others): (Who, Phase, Change, Place, Others),
+    (who, phase, change, place, others, lately): (Who, Phase, Change, Place, Others, Lately),
     id: u64,
 ) -> Vec<u64> {
     let proxy = Proxy::before(server);
     let (here, there) = (process(proxy.url()), process(server.url()));
     let source = Source::new();
+    if lately == Lately::Nothing {
+        miss([&here, &there]).await;
+    }
     if phase.has_old_value() {
         assert_eq!(call(&there, &source, id).await, Ok(1));
     }
@@ -214,9 +235,14 @@ async fn every_phase_on_redis(place: Place) {
     for who in ALL {
         for &phase in who.phases() {
             for change in [Change::Invalidate, Change::Put] {
-                for others in [Others::Meanwhile, Others::Afterwards] {
+                for (others, lately) in [
+                    (Others::Meanwhile, Lately::Something),
+                    (Others::Meanwhile, Lately::Nothing),
+                    (Others::Afterwards, Lately::Something),
+                    (Others::Afterwards, Lately::Nothing),
+                ] {
                     id += 1;
-                    let case = (who, phase, change, place, others);
+                    let case = (who, phase, change, place, others, lately);
                     let got = on_redis(&server, &elsewhere, case, id).await;
                     if got.iter().any(|version| *version != 2) {
                         wrong.push((case, got));

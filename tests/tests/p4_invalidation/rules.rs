@@ -366,11 +366,52 @@ async fn p4_rule5_a_copy_of_acquire_that_executes_late_revives_no_token() {
             let args: Vec<_> = args.iter().map(|arg| arg.clone().into_bytes()).collect();
             acquire(1)(&args)
         })
-        .map(|args| args[5].as_bytes())
+        .map(|args| args[2].as_bytes())
         .collect();
     assert_eq!(nonces.len(), 2);
     assert_ne!(nonces[0], nonces[1]);
-    assert_eq!(nonces[0], lost[5]);
+    assert_eq!(nonces[0], lost[2]);
+}
+
+/// Rule 5: what happens between the two commands of ACQUIRE revokes the lease, or is found.
+#[tokio::test]
+async fn p4_rule5_a_change_between_the_lease_and_the_look_is_seen() {
+    for change in ["invalidate", "put", "computed"] {
+        let (scene, source) = (Scene::new().await, Source::new());
+        let lease = scene.proxy.hold(acquire(1));
+        let leader = caller(&scene.here, &source, 1);
+        lease.arrived().await;
+        let look = scene.proxy.hold(about("GET", &key(1)));
+        lease.release();
+        look.arrived().await;
+        eventually("the lease is there", SOON, async || {
+            scene.stored(&token(1)).await.is_some()
+        })
+        .await;
+        let entry = look_entry(&scene.there, 1);
+        let (answer, runs) = match change {
+            "invalidate" => {
+                source.change();
+                entry.invalidate().await.unwrap();
+                (2, 1)
+            }
+            "put" => {
+                source.change();
+                entry.put(&2).await.unwrap();
+                (2, 0)
+            }
+            _ => {
+                assert_eq!(call(&scene.there, &source, 1).await, Ok(1));
+                (1, 1)
+            }
+        };
+        look.release();
+        assert_eq!(leader.await.unwrap(), Ok(answer), "{change}");
+        assert_eq!(source.body.runs(), runs, "{change}");
+        let stored = scene.stored(&key(1)).await;
+        let expected = (change != "invalidate").then(|| answer.to_string());
+        assert_eq!(stored, expected, "{change}");
+    }
 }
 
 /// Rule 5: only a token whose answer came before the body began may be used.

@@ -173,26 +173,37 @@ fn script<const N: usize>(
     }
 }
 
-/// The question for the right to store: a nonce and the token's life, a holder and the lock's.
+/// The question for the right to store: a nonce and the token's life; and where it is a script, a holder and the lock's.
 pub(crate) fn acquire(id: u64) -> impl Matcher {
-    script([key(id), token(id), lock(id)], |args| {
+    let script = script([key(id), token(id), lock(id)], |args| {
         matches!(args, [_, b"30000", _, b"2000", ..])
-    })
+    });
+    let token = token(id).into_bytes();
+    move |args: &[Vec<u8>]| {
+        let set: Vec<_> = args.iter().map(Vec::as_slice).collect();
+        script(args) || matches!(set[..], [b"SET", key, _, b"NX", b"PX", b"30000"] if key == token)
+    }
 }
 
-/// A store under the right to: token, value, ttl, whether to stamp it, holder, how long a lock says that
+/// A store under the right to: token, value, ttl; whether to stamp it; and where a lock ends, holder, how long that says that
 /// nothing came of it.
 pub(crate) fn store(id: u64) -> impl Matcher {
-    script([key(id), token(id), lock(id)], |args| {
+    let without = script([key(id), token(id)], |args| {
+        matches!(args, [_, _, _] | [_, _, _, b"0" | b"1"])
+    });
+    let with = script([key(id), token(id), lock(id)], |args| {
         matches!(args, [_, _, _, b"0" | b"1", _, b"1000"])
-    })
+    });
+    move |args: &[Vec<u8>]| without(args) || with(args)
 }
 
 /// The second step of a `put`: token, value, ttl, whether to stamp it.
 pub(crate) fn put(id: u64) -> impl Matcher {
-    script([key(id), token(id), lock(id)], |args| {
+    let script = script([key(id), token(id), lock(id)], |args| {
         matches!(args, [_, _, _, b"0" | b"1"])
-    })
+    });
+    // A store has as many arguments, and no third key.
+    move |args: &[Vec<u8>]| script(args) && args[2] == b"3"
 }
 
 /// The end of the right to store, without a store.

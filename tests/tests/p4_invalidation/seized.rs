@@ -170,7 +170,7 @@ async fn p4_no_two_processes_have_the_same_right() {
         ended.await.unwrap().assert_passed();
         let seized = proxy.wait_for_command(about("SET", &token(1))).await;
         let acquired = proxy.wait_for_command(crate::scene::acquire(2)).await;
-        rights.push([seized[2].clone(), acquired[5].clone()]);
+        rights.push([seized[2].clone(), acquired[2].clone()]);
         server.empty().await;
     }
     let all: std::collections::HashSet<_> = rights.iter().flatten().collect();

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use redis::Pipeline;
 
 use super::{
@@ -95,6 +96,38 @@ impl RedisStore {
             .map(drop)
     }
 
+    /// SET of a nonce, if nothing stands under `set`, and GET of another key, in one write: the nonce if it was set, and the
+    /// value.
+    pub(crate) async fn set_and_get(
+        &self,
+        set: &str,
+        expiry: Duration,
+        get: &str,
+        deadline: Instant,
+    ) -> Result<(Option<Bytes>, Option<Bytes>), Error> {
+        let request = Request::SetAndGet {
+            set,
+            expiry: milliseconds(expiry),
+            get,
+        };
+        let bytes = |reply| match reply {
+            Reply::Bytes(bytes) => Ok(Some(bytes)),
+            Reply::Nil => Ok(None),
+            _ => Err(unexpected("SET and GET")),
+        };
+        let replies = self
+            .send(request, Repeat::Safe, Urgency::Ordinary, deadline)
+            .await?;
+        let Reply::List(replies) = replies else {
+            return Err(unexpected("SET and GET"));
+        };
+        let mut replies = replies.into_iter().map(bytes);
+        match (replies.next(), replies.next()) {
+            (Some(nonce), Some(value)) => Ok((nonce?, value?)),
+            _ => Err(unexpected("SET and GET")),
+        }
+    }
+
     /// Runs a script by its hash, or by its text where the server does not know it yet.
     pub(crate) async fn eval(
         &self,
@@ -121,6 +154,7 @@ impl RedisStore {
         deadline: Instant,
     ) -> Result<Reply, Error> {
         let link = self.link()?;
-        link.send(request, repeat, urgency, deadline).await
+        link.send(request, repeat, urgency, deadline, Instant::now())
+            .await
     }
 }

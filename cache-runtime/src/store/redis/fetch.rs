@@ -53,7 +53,7 @@ impl Link {
                     way,
                     reply: None,
                 };
-                let reply = self.get(key, deadline).await;
+                let reply = self.get(key, deadline, now).await;
                 passage.reply = reply.as_ref().ok().map(|value| (1, size(value)));
                 Ok(reply?.map(Fetched::alone))
             }
@@ -79,11 +79,16 @@ impl Link {
     }
 
     /// GET.
-    async fn get(&self, key: &str, deadline: Instant) -> Result<Option<Bytes>, Error> {
+    async fn get(
+        &self,
+        key: &str,
+        deadline: Instant,
+        now: Instant,
+    ) -> Result<Option<Bytes>, Error> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
         let request = Request::Command(&command);
-        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline);
+        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline, now);
         value(sent.await?, "GET")
     }
 
@@ -100,7 +105,8 @@ impl Link {
             command.arg(&**key);
         }
         let request = Request::Command(&command);
-        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline);
+        let now = Instant::now();
+        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline, now);
         match sent.await? {
             Reply::List(replies) if replies.len() == keys.len() => {
                 let values = replies.into_iter().map(|reply| value(reply, "MGET"));
@@ -233,7 +239,10 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
     let keys: Vec<_> = reads.iter().map(|read| Arc::clone(&read.key)).collect();
     let reading = async {
         match &*keys {
-            [key] => link.get(key, deadline).await.map(|value| vec![value]),
+            [key] => link
+                .get(key, deadline, Instant::now())
+                .await
+                .map(|value| vec![value]),
             keys => link.get_many(keys, deadline).await,
         }
     };

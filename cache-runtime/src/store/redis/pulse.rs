@@ -36,10 +36,10 @@ impl Pulse {
         }
     }
 
-    /// Marks that a request is sent.
-    pub(crate) fn asked(&self) {
+    /// Marks that a request is sent now.
+    pub(crate) fn asked(&self, now: Instant) {
         if self.asked.load(Ordering::Relaxed) == 0 {
-            let now = mark_of(Instant::now());
+            let now = mark_of(now);
             // Fails where another request was first, which has waited for longer.
             let _ = self
                 .asked
@@ -106,13 +106,13 @@ mod tests {
     fn whoever_asked_first_says_how_long_the_silence_is() {
         let pulse = Pulse::new();
         let before = Instant::now();
-        pulse.asked();
+        pulse.asked(before);
         let since = pulse.silent_since().unwrap();
         assert!(since + Duration::from_millis(1) >= before && since <= Instant::now());
         while before.elapsed() < Duration::from_millis(5) {
             std::thread::yield_now();
         }
-        pulse.asked();
+        pulse.asked(Instant::now());
         assert_eq!(pulse.silent_since(), Some(since));
         pulse.mark();
         assert_eq!(pulse.silent_since(), None);

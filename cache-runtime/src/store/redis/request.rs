@@ -11,7 +11,11 @@ use std::sync::{
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisError, Value, aio::ConnectionLike};
 
-use super::{gate::Urgency, live::Live, retry::Repeat};
+use super::{
+    gate::Urgency,
+    live::Live,
+    retry::{FailureKind, Repeat},
+};
 use crate::error::{Error, ErrorKind};
 
 /// A Lua script of this crate.
@@ -75,6 +79,13 @@ pub(crate) enum Argument<'a> {
 pub(super) enum Request<'a> {
     Command(&'a Cmd),
     Deletes(&'a Pipeline),
+    /// SET of a nonce with an expiry in milliseconds, if nothing stands there, and GET of another key. The reply has the
+    /// nonce if it was set, and the value.
+    SetAndGet {
+        set: &'a str,
+        expiry: u64,
+        get: &'a str,
+    },
     Script {
         script: &'a Script,
         keys: &'a [&'a str],
@@ -96,6 +107,9 @@ impl Request<'_> {
                 }
                 Ok(Reply::Nil)
             }
+            Self::SetAndGet { set, expiry, get } => {
+                Box::pin(set_and_get(set, *expiry, get, live)).await
+            }
             Self::Script {
                 script,
                 keys,
@@ -108,6 +122,41 @@ impl Request<'_> {
     }
 }
 
+/// As [`Request::SetAndGet`].
+async fn set_and_get(set: &str, expiry: u64, get: &str, live: &Live) -> Result<Reply, RedisError> {
+    let nonce = nonce();
+    let mut commands = Pipeline::with_capacity(2);
+    let size = set.len() + nonce.len() + LONGEST_INT + "SETNXPX".len();
+    let mut command = Cmd::with_capacity(6, size);
+    command.arg("SET").arg(set).arg(&nonce);
+    command.arg("NX").arg("PX").arg(expiry);
+    commands.add_command(command);
+    let mut command = Cmd::with_capacity(2, "GET".len() + get.len());
+    command.arg("GET").arg(get);
+    commands.add_command(command);
+    let mut connection = live.connection.clone();
+    let replies = connection.req_packed_commands(&commands, 0, 2).await?;
+    let Ok([was_set, value]) = <[Value; 2]>::try_from(replies) else {
+        return Ok(Reply::Other);
+    };
+    let is_refused = |error: &RedisError| FailureKind::of(error) == FailureKind::Refused;
+    let value = match value.extract_error() {
+        Ok(value) => reply(value),
+        // Something else than a value stands there, which is as good as nothing.
+        Err(error) if is_refused(&error) => Reply::Nil,
+        Err(error) => return Err(error),
+    };
+    let was_set = match was_set.extract_error() {
+        Ok(Value::Okay) => Reply::Bytes(Bytes::from(nonce)),
+        Ok(Value::Nil) => Reply::Nil,
+        Ok(_) => Reply::Other,
+        // A server that is full, or a user without that right, still gives what is stored.
+        Err(error) if is_refused(&error) && matches!(value, Reply::Bytes(_)) => Reply::Nil,
+        Err(error) => return Err(error),
+    };
+    Ok(Reply::List(vec![was_set, value]))
+}
+
 /// Runs a script by its hash where the connection's server has it, else by its text.
 async fn run(
     script: &Script,
@@ -117,15 +166,27 @@ async fn run(
 ) -> Result<Reply, RedisError> {
     let connection = &mut live.connection.clone();
     // One nonce serves both sends, because a server that does not know the script has executed nothing.
-    let nonce = nonce();
+    let wants_nonce = |argument: &Argument<'_>| matches!(argument, Argument::Nonce);
+    let nonce = arguments.iter().any(wants_nonce).then(nonce);
+    let nonce = nonce.as_deref().unwrap_or_default();
+    let bytes = |argument: &Argument<'_>| match argument {
+        Argument::Bytes(bytes) => bytes.len(),
+        Argument::Int(_) => LONGEST_INT,
+        Argument::Nonce => nonce.len(),
+    };
+    let of_keys: usize = keys.iter().map(|key| key.len()).sum();
+    let of_arguments: usize = arguments.iter().map(bytes).sum();
     let invocation = |name: &str, script: &str| {
-        let mut command = redis::cmd(name);
-        command.arg(script).arg(keys.len()).arg(keys);
+        // With the room for all of it, because a command that grows is copied again and again.
+        let count = 3 + keys.len() + arguments.len();
+        let size = name.len() + script.len() + LONGEST_INT + of_keys + of_arguments;
+        let mut command = Cmd::with_capacity(count, size);
+        command.arg(name).arg(script).arg(keys.len()).arg(keys);
         for argument in arguments {
             match argument {
                 Argument::Bytes(bytes) => command.arg(*bytes),
                 Argument::Int(number) => command.arg(*number),
-                Argument::Nonce => command.arg(&nonce),
+                Argument::Nonce => command.arg(nonce),
             };
         }
         command
@@ -143,18 +204,22 @@ async fn run(
     Ok(reply(by_text.query_async::<Value>(connection).await?))
 }
 
+/// The length of the longest number.
+const LONGEST_INT: usize = 20;
+
 /// Text that no other call in any process has made: 96 random bits a process, and a count.
 pub(crate) fn nonce() -> String {
-    static PROCESS: LazyLock<u128> = LazyLock::new(|| {
+    static PROCESS: LazyLock<String> = LazyLock::new(|| {
         let mut bytes = [0; 16];
         // Without the system's randomness the next best thing, seeded by std from the same source.
         if getrandom::fill(&mut bytes[..12]).is_err() {
             bytes[..12].copy_from_slice(&fastrand::u128(..).to_le_bytes()[..12]);
         }
-        u128::from_le_bytes(bytes)
+        format!("{:x}-", u128::from_le_bytes(bytes))
     });
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    format!("{:x}-{:x}", *PROCESS, COUNT.fetch_add(1, Ordering::Relaxed))
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    [&**PROCESS, itoa::Buffer::new().format(count)].concat()
 }
 
 fn reply(value: Value) -> Reply {

@@ -17,7 +17,8 @@ use super::{
 use crate::error::{Error, ErrorKind};
 
 impl Link {
-    /// Sends one request on the connection of this link, which is made first if there is none.
+    /// Sends one request on the connection of this link, which is made first if there is none. `now`: the time of the call,
+    /// because whoever asks has mostly looked at the clock, and each look costs a hit.
     ///
     /// # Errors
     ///
@@ -32,29 +33,29 @@ impl Link {
         repeat: Repeat,
         urgency: Urgency,
         deadline: Instant,
+        now: Instant,
     ) -> Result<Reply, Error> {
         let server = self.server();
         let mut permit = server.gate().admit(urgency)?;
         let mut again = None;
         let mut broken = None;
         loop {
-            let since = Instant::now();
+            let since = again.map_or(now, |_| Instant::now());
             server.connector().auth().ensure_refresher(since);
             let up = self.up().filter(|_| broken.is_none());
-            let live = match up {
-                Some(live) => Ok(live),
-                None => Box::pin(self.live(broken, deadline)).await,
-            };
-            let live = match live {
-                Ok(live) => live,
-                Err(error) => {
-                    if error.is_timeout() && server.is_stall(Some(since)) {
-                        server.stalled();
+            let (live, asked) = match up {
+                Some(live) => (live, since),
+                None => match Box::pin(self.live(broken, deadline)).await {
+                    Ok(live) => (live, Instant::now()),
+                    Err(error) => {
+                        if error.is_timeout() && server.is_stall(Some(since)) {
+                            server.stalled();
+                        }
+                        return Err(error);
                     }
-                    return Err(error);
-                }
+                },
             };
-            live.pulse.asked();
+            live.pulse.asked(asked);
             let error = match timeout_at(deadline.into(), request.send_on(&live)).await {
                 Ok(Ok(reply)) => {
                     permit.replied();

@@ -23,7 +23,7 @@ impl Link {
         let command = redis::cmd("TIME");
         let request = Request::Command(&command);
         let reply = self
-            .send(request, Repeat::Safe, Urgency::Ordinary, deadline)
+            .send(request, Repeat::Safe, Urgency::Ordinary, deadline, sent)
             .await?;
         let Reply::List(parts) = reply else {
             return Err(unexpected("TIME"));

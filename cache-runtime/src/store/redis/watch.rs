@@ -191,7 +191,7 @@ async fn look(link: &Link, live: Arc<Live>, lock: &str, seen: &[u8]) -> Look {
     // For the next command only, which must be the read.
     commands.cmd("CLIENT").arg("CACHING").arg("YES");
     commands.cmd("GET").arg(lock);
-    live.pulse.asked();
+    live.pulse.asked(Instant::now());
     let mut connection = live.connection.clone();
     let sent = connection.req_packed_commands(&commands, 0, commands.len());
     let Ok(answers) = timeout(server.timeout(), sent).await else {

@@ -1,7 +1,7 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, TcpListener},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::aio::ConnectionLike;
@@ -222,7 +222,7 @@ async fn every_byte_ends_the_silence() {
     let server = TestServer::start(&[]);
     let pulse = Arc::new(Pulse::new());
     let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
-    pulse.asked();
+    pulse.asked(Instant::now());
     assert!(pulse.silent_since().is_some());
     let connected = connector
         .connect(&Credentials::None, Arc::clone(&pulse), false)
@@ -234,7 +234,7 @@ async fn every_byte_ends_the_silence() {
     } = connected.unwrap();
     tokio::spawn(driver);
     assert_eq!(pulse.silent_since(), None, "the server's greeting counts");
-    pulse.asked();
+    pulse.asked(Instant::now());
     ask(&mut connection, &["PING"]).await;
     assert_eq!(pulse.silent_since(), None, "an answer counts");
 }

@@ -90,8 +90,14 @@ impl Lease {
         let names = [&*keys.value, &*keys.lease, &*keys.lock];
         let ends_lock = self.has_lock() || locked && content.is_some();
         let names = &names[..if ends_lock { 3 } else { 2 }];
+        let count = match (ends_lock, stamped) {
+            (true, _) => 6,
+            (false, true) => 4,
+            (false, false) => 3,
+        };
+        let arguments = &arguments[..count];
         let guard = LockGuard::of(self);
-        let reply = self.redis.eval(&STORE, names, &arguments, deadline).await?;
+        let reply = self.redis.eval(&STORE, names, arguments, deadline).await?;
         guard.disarm();
         match reply {
             Reply::Int(0) => Ok(StoreReply::Refused),
