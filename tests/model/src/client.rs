@@ -6,6 +6,7 @@
 //! | event | then |
 //! |---|---|
 //! | a caller comes | its own GET; or it waits for the next one, if as many as may be are under way |
+//! | a caller comes, and no flight is open | the same, or it leads a flight at once: its ACQUIRE is its read |
 //! | own GET hits / misses | answer / join the flight, else lead a new one |
 //! | own GET brings an old value | answer and run behind / go on with the value in hand |
 //! | no answer / its sender gone | it goes on without the store / one of those who share it asks |
@@ -15,20 +16,14 @@
 use arrayvec::ArrayVec;
 
 use crate::{
-    redis::{Answer, Command},
+    redis::{Answer, Command, Value},
     setup::{OldValues, Rule, Setup},
     world::{Call, Caller, Read, Waiter, World, is_redis},
 };
 
 impl World {
     pub(crate) fn arrive(&mut self, setup: &Setup, process: usize) {
-        let caller = Caller {
-            needs: self.confirmed,
-            old: None,
-            spent: false,
-            name: setup.callers - self.callers_to_come,
-        };
-        self.callers_to_come -= 1;
+        let caller = self.new_caller(setup);
         let here = &mut self.processes[process];
         if !setup.keeps(Rule::OwnMiss)
             && let Some(flight) = here.open_flight()
@@ -49,6 +44,26 @@ impl World {
             return;
         }
         self.send_read(process, ArrayVec::from_iter([caller]));
+    }
+
+    /// A caller comes, and ACQUIRE is its read.
+    pub(crate) fn arrive_leading(&mut self, setup: &Setup, process: usize) {
+        let caller = self.new_caller(setup);
+        self.start_flight(setup, process, Some(caller));
+    }
+
+    fn new_caller(&mut self, setup: &Setup) -> Caller {
+        let name = setup.callers - self.callers_to_come;
+        self.callers_to_come -= 1;
+        let revalidate = setup.old_values == OldValues::WhileRevalidate;
+        let answers = |value: Value| !value.old || revalidate;
+        Caller {
+            needs: self.confirmed,
+            old: None,
+            spent: false,
+            warm: setup.values_stay() && self.redis.value.is_some_and(answers),
+            name,
+        }
     }
 
     pub(crate) fn read_answered(&mut self, setup: &Setup, process: usize, read: usize) {

@@ -6,6 +6,7 @@
 //! | phase | event | then |
 //! |---|---|---|
 //! | Acquire | a value came back | to those who joined before; the rest start over |
+//! | Acquire | an old value came back that nobody has seen | ACQUIRE again, which says what was seen |
 //! | Acquire | token / no answer | body with the token / body without one |
 //! | Acquire | lock held elsewhere | behind: over. Else the old value, if allowed; else wait |
 //! | Locked | the lock changes / patience is lost | ACQUIRE again / the same without the lock |
@@ -24,7 +25,7 @@ use arrayvec::ArrayVec;
 
 use crate::{
     redis::{Answer, Changes, Command, Value, Wish},
-    setup::{OldValues, Rule, Setup},
+    setup::{Acquire, OldValues, Rule, Setup},
     world::{Behind, Call, Caller, Flight, Stage, Token, Waiter, World, is_redis},
 };
 
@@ -62,7 +63,7 @@ impl World {
         }
     }
 
-    fn start_flight(&mut self, setup: &Setup, process: usize, lead: Option<Caller>) {
+    pub(crate) fn start_flight(&mut self, setup: &Setup, process: usize, lead: Option<Caller>) {
         self.new_flight(process, None).lead = lead;
         let flight = self.processes[process].flights.len() - 1;
         self.begin_attempt(setup, process, flight);
@@ -107,14 +108,25 @@ impl World {
     }
 
     pub(crate) fn acquire(&mut self, setup: &Setup, process: usize, flight: usize) {
+        let it = &self.processes[process].flights[flight];
+        let old = it.lead.as_ref().is_some_and(|lead| lead.old.is_some());
+        let seen = old || it.behind == Some(Behind::SoftTimeout);
+        self.acquire_having(setup, process, flight, seen);
+    }
+
+    /// `seen`: an old value, by the leader; of no use to it.
+    fn acquire_having(&mut self, setup: &Setup, process: usize, flight: usize, seen: bool) {
         let nonce = self.fresh_nonce();
         let it = &mut self.processes[process].flights[flight];
         it.advance();
-        let command = if is_redis(setup) {
-            let wish = it.wish;
-            Command::Acquire { nonce, wish }
-        } else {
+        let wish = it.wish;
+        let command = if !is_redis(setup) {
             Command::Get
+        } else if setup.acquire == Acquire::TwoCommands && wish.is_none() && !seen {
+            let first = None;
+            Command::Take { nonce, first }
+        } else {
+            Command::Acquire { nonce, wish }
         };
         if !setup.keeps(Rule::AnsweredToken) {
             // Nobody waits for the answer, and the body counts on it.
@@ -140,9 +152,15 @@ impl World {
         let it = &mut self.processes[process].flights[flight];
         match *answer {
             Answer::Value(Value { knows, old: false }) => {
+                if !setup.keeps(Rule::OwnAcquire) {
+                    it.advance();
+                }
                 self.answer_early(process, flight, knows);
                 self.answer_lead(process, flight, knows);
                 self.start_over(setup, process, flight, false);
+            }
+            Answer::Value(Value { old: true, .. }) if is_redis(setup) => {
+                self.acquire_having(setup, process, flight, true);
             }
             Answer::Token { own, locked, nonce } => {
                 let wish = it.wish.filter(|_| locked);
@@ -482,7 +500,8 @@ fn inherited(setup: &Setup, stage: Stage) -> Option<Token> {
     match stage {
         Stage::Handed | Stage::Locked(_) => None,
         Stage::Acquire(call) => match (call.answer, call.command) {
-            (Some(Answer::Token { nonce, .. }), _) | (None, Command::Acquire { nonce, .. }) => {
+            (Some(Answer::Token { nonce, .. }), _)
+            | (None, Command::Acquire { nonce, .. } | Command::Take { nonce, .. }) => {
                 Some(only(nonce))
             }
             _ => None,

@@ -10,7 +10,7 @@ use stateright::Model;
 use crate::{
     properties::Property,
     redis::{Answer, Command},
-    setup::{AtFirst, OldValues, Rule, Setup},
+    setup::{AtFirst, Lead, OldValues, Rule, Setup},
     world::{Call, Place, Stage, World, WriterStep, is_redis},
 };
 
@@ -36,6 +36,8 @@ impl Hash for State {
 pub(crate) enum Action {
     /// A caller comes to this process.
     Arrive(usize),
+    /// A caller comes to this process, and leads a flight at once: its ACQUIRE is its read.
+    ArriveLeading(usize),
     /// `invalidate`, `put` or `put_with` is called in this process.
     BeginChange(usize),
     /// The store executes what was sent.
@@ -94,7 +96,11 @@ impl Action {
             | Self::LosePatience(..)
             | Self::AnswerOld(..)
             | Self::LockExpires => true,
-            Self::Arrive(_) | Self::BeginChange(_) | Self::ExecuteLate(_) | Self::Fault(_) => false,
+            Self::Arrive(_)
+            | Self::ArriveLeading(_)
+            | Self::BeginChange(_)
+            | Self::ExecuteLate(_)
+            | Self::Fault(_) => false,
         }
     }
 }
@@ -107,7 +113,14 @@ impl Protocol {
                 continue;
             }
             if world.callers_to_come > 0 {
-                actions.push(Action::Arrive(p));
+                let alone = process.open_flight().is_none() || !setup.keeps(Rule::NobodyLeads);
+                let may_lead = setup.acquire_reads() && alone;
+                if !may_lead || setup.lead == Lead::Either {
+                    actions.push(Action::Arrive(p));
+                }
+                if may_lead {
+                    actions.push(Action::ArriveLeading(p));
+                }
             }
             if usize::from(world.changes_begun) < setup.changes.len() {
                 actions.push(Action::BeginChange(p));
@@ -200,6 +213,7 @@ impl Protocol {
         let setup = &self.setup;
         match action {
             Action::Arrive(p) => world.arrive(setup, p),
+            Action::ArriveLeading(p) => world.arrive_leading(setup, p),
             Action::BeginChange(p) => world.begin_change(setup, p),
             Action::Execute(place) => {
                 let mut call = world.call_mut(place).clone();
@@ -254,6 +268,12 @@ impl Protocol {
                 match &mut command {
                     Command::Acquire { nonce, .. } if setup.keeps(Rule::FreshNonce) => {
                         *nonce = world.fresh_nonce();
+                    }
+                    Command::Take { nonce, first } => {
+                        *first = None;
+                        if setup.keeps(Rule::FreshNonce) {
+                            *nonce = world.fresh_nonce();
+                        }
                     }
                     Command::Invalidate { done } => *done = 0,
                     _ => {}

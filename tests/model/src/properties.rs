@@ -11,8 +11,8 @@ use stateright::{Model as _, Property as Checked};
 
 use crate::{
     model::{Protocol, State},
-    redis::Answer,
-    setup::{OldValues, Setup},
+    redis::{Answer, Command},
+    setup::Setup,
     world::{Flight, Stage, World},
 };
 
@@ -29,10 +29,16 @@ pub enum Property {
     OneBodyAnywhere,
     /// Whoever waits, waits for something that happens by itself.
     NobodyWaitsForEver,
-    /// While there is a value, fresh or old, nobody waits for a body.
+    /// Whoever comes while there is a value that answers it, which stays, waits for no body, and for nobody
+    /// else: its own read, be it GET or ACQUIRE, answers it.
     WarmKeysKeepNobody,
+    /// While a fresh value is there, nobody who computes has the right to store another, if nothing goes
+    /// wrong and nothing is changed.
+    NobodyStoresAgain,
     /// Never (to be refuted): a late caller waits for the proof.
     NoLateCaller,
+    /// Never (to be refuted): a value is there, and a token that nobody has.
+    NoTokenLeft,
     /// Never (to be refuted): STORE is refused.
     NoRefusal,
     /// Never (to be refuted): somebody waits for another process's lock.
@@ -50,6 +56,8 @@ impl Property {
         Self::OneBodyAtATime,
         Self::OneBodyAnywhere,
         Self::NobodyWaitsForEver,
+        Self::WarmKeysKeepNobody,
+        Self::NobodyStoresAgain,
     ];
 
     /// What it says, in a few words.
@@ -61,7 +69,9 @@ impl Property {
             Self::OneBodyAnywhere => "one body is run in all",
             Self::NobodyWaitsForEver => "nobody waits for ever",
             Self::WarmKeysKeepNobody => "a key that has a value keeps nobody waiting",
+            Self::NobodyStoresAgain => "nobody may store where a fresh value is",
             Self::NoLateCaller => "no late caller waits for the proof",
+            Self::NoTokenLeft => "no token is left where a value is",
             Self::NoRefusal => "no STORE is refused",
             Self::NoLockHeld => "nobody waits for another process's lock",
             Self::NoOldValue => "nobody waits with an old value in hand",
@@ -82,13 +92,24 @@ impl Property {
                 world.only_bodies < 2 || world.is_excused(&model.setup)
             }),
             Self::NobodyWaitsForEver => Checked::always(words, nobody_is_stuck),
-            Self::WarmKeysKeepNobody => Checked::always(words, |model: &Protocol, State(world)| {
-                model.setup.old_values != OldValues::WhileRevalidate || !world.somebody_flies()
+            Self::WarmKeysKeepNobody => Checked::always(words, |_: &Protocol, State(world)| {
+                !world.some_flight(|it| {
+                    let reads = matches!(it.stage, Stage::Acquire(_));
+                    let leads = it.lead.as_ref().is_some_and(|lead| lead.warm && !reads);
+                    leads || it.waiters.iter().any(|waiter| waiter.caller.warm)
+                })
+            }),
+            Self::NobodyStoresAgain => Checked::always(words, |model: &Protocol, State(world)| {
+                let fresh = world.redis.value.is_some_and(|value| !value.old);
+                !fresh || !world.somebody_may_store() || world.is_excused(&model.setup)
             }),
             Self::NoLateCaller => Checked::always(words, |_: &Protocol, State(world)| {
                 !world.some_flight(|it| {
                     matches!(it.stage, Stage::Store { .. }) && !it.waiters.is_empty()
                 })
+            }),
+            Self::NoTokenLeft => Checked::always(words, |_: &Protocol, State(world)| {
+                world.redis.value.is_none() || world.redis.token.is_none() || !world.is_over()
             }),
             Self::NoRefusal => Checked::always(words, |_: &Protocol, State(world)| {
                 !world.some_flight(|it| {
@@ -151,6 +172,20 @@ impl World {
     fn some_flight(&self, is: impl Fn(&Flight) -> bool) -> bool {
         let mut flights = self.processes.iter().flat_map(|process| &process.flights);
         flights.any(is)
+    }
+
+    fn somebody_may_store(&self) -> bool {
+        self.some_flight(|it| {
+            let token = match &it.stage {
+                Stage::Body { token, .. } => token.as_ref().map(|token| token.nonce),
+                Stage::Store { call, .. } => match call.command {
+                    Command::Store { token, .. } if call.answer.is_none() => Some(token),
+                    _ => None,
+                },
+                Stage::Handed | Stage::Acquire(_) | Stage::Locked(_) => None,
+            };
+            token.is_some() && token == self.redis.token
+        })
     }
 
     fn one_body_at_a_time(&self) -> bool {

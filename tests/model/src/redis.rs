@@ -1,8 +1,8 @@
 //! Redis: three keys, and the commands that the protocol sends.
 //!
 //! The one rule: **a command is executed whole, at one instant, whoever sent it and whether or not
-//! the sender still lives**; only the deletes of INVALIDATE, which are a pipeline, are executed one
-//! by one.
+//! the sender still lives**; only the deletes of INVALIDATE, which are a pipeline, and the two commands
+//! that ACQUIRE may be sent as are executed one by one.
 
 use crate::setup::{Rule, Setup};
 
@@ -65,6 +65,12 @@ pub(crate) enum Command {
         wish: Option<Wish>,
         nonce: Nonce,
     },
+    /// ACQUIRE as SET T NX GET, then GET K.
+    Take {
+        nonce: Nonce,
+        /// What the first of the two was answered, once it is executed.
+        first: Option<First>,
+    },
     Store {
         knows: Changes,
         token: Nonce,
@@ -96,6 +102,15 @@ pub(crate) enum Command {
     },
 }
 
+/// The answer to the first of two commands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum First {
+    /// Of SET T NX GET.
+    Token { own: bool, nonce: Nonce },
+    /// Of GET K; only where a rule is left out.
+    Look(Option<Value>),
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Answer {
     Nothing,
@@ -112,6 +127,30 @@ pub(crate) enum Answer {
     Done,
 }
 
+impl Command {
+    /// Whether what is left of it changes nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Get
+                | Self::Take {
+                    first: Some(First::Token { .. }),
+                    ..
+                }
+        )
+    }
+
+    /// Whether it may still set this token, if it is executed.
+    pub(crate) fn sets(&self, token: Nonce) -> bool {
+        match *self {
+            Self::Acquire { nonce, .. } | Self::Take { nonce, .. } | Self::Seize { nonce } => {
+                nonce == token && !self.only_reads()
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Redis {
     /// Executes `command`, or the next part of it; `None`: there is more of it to come.
     pub(crate) fn execute(&mut self, setup: &Setup, command: &mut Command) -> Option<Answer> {
@@ -121,6 +160,30 @@ impl Redis {
                 None => Answer::Nothing,
             },
             Command::Acquire { nonce, wish } => self.acquire(setup, nonce, wish),
+            Command::Take {
+                nonce,
+                ref mut first,
+            } => {
+                let Some(first) = *first else {
+                    *first = Some(if setup.keeps(Rule::TokenBeforeLook) {
+                        let (own, nonce) = self.share_or_set(nonce);
+                        First::Token { own, nonce }
+                    } else {
+                        First::Look(self.value)
+                    });
+                    return None;
+                };
+                let (value, (own, nonce)) = match first {
+                    First::Token { own, nonce } => (self.value, (own, nonce)),
+                    First::Look(value) => (value, self.share_or_set(nonce)),
+                };
+                let locked = false;
+                match value {
+                    // The token stays behind, and nobody has it.
+                    Some(value) => Answer::Value(value),
+                    None => Answer::Token { own, locked, nonce },
+                }
+            }
             Command::Store { token, knows, lock } => {
                 let stands = self.token == Some(token);
                 if stands {
@@ -228,9 +291,14 @@ impl Redis {
                 }
             }
         }
-        let own = self.token.is_none();
-        let nonce = *self.token.get_or_insert(nonce);
+        let (own, nonce) = self.share_or_set(nonce);
         Answer::Token { own, locked, nonce }
+    }
+
+    /// T, and whether it was set just now.
+    fn share_or_set(&mut self, nonce: Nonce) -> (bool, Nonce) {
+        let own = self.token.is_none();
+        (own, *self.token.get_or_insert(nonce))
     }
 
     fn set(&mut self, knows: Changes) {

@@ -18,6 +18,10 @@ pub struct Setup {
     pub faults: u8,
     /// How many GETs a process has under way at once.
     pub reads: u8,
+    /// When a caller leads where nobody else does; counts on Redis only, without the lock and old values.
+    pub lead: Lead,
+    /// What ACQUIRE is sent as, where it asks for no lock and has seen no value.
+    pub acquire: Acquire,
     /// `coalesce = "cluster"`.
     pub cluster: bool,
     /// Whether one that waits for another process may lose patience, and compute.
@@ -37,6 +41,26 @@ pub enum Store {
     Redis,
     /// The memory of the one process.
     InProcess,
+}
+
+/// When a caller leads a flight of a key that has no open flight in its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// After its own GET brought nothing.
+    AfterItsMiss,
+    /// At once: its ACQUIRE is its read.
+    AtOnce,
+    /// One or the other, as it happens.
+    Either,
+}
+
+/// What ACQUIRE is on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acquire {
+    /// A script, executed whole.
+    Script,
+    /// SET T NX GET, then GET K; commands of others may be executed between the two.
+    TwoCommands,
 }
 
 /// A call that says: what was computed before does not count any more.
@@ -79,8 +103,12 @@ pub enum AtFirst {
 pub enum Rule {
     /// 1: a GET's answer belongs to the callers that came before it was sent.
     OwnRead,
+    /// 1: what ACQUIRE finds goes to those who joined before it was sent.
+    OwnAcquire,
     /// 2: callers join a flight only after their own miss.
     OwnMiss,
+    /// 2: ACQUIRE is a caller's read only where nobody leads a flight that new callers may join.
+    NobodyLeads,
     /// 3: a body's outcome goes to later callers only with the proof that the token stood.
     Proof,
     /// 4: the attempt closes when STORE or RELEASE is sent, not when it is answered.
@@ -107,6 +135,8 @@ pub enum Rule {
     OneLock,
     /// An invalidation deletes the token before the value.
     TokenFirst,
+    /// ACQUIRE, where it is two commands, sets the token before it looks for the value.
+    TokenBeforeLook,
     /// Who does not get the lock does not compute.
     LoserWaits,
     /// A lock that nobody renews expires.
@@ -124,6 +154,8 @@ impl Setup {
             changes: &[Change::Invalidate],
             faults: 0,
             reads: 1,
+            lead: Lead::AfterItsMiss,
+            acquire: Acquire::Script,
             cluster: false,
             impatient: false,
             old_values: OldValues::Gone,
@@ -146,6 +178,19 @@ impl Setup {
     pub(crate) fn uses_lock(&self) -> bool {
         self.store == Store::Redis
             && (self.cluster || self.old_values == OldValues::WhileRevalidate)
+    }
+
+    /// Whether ACQUIRE can be a caller's read.
+    pub(crate) fn acquire_reads(&self) -> bool {
+        self.lead != Lead::AfterItsMiss
+            && self.store == Store::Redis
+            && self.old_values == OldValues::Gone
+            && !self.cluster
+    }
+
+    /// Whether a value that is there stays.
+    pub(crate) fn values_stay(&self) -> bool {
+        self.changes.is_empty() && self.faults == 0
     }
 
     pub(crate) fn keeps(&self, rule: Rule) -> bool {

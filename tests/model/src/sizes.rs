@@ -3,14 +3,22 @@
 //! The one rule: **the small ones together use everything that the model has**; the large ones have
 //! more callers, changes and faults, and nothing new.
 
-use crate::setup::{AtFirst, Change, OldValues, Setup};
+use crate::setup::{Acquire, AtFirst, Change, Lead, OldValues, Setup};
 
 use Change::{Invalidate, Put, PutWith};
 
 /// A setup and what it is about.
 pub type Named = (&'static str, Setup);
 
-const SMALL: Setup = Setup::small();
+/// A caller leads at once or after its own miss, as it happens: so what is found for either would be found here.
+const SMALL: Setup = Setup {
+    lead: Lead::Either,
+    ..Setup::small()
+};
+const TWO_COMMANDS: Setup = Setup {
+    acquire: Acquire::TwoCommands,
+    ..SMALL
+};
 const NOTHING_OR_OLD: &[AtFirst] = &[AtFirst::Nothing, AtFirst::Old];
 
 /// Some seconds each, unoptimised.
@@ -126,6 +134,67 @@ pub fn small() -> Vec<Named> {
             },
         ),
         (
+            "ACQUIRE as two commands, three callers, an invalidation",
+            TWO_COMMANDS,
+        ),
+        (
+            "ACQUIRE as two commands, an invalidation, and one thing goes wrong",
+            Setup {
+                callers: 2,
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, three processes, nothing is changed",
+            Setup {
+                processes: 3,
+                changes: &[],
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, one process, a put_with, and one thing goes wrong",
+            Setup {
+                processes: 1,
+                callers: 2,
+                changes: &[PutWith],
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, one process, a put and an invalidation, and one thing goes wrong",
+            Setup {
+                processes: 1,
+                callers: 1,
+                changes: &[Put, Invalidate],
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, stale_if_error, one process, an invalidation, and one thing goes wrong",
+            Setup {
+                processes: 1,
+                callers: 2,
+                old_values: OldValues::IfError,
+                at_first: NOTHING_OR_OLD,
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, coalesce = \"cluster\", an invalidation, patience may be lost",
+            Setup {
+                callers: 2,
+                cluster: true,
+                impatient: true,
+                at_first: &[AtFirst::Nothing],
+                ..TWO_COMMANDS
+            },
+        ),
+        (
             "one process, three callers, an invalidation, and one thing goes wrong",
             Setup {
                 processes: 1,
@@ -234,6 +303,47 @@ pub fn large() -> Vec<Named> {
                 old_values: OldValues::SoftTimeout,
                 at_first: NOTHING_OR_OLD,
                 ..SMALL
+            },
+        ),
+        (
+            "ACQUIRE as two commands, three callers, an invalidation, and one thing goes wrong",
+            Setup {
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, an invalidation, and two things go wrong",
+            Setup {
+                callers: 2,
+                faults: 2,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, a put_with and an invalidation, and one thing goes wrong",
+            Setup {
+                callers: 2,
+                changes: &[PutWith, Invalidate],
+                faults: 1,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, three processes, three callers, an invalidation",
+            Setup {
+                processes: 3,
+                ..TWO_COMMANDS
+            },
+        ),
+        (
+            "ACQUIRE as two commands, stale_if_error, an invalidation, and two things go wrong",
+            Setup {
+                callers: 2,
+                old_values: OldValues::IfError,
+                at_first: NOTHING_OR_OLD,
+                faults: 2,
+                ..TWO_COMMANDS
             },
         ),
         (

@@ -4,7 +4,7 @@
 
 use crate::{
     model::{Action, Fault},
-    redis::{Answer, Changes, Command},
+    redis::{Answer, Changes, Command, First},
     setup::Setup,
     world::{Place, World, WriterStep},
 };
@@ -13,10 +13,15 @@ use crate::{
 pub(crate) fn line(setup: &Setup, before: &World, action: Action, after: &World) -> String {
     let process = |p: usize| format!("process {}", before.processes[p].name + 1);
     match action {
-        Action::Arrive(p) => {
+        Action::Arrive(p) | Action::ArriveLeading(p) => {
             let name = setup.callers - before.callers_to_come + 1;
             let needs = changes(before.confirmed);
-            format!("caller {name} comes to {}; confirmed: {needs}", process(p))
+            let leads = match action {
+                Action::ArriveLeading(_) => " and leads at once",
+                _ => "",
+            };
+            let process = process(p);
+            format!("caller {name} comes to {process}{leads}; confirmed: {needs}")
         }
         Action::BeginChange(p) => {
             let change = before.changes_begun;
@@ -101,6 +106,13 @@ fn words(command: &Command) -> String {
             };
             format!("ACQUIRE, nonce {}{with}", nonce.0)
         }
+        Command::Take { nonce, first } => match first {
+            None => format!("ACQUIRE's first command, nonce {}", nonce.0),
+            Some(First::Token { nonce, .. }) => {
+                format!("ACQUIRE's second, GET; the first: token {}", nonce.0)
+            }
+            Some(First::Look(_)) => format!("ACQUIRE's second, SET, nonce {}", nonce.0),
+        },
         Command::Store { token, knows, .. } => {
             format!("STORE a value of {}, token {}", changes(knows), token.0)
         }

@@ -7,7 +7,7 @@
 use arrayvec::ArrayVec;
 
 use crate::{
-    redis::{Answer, Changes, Command, Lock, Nonce, Redis, Value, Wish},
+    redis::{Answer, Changes, Command, First, Lock, Nonce, Redis, Value, Wish},
     setup::{AtFirst, Setup, Store},
 };
 
@@ -61,6 +61,8 @@ pub(crate) struct Caller {
     pub(crate) old: Option<Changes>,
     /// One of its operations timed out: it makes no other.
     pub(crate) spent: bool,
+    /// It came while there was a value that would have answered it, and that stays.
+    pub(crate) warm: bool,
     pub(crate) name: u8,
 }
 
@@ -236,7 +238,7 @@ impl World {
 
     /// A call that nobody waits for any more: what was sent may still be executed.
     pub(crate) fn give_up(&mut self, call: &Call) {
-        if call.answer.is_none() && call.command != Command::Get {
+        if call.answer.is_none() && !call.command.only_reads() {
             let mut command = call.command.clone();
             self.put_side_by_side(&mut command);
             self.late.push(command);
@@ -282,29 +284,28 @@ impl World {
         Nonce(used.trailing_ones() as u8)
     }
 
-    /// Forgets late commands that compare with a token which is gone, and which no command that was
-    /// not executed yet would bring back: they can do nothing, whenever they are executed.
+    /// Forgets late commands that can do nothing, whenever they are executed: those that only read, and
+    /// those that compare with a token which is gone, and which no command that was not executed yet
+    /// would bring back.
     pub(crate) fn forget_void(&mut self) {
-        let mut late = std::mem::take(&mut self.late);
-        late.retain(|command| match *command {
+        if self.late.is_empty() {
+            return;
+        }
+        let may_do_something = |command: &&Command| match **command {
             Command::Store { token, .. } | Command::Release { token, .. } => {
                 self.redis.token == Some(token) || self.is_asked_for(token)
             }
-            _ => true,
-        });
-        self.late = late;
+            _ => !command.only_reads(),
+        };
+        self.late = self.late.iter().filter(may_do_something).cloned().collect();
     }
 
     /// Whether a command that was not executed yet would set this token.
     fn is_asked_for(&self, token: Nonce) -> bool {
-        let sets = |command: &Command| match *command {
-            Command::Acquire { nonce, .. } | Command::Seize { nonce } => nonce == token,
-            _ => false,
-        };
-        self.late.iter().any(sets)
+        self.late.iter().any(|command| command.sets(token))
             || self.places().any(|place| {
                 self.call(place)
-                    .is_some_and(|call| call.answer.is_none() && sets(&call.command))
+                    .is_some_and(|call| call.answer.is_none() && call.command.sets(token))
             })
     }
 
@@ -420,6 +421,12 @@ impl Command {
                 visit(nonce);
                 if let Some(wish) = wish {
                     visit(&mut wish.holder);
+                }
+            }
+            Self::Take { nonce, first } => {
+                visit(nonce);
+                if let Some(First::Token { nonce, .. }) = first {
+                    visit(nonce);
                 }
             }
             Self::Seize { nonce } => visit(nonce),

@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout)] // the numbers of states
 
-use protocol_model::{AtFirst, OldValues, Property, Setup, explore, has_circle, shortest, sizes};
+use protocol_model::{
+    Acquire, AtFirst, Lead, OldValues, Property, Setup, explore, has_circle, shortest, sizes,
+};
 
 #[test]
 fn all_holds_up_to_the_small_sizes() {
@@ -41,11 +43,23 @@ fn the_model_gets_everywhere() {
         at_first: &[AtFirst::Old],
         ..small.clone()
     };
+    let script = Setup {
+        changes: &[],
+        lead: Lead::Either,
+        ..small.clone()
+    };
+    let two_commands = Setup {
+        acquire: Acquire::TwoCommands,
+        ..script.clone()
+    };
     happens(&small, Property::NoLateCaller);
     happens(&small, Property::NoRefusal);
     happens(&small, Property::NoGoodEnd);
     happens(&cluster, Property::NoLockHeld);
     happens(&soft_timeout, Property::NoOldValue);
+    happens(&two_commands, Property::NoTokenLeft);
+    let report = explore(&script, &[Property::NoTokenLeft], 2);
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
 }
 
 #[track_caller]
