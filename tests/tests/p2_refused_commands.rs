@@ -435,7 +435,12 @@ async fn p2_a_full_server_costs_the_body_and_nothing_else() {
     let cache = cache(server.url());
     let body = Body::new();
     one_body(&cache, &body, 1).await;
+    // Where nothing was found lately, asking for the right to store is the read.
+    for id in 10..18 {
+        one_body(&cache, &body, id).await;
+    }
     server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    one_hit(&cache, &body, 1).await;
     for _ in 0..20 {
         one_body(&cache, &body, 2).await;
     }
