@@ -38,6 +38,12 @@ async fn cached(id: u64) -> User {
     user(id)
 }
 
+/// A function of its own, because how a call is compiled depends on how often a function is called.
+#[redis_cached(ttl = 3600, key = "user:{id}")]
+async fn missed(id: u64) -> User {
+    user(id)
+}
+
 async fn by_hand(connection: &MultiplexedConnection, id: u64) -> redis::RedisResult<User> {
     let mut connection = connection.clone();
     let json: Vec<u8> = connection.get(format!("user:{id}")).await?;
@@ -62,6 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let id = black_box(7);
+    // Each is a future of its own, so that what one takes does not depend on the others.
     match arguments[..] {
         ["clone", calls] => {
             let value = user(id);
@@ -71,37 +78,49 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         ["process", calls] => {
             set_cache(Cache::builder().in_memory().build()?);
-            call(calls.parse()?, id).await;
+            Box::pin(call(calls.parse()?, id)).await;
         }
         ["redis", url, calls] => {
             set_cache(Cache::builder().url(url).prefix("").build()?);
-            call(calls.parse()?, id).await;
+            Box::pin(call(calls.parse()?, id)).await;
         }
-        ["by-hand", url, calls] => {
-            let client = Client::open(url)?;
-            let connection = client.get_multiplexed_async_connection().await?;
-            for _ in 0..calls.parse()? {
-                drop(black_box(by_hand(&connection, id).await?));
-            }
-        }
+        ["by-hand", url, calls] => Box::pin(call_by_hand(url, calls.parse()?, id)).await?,
         ["miss", url, calls] => {
             set_cache(Cache::builder().url(url).prefix("").build()?);
-            let first = new_ids();
-            for id in first..first + calls.parse::<u64>()? {
-                drop(black_box(cached(id).await));
-            }
+            Box::pin(miss(calls.parse()?)).await;
         }
-        ["miss-by-hand", url, calls] => {
-            let client = Client::open(url)?;
-            let connection = client.get_multiplexed_async_connection().await?;
-            let first = new_ids();
-            for id in first..first + calls.parse::<u64>()? {
-                drop(black_box(miss_by_hand(&connection, id).await?));
-            }
-        }
+        ["miss-by-hand", url, calls] => Box::pin(misses_by_hand(url, calls.parse()?)).await?,
         _ => return Err("see the comment of `main`".into()),
     }
     Ok(())
+}
+
+async fn call_by_hand(url: &str, calls: u64, id: u64) -> redis::RedisResult<()> {
+    let connection = connection(url).await?;
+    for _ in 0..calls {
+        drop(black_box(by_hand(&connection, id).await?));
+    }
+    Ok(())
+}
+
+async fn miss(calls: u64) {
+    let first = new_ids();
+    for id in first..first + calls {
+        drop(black_box(missed(id).await));
+    }
+}
+
+async fn misses_by_hand(url: &str, calls: u64) -> redis::RedisResult<()> {
+    let connection = connection(url).await?;
+    let first = new_ids();
+    for id in first..first + calls {
+        drop(black_box(miss_by_hand(&connection, id).await?));
+    }
+    Ok(())
+}
+
+async fn connection(url: &str) -> redis::RedisResult<MultiplexedConnection> {
+    Client::open(url)?.get_multiplexed_async_connection().await
 }
 
 /// The first of many ids that no other run of this program asks for.
