@@ -96,6 +96,7 @@ pub struct KeyWriter<'a> {
 }
 
 impl KeyWriter<'_> {
+    #[inline]
     fn writer(&mut self) -> Writer<'_> {
         Writer::new(self.out, self.place)
     }
@@ -167,13 +168,18 @@ pub(crate) fn arguments(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), 
 
 /// Appends arguments, with a `:` between them.
 fn joined(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
-    for (n, part) in parts.iter().enumerate() {
-        if n > 0 {
-            out.push(':');
+    unless_a_part_panics(|| {
+        for (n, part) in parts.iter().enumerate() {
+            if n > 0 {
+                out.push(':');
+            }
+            part.write(&mut KeyWriter {
+                out,
+                place: Place::Argument,
+            })?;
         }
-        write(*part, Place::Argument, out)?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Appends the text of a `key = "…"` template: a literal before, between and after the parts.
@@ -186,31 +192,49 @@ pub(crate) fn template(
     parts: &[&dyn KeyPart],
     out: &mut String,
 ) -> Result<(), KeyError> {
-    for (n, literal) in literals.iter().enumerate() {
-        debug_assert!(
-            !literal.is_empty() || n == 0 || n >= parts.len(),
-            "invariant: the macro refuses two pieces without text between them"
-        );
-        out.push_str(literal);
-        let Some(part) = parts.get(n) else { continue };
-        let start = out.len();
-        write(*part, Place::Template, out)?;
-        // Nothing is escaped in the last part, because no other part follows the text after it.
-        if n + 1 < parts.len()
-            && let Some(border) = literals.get(n + 1).and_then(|next| escape::border(next))
-        {
-            escape::keep_apart(start, border, out);
+    debug_assert!(
+        literals.len() == parts.len() + 1
+            && literals
+                .get(1..parts.len())
+                .is_none_or(|between| between.iter().all(|literal| !literal.is_empty())),
+        "invariant: the macro refuses two pieces without text between them"
+    );
+    unless_a_part_panics(|| {
+        let mut literals = literals.iter();
+        out.push_str(literals.next().copied().unwrap_or_default());
+        let mut left = parts.len();
+        for (part, literal) in parts.iter().zip(literals) {
+            let start = out.len();
+            part.write(&mut KeyWriter {
+                out,
+                place: Place::Template,
+            })?;
+            left -= 1;
+            // Nothing is escaped in the last part, because no other part follows the text after it.
+            if left > 0
+                && let Some(border) = escape::border(literal)
+            {
+                escape::keep_apart(start, border, out);
+            }
+            // Most templates end with a part.
+            if !literal.is_empty() {
+                out.push_str(literal);
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-/// Writes one value. A panic does not reach the caller, because `Serialize` is the user's code.
+/// Writes one value.
 fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyError> {
-    // `out` is unfinished after a panic, as the error says; nothing else is shared with the closure.
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        part.write(&mut KeyWriter { out, place })
-    }));
+    unless_a_part_panics(|| part.write(&mut KeyWriter { out, place }))
+}
+
+/// Writes values. A panic does not reach the caller, because `Serialize` is the user's code.
+#[inline]
+fn unless_a_part_panics(write: impl FnOnce() -> Result<(), KeyError>) -> Result<(), KeyError> {
+    // The text is unfinished after a panic, as the error says; nothing else is shared with the closure.
+    let outcome = catch_unwind(AssertUnwindSafe(write));
     outcome.unwrap_or(Err(KeyError(KeyFault::Panicked)))
 }
 

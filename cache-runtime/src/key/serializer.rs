@@ -36,6 +36,7 @@ pub(super) struct Writer<'w> {
 }
 
 impl<'w> Writer<'w> {
+    #[inline]
     pub(super) fn new(out: &'w mut String, place: Place) -> Self {
         Self {
             out,
@@ -56,6 +57,7 @@ impl<'w> Writer<'w> {
         }
     }
 
+    #[inline]
     fn integer(self, number: impl itoa::Integer) -> WriteResult {
         self.out.push_str(itoa::Buffer::new().format(number));
         Ok(())
@@ -143,33 +145,43 @@ impl<'w> ser::Serializer for Writer<'w> {
         self.out.push_str(if v { "true" } else { "false" });
         Ok(())
     }
+    #[inline]
     fn serialize_i8(self, v: i8) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_i16(self, v: i16) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_i32(self, v: i32) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_i64(self, v: i64) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_i128(self, v: i128) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_u8(self, v: u8) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_u16(self, v: u16) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_u32(self, v: u32) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_u64(self, v: u64) -> WriteResult {
         self.integer(v)
     }
+    #[inline]
     fn serialize_u128(self, v: u128) -> WriteResult {
         self.integer(v)
     }

@@ -19,7 +19,19 @@ const LONGEST: usize = 1024;
 const USUAL: usize = 64;
 
 thread_local! {
-    static TEXTS: Cell<Vec<String>> = const { Cell::new(Vec::new()) };
+    static TEXTS: Texts = const {
+        Texts {
+            next: Cell::new(String::new()),
+            others: Cell::new(Vec::new()),
+        }
+    };
+}
+
+/// The texts that wait on a thread for their next use.
+struct Texts {
+    /// The one that is used first. Without room where there is none, and then there are no others.
+    next: Cell<String>,
+    others: Cell<Vec<String>>,
 }
 
 /// A `String` whose memory goes to the thread's next one.
@@ -27,20 +39,31 @@ pub(crate) struct KeyText(String);
 
 impl KeyText {
     /// An empty text.
+    #[inline]
     pub(crate) fn new() -> Self {
-        let spare = TEXTS.try_with(|texts| {
-            let mut spares = texts.take();
-            let spare = spares.pop();
-            texts.set(spares);
-            spare
-        });
         // A thread that ends has no store any more.
-        let spare = spare.ok().flatten();
-        Self(spare.unwrap_or_else(|| String::with_capacity(USUAL)))
+        let next = TEXTS.try_with(|texts| texts.next.take());
+        match next {
+            Ok(next) if next.capacity() > 0 => Self(next),
+            Ok(_) | Err(_) => Self::another(),
+        }
+    }
+
+    #[cold]
+    fn another() -> Self {
+        let other = TEXTS.try_with(|texts| {
+            let mut others = texts.others.take();
+            let other = others.pop();
+            texts.others.set(others);
+            other
+        });
+        let other = other.ok().flatten();
+        Self(other.unwrap_or_else(|| String::with_capacity(USUAL)))
     }
 }
 
 impl Drop for KeyText {
+    #[inline]
     fn drop(&mut self) {
         let mut text = std::mem::take(&mut self.0);
         if text.capacity() > LONGEST {
@@ -49,12 +72,22 @@ impl Drop for KeyText {
         text.clear();
         // A thread that ends has no store any more, and needs no text.
         let _ = TEXTS.try_with(|texts| {
-            let mut spares = texts.take();
-            if spares.len() < SPARE {
-                spares.push(text);
+            let other = texts.next.replace(text);
+            if other.capacity() > 0 {
+                texts.keep(other);
             }
-            texts.set(spares);
         });
+    }
+}
+
+impl Texts {
+    #[cold]
+    fn keep(&self, other: String) {
+        let mut others = self.others.take();
+        if others.len() < SPARE - 1 {
+            others.push(other);
+        }
+        self.others.set(others);
     }
 }
 
@@ -91,10 +124,15 @@ mod tests {
 
     /// The memory of the texts that wait on this thread.
     fn spares() -> Vec<usize> {
-        let spares = TEXTS.take();
-        let capacities = spares.iter().map(String::capacity).collect();
-        TEXTS.set(spares);
-        capacities
+        TEXTS.with(|texts| {
+            let (next, others) = (texts.next.take(), texts.others.take());
+            let waits = |text: &&String| text.capacity() > 0;
+            let next_first = [&next].into_iter().filter(waits).chain(&others);
+            let capacities = next_first.map(String::capacity).collect();
+            texts.next.set(next);
+            texts.others.set(others);
+            capacities
+        })
     }
 
     #[test]
