@@ -132,7 +132,7 @@ impl Store {
         match &self.0 {
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
-                Some(shared) if !seen.is_numbered(shared.number) => {
+                Some(shared) if !seen.is_numbered(shared.number()) => {
                     Acquired::Value(Standing::InProcess(shared))
                 }
                 _ => Acquired::Right(Right::of_flight(memory)),

@@ -69,8 +69,7 @@ impl ManualClock {
 
     /// Moves it, and all its clones, forward.
     pub fn advance(&self, by: Duration) {
-        let by = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
-        self.moved.fetch_add(by, Ordering::Relaxed);
+        self.moved.fetch_add(nanos(by), Ordering::Relaxed);
     }
 
     fn moved(&self) -> Duration {
@@ -99,12 +98,18 @@ impl Clock {
     /// The time since some moment, for the ages of entries in this process: a few milliseconds late, as the
     /// system last counted it, and several times cheaper to read than [`now`](Self::now).
     pub(crate) fn coarse(&self) -> Duration {
+        Duration::from_nanos(self.coarse_nanos())
+    }
+
+    /// As [`coarse`](Self::coarse), in nanoseconds, which are cheaper to compare.
+    #[inline]
+    pub(crate) fn coarse_nanos(&self) -> u64 {
         match &self.0 {
-            Some(clock) => clock.moved(),
+            Some(clock) => clock.moved.load(Ordering::Relaxed),
             None => {
                 // `now` would also write, to a place that all threads share.
                 let now = coarsetime::Instant::now_without_cache_update();
-                Duration::from_nanos(now.duration_since(ORIGIN).as_nanos())
+                now.duration_since(ORIGIN).as_nanos()
             }
         }
     }
@@ -247,6 +252,11 @@ fn wall() -> u64 {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default(),
     )
+}
+
+/// Whole nanoseconds; the most that fit, which is more than five hundred years, where there are more.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Whole milliseconds; the most that fit where there are more.

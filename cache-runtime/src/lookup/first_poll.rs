@@ -13,7 +13,6 @@ use crate::{
         control::Control,
         event::{Event, Tier},
     },
-    store::memory::Shared,
     value::{
         answer::SharedValue,
         freshness::{Circumstances, Freshness, Judgement},
@@ -65,8 +64,9 @@ fn fresh_in(
     if cache.is_shut_down() {
         return None;
     }
-    let Shared { value, aged, .. } = key.look_up(&inner.prefix, at_hand)?;
-    if freshness.judge(Some(aged), &THE_MOST) == Judgement::Fresh && take(value.as_ref()) {
+    let shared = key.look_up(&inner.prefix, at_hand)?;
+    let aged = shared.aged();
+    if freshness.judge(Some(aged), &THE_MOST) == Judgement::Fresh && take(shared.value()) {
         let found = Found {
             aged: Some(aged),
             tier: Tier::Process,

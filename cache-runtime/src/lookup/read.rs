@@ -112,8 +112,8 @@ impl Lookup {
     }
 
     fn take_shared(&mut self, shared: &Shared, slot: &mut dyn Slot) -> Taken {
-        self.seen = Seen::Numbered(shared.number);
-        if !slot.take(shared.value.as_ref()) {
+        self.seen = Seen::Numbered(shared.number());
+        if !slot.take(shared.value()) {
             self.failed(&Error::new(
                 ErrorKind::Decode,
                 "what is kept in this process is no value of this type",
@@ -122,7 +122,7 @@ impl Lookup {
         }
         self.outdated = true;
         Taken::Found(Found {
-            aged: Some(shared.aged),
+            aged: Some(shared.aged()),
             tier: Tier::Process,
             left: None,
         })

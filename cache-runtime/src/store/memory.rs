@@ -15,10 +15,13 @@ use std::{
     time::Duration,
 };
 
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, sync};
+use quick_cache::{OptionsBuilder, UnitWeighter, sync};
 
 use crate::{
-    base::{clock::Clock, sharded::lock},
+    base::{
+        clock::{Clock, nanos},
+        sharded::lock,
+    },
     flight::{Flights, Lead},
     value::{
         answer::{Answer, SharedValue},
@@ -34,10 +37,13 @@ const MOST_SHARDS: u64 = 64;
 /// Fewer inserts than this are not worth a look for expired entries.
 const SELDOM: u64 = 1024;
 
+/// By key. A look shares the entry, so that it takes nothing along but a pointer.
+type Entries = sync::Cache<Arc<str>, Arc<MemoryEntry>, UnitWeighter, ahash::RandomState>;
+
 /// Values of this process, by key.
 #[derive(Debug)]
 pub(crate) struct MemoryStore {
-    entries: sync::Cache<Arc<str>, MemoryEntry>,
+    entries: Entries,
     /// How many entries were ever stored, which numbers them.
     stored: AtomicU64,
     /// The entry number at which expired entries are next removed. In between, as many entries are stored as there
@@ -64,24 +70,46 @@ pub(crate) struct Incoming {
     pub(crate) took: Duration,
 }
 
-/// What a look at the store finds.
+/// What a look at the store finds: an entry, and its age.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    entry: Arc<MemoryEntry>,
+    /// In nanoseconds.
+    age: u64,
+}
+
+impl Shared {
     /// `None`: a body's `None`.
-    pub(crate) value: Option<SharedValue>,
-    pub(crate) aged: Aged,
+    #[inline]
+    pub(crate) fn value(&self) -> Option<&SharedValue> {
+        self.entry.value.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn aged(&self) -> Aged {
+        Aged {
+            age: Duration::from_nanos(self.age),
+            fresh_for: self.entry.lifetime.fresh_for,
+            took: self.entry.took,
+        }
+    }
+
     /// The entry's number, which no other entry has.
-    pub(crate) number: u64,
+    pub(crate) fn number(&self) -> u64 {
+        self.entry.number
+    }
 }
 
 /// A stored outcome; `None` stands for a body's `None`.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct MemoryEntry {
     value: Option<SharedValue>,
     number: u64,
-    /// By the coarse clock.
-    stored_at: Duration,
+    /// By the coarse clock, in nanoseconds.
+    stored_at: u64,
     lifetime: Lifespan,
+    /// What the lifetime says, in nanoseconds.
+    kept_for: u64,
     /// How long the body took.
     took: Duration,
 }
@@ -93,12 +121,11 @@ thread_local! {
 }
 
 impl MemoryEntry {
-    fn age(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.stored_at)
-    }
-
-    fn is_over(&self, now: Duration) -> bool {
-        self.age(now) >= self.lifetime.kept_for
+    /// The age, in nanoseconds as the time is; `None` if the entry is over.
+    #[inline]
+    fn age(&self, now: u64) -> Option<u64> {
+        let age = now.saturating_sub(self.stored_at);
+        (age < self.kept_for).then_some(age)
     }
 }
 
@@ -157,7 +184,7 @@ impl MemoryStore {
             entries: sync::Cache::with_options(
                 options,
                 UnitWeighter,
-                DefaultHashBuilder::default(),
+                ahash::RandomState::new(),
                 sync::DefaultLifecycle::default(),
             ),
             stored: AtomicU64::new(0),
@@ -241,27 +268,19 @@ impl MemoryStore {
     }
 
     /// The outcome under `key`, and how old it is.
+    #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<Shared> {
-        // No value is dropped under the lock here, because what is cloned is in the store as well.
-        let mut entry = self.entries.get(key)?;
-        let age = entry.age(self.clock.coarse());
-        let aged = Aged {
-            age,
-            fresh_for: entry.lifetime.fresh_for,
-            took: entry.took,
-        };
+        // No value is dropped under the lock here, because what is shared is in the store as well.
+        let entry = self.entries.get(key)?;
         // The map itself knows nothing of time.
-        (age < entry.lifetime.kept_for).then(|| Shared {
-            value: entry.value.take(),
-            aged,
-            number: entry.number,
-        })
+        let age = entry.age(self.clock.coarse_nanos())?;
+        Some(Shared { entry, age })
     }
 
     /// Removes expired entries, because nothing else does where their room is not needed.
     fn sweep(&self) {
-        let now = self.clock.coarse();
-        self.entries.retain(|_, entry| !entry.is_over(now));
+        let now = self.clock.coarse_nanos();
+        self.entries.retain(|_, entry| entry.age(now).is_some());
         let pause = SELDOM.max(self.entries.len() as u64);
         self.sweep_at
             .store(self.stored.load(Relaxed) + pause, Relaxed);
@@ -269,11 +288,8 @@ impl MemoryStore {
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
         let entry = self.entries.peek(key)?;
-        let left = entry
-            .lifetime
-            .kept_for
-            .checked_sub(entry.age(self.clock.coarse()))?;
-        (!left.is_zero()).then_some(left)
+        let age = entry.age(self.clock.coarse_nanos())?;
+        Some(Duration::from_nanos(entry.kept_for - age))
     }
 
     /// How many entries there are that have not expired.
@@ -316,11 +332,12 @@ impl Locked<'_> {
         let entry = MemoryEntry {
             value,
             number,
-            stored_at: memory.clock.coarse(),
+            stored_at: memory.clock.coarse_nanos(),
             lifetime: incoming.lifetime,
+            kept_for: nanos(incoming.lifetime.kept_for),
             took: incoming.took,
         };
-        memory.entries.insert(Arc::clone(key), entry);
+        memory.entries.insert(Arc::clone(key), Arc::new(entry));
         let due = memory.sweep_at.load(Relaxed);
         let next = number + SELDOM;
         // Only one of the threads that come at once.
@@ -407,7 +424,7 @@ mod tests {
     #[test]
     fn two_entries_of_one_moment_are_told_apart() {
         let memory = MemoryStore::new(10, Clock::manual(ManualClock::new()));
-        let number = || memory.get("1").map(|shared| shared.number);
+        let number = || memory.get("1").map(|shared| shared.number());
         store(&memory, 1, LONG);
         let first = number();
         store(&memory, 1, LONG);
