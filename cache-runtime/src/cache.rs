@@ -61,6 +61,8 @@ struct Handle(Arc<Inner>);
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.background.close();
+        // What else is kept of the cache may be kept for long.
+        self.0.store.clear();
     }
 }
 
@@ -245,6 +247,7 @@ impl Inner {
         Scene::new(site, Some(&self.counters))
     }
 
+    #[inline]
     pub(crate) fn is_shut_down(&self) -> bool {
         self.shut_down.load(Ordering::Relaxed)
     }

@@ -376,6 +376,7 @@ impl Key {
     }
 
     /// What `find` finds under the key in a cache with this prefix; `None` also if there is no key.
+    #[inline]
     pub(crate) fn look_up<T>(
         &self,
         prefix: &str,

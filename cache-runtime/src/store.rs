@@ -87,6 +87,7 @@ impl Store {
     }
 
     /// A look at the values that this process has, which waits for nothing; `None` where it has none.
+    #[inline]
     pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
         match &self.0 {
             Inner::Memory(memory) => Some(|key: &str| memory.get(key)),
@@ -346,6 +347,14 @@ impl Store {
         match &self.0 {
             Inner::Memory(_) => {}
             Inner::Redis(redis) => redis.locks_let_go().await,
+        }
+    }
+
+    /// Drops the values that are kept in this process.
+    pub(crate) fn clear(&self) {
+        match &self.0 {
+            Inner::Memory(memory) => memory.clear(),
+            Inner::Redis(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@
 //! of the runtime that first used it.
 
 use std::sync::{
-    Mutex, OnceLock,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -12,16 +12,38 @@ use arc_swap::ArcSwapOption;
 
 use crate::{
     base::sharded::lock,
-    cache::Cache,
+    cache::{Cache, Inner},
     config::{Config, Hint},
     error::Error,
 };
 
 static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
+/// The first cache that was installed, which is the only one in most processes: a look at it counts nobody in and out.
+static FIRST: OnceLock<First> = OnceLock::new();
+/// Whether another cache took the place of the first one.
+static REPLACED: AtomicBool = AtomicBool::new(false);
 /// What is wrong with the environment. It is kept, so that a call need not read the environment again.
 static UNUSABLE: OnceLock<Error> = OnceLock::new();
 /// Held while a cache is installed, so that the environment makes one cache at most.
 static MAKING: Mutex<()> = Mutex::new(());
+
+/// What is kept of the first cache, for good.
+enum First {
+    /// It has values in this process. They go when its last handle does; what is left is small.
+    Values(Arc<Inner>),
+    Elsewhere,
+}
+
+impl First {
+    fn of(cache: &Cache) -> Self {
+        let inner = cache.inner();
+        if inner.store.is_shared() {
+            Self::Elsewhere
+        } else {
+            Self::Values(Arc::clone(inner))
+        }
+    }
+}
 
 /// The global cache; at the first use it is made from the environment.
 ///
@@ -44,9 +66,26 @@ pub async fn get_cache() -> Result<Cache, Error> {
 pub fn set_cache(cache: Cache) -> Option<Cache> {
     // Waits for a cache that is being made of the environment, because that would take this one's place.
     let _making = lock(&MAKING);
-    INSTALLED
-        .swap(Some(cache.into()))
-        .map(|previous| Cache::clone(&previous))
+    install(cache).map(|previous| Cache::clone(&previous))
+}
+
+/// Puts `cache` in the place of the one before. Called while `MAKING` is held.
+fn install(cache: Cache) -> Option<Arc<Cache>> {
+    if FIRST.set(First::of(&cache)).is_err() {
+        REPLACED.store(true, Ordering::Relaxed);
+    }
+    INSTALLED.swap(Some(cache.into()))
+}
+
+/// What `look` finds among the values that the global cache has in this process; `None` also if there is no cache yet.
+#[inline]
+pub(crate) fn with_values<T>(look: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
+    match FIRST.get()? {
+        // Who came after `set_cache` returned finds it replaced; to others, the order is open.
+        _ if REPLACED.load(Ordering::Relaxed) => with_installed(|cache| look(cache.inner())),
+        First::Values(inner) => look(inner),
+        First::Elsewhere => None,
+    }
 }
 
 /// What `look` finds in the global cache, which is lent and not cloned; `None` also if there is no cache yet.
@@ -90,7 +129,7 @@ pub(crate) fn installed_or_made() -> Result<Cache, Error> {
     let (cache, hints) = made()
         // Is set once, because that happens here alone, while `making` is held.
         .inspect_err(|error| drop(UNUSABLE.set(error.clone())))?;
-    INSTALLED.store(Some(cache.clone().into()));
+    install(cache.clone());
     // The log is told with no lock held, because a subscriber may call a cached function.
     drop(making);
     hints.iter().for_each(Hint::say);

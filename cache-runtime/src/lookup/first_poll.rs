@@ -8,16 +8,12 @@
 
 use super::{Question, read::Found};
 use crate::{
-    cache::{Cache, global},
+    cache::{Inner, global},
     observe::{
         control::Control,
         event::{Event, Tier},
     },
-    value::{
-        answer::SharedValue,
-        freshness::{Circumstances, Freshness, Judgement},
-        policy::Rules,
-    },
+    value::{answer::SharedValue, freshness::Freshness, policy::Rules},
 };
 
 /// Puts the value that is fresh whatever else holds into the empty place; a place that stays empty says nothing about the
@@ -30,14 +26,6 @@ pub(crate) fn near<R>(question: &Question, rules: &impl Rules<R>, place: &mut Op
     fresh(question, rules.freshness(), take);
 }
 
-/// The most demanding circumstances, because an entry that is fresh under these is fresh under any. XFetch's one draw is
-/// left to the rest of the call.
-const THE_MOST: Circumstances<'static> = Circumstances {
-    backs_off: &|| false,
-    movable: &|| true,
-    draw: &|| 0.0,
-};
-
 /// Lends the entry to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
 fn fresh(
     question: &Question,
@@ -48,25 +36,25 @@ fn fresh(
         return;
     }
     match &question.cache {
-        Some(cache) => fresh_in(cache, question, freshness, take),
-        None => global::with_installed(|cache| fresh_in(cache, question, freshness, take)),
+        Some(cache) => fresh_in(cache.inner(), question, freshness, take),
+        None => global::with_values(|inner| fresh_in(inner, question, freshness, take)),
     };
 }
 
+#[inline]
 fn fresh_in(
-    cache: &Cache,
+    inner: &Inner,
     Question { site, key, .. }: &Question,
     freshness: &Freshness,
     take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
 ) -> Option<()> {
-    let inner = cache.inner();
     let at_hand = inner.store.at_hand()?;
-    if cache.is_shut_down() {
+    if inner.is_shut_down() {
         return None;
     }
     let shared = key.look_up(&inner.prefix, at_hand)?;
     let aged = shared.aged();
-    if freshness.judge(Some(aged), &THE_MOST) == Judgement::Fresh && take(shared.value()) {
+    if freshness.is_fresh_whatever_else(aged) && take(shared.value()) {
         let found = Found {
             aged: Some(aged),
             tier: Tier::Process,

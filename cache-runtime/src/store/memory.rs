@@ -277,6 +277,10 @@ impl MemoryStore {
         Some(Shared { entry, age })
     }
 
+    pub(crate) fn clear(&self) {
+        dropping_values_later(|| self.entries.clear());
+    }
+
     /// Removes expired entries, because nothing else does where their room is not needed.
     fn sweep(&self) {
         let now = self.clock.coarse_nanos();

@@ -72,6 +72,7 @@ const SLACK: Duration = Duration::from_secs(1);
 
 impl Aged {
     /// Whether the ttl has not ended.
+    #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         self.age < self.fresh_for
     }
@@ -165,6 +166,12 @@ impl Freshness {
             _ if on_error => Judgement::StaleIfError,
             _ => Judgement::Expired,
         }
+    }
+
+    /// Whether an entry is [`Judgement::Fresh`] under all circumstances, XFetch's draw among them.
+    #[inline]
+    pub(crate) fn is_fresh_whatever_else(&self, entry: Aged) -> bool {
+        entry.is_fresh() && (self.refresh_ahead.is_none() || !self.is_ahead(entry, &|| 0.0))
     }
 
     /// Whether the moment of `refresh_ahead` has come.

@@ -408,3 +408,35 @@ fn a_stamp_of_another_clock_says_nothing_but_that_a_window_may_answer() {
     }
     assert!(!aged(TTL, u64::MAX - 50_000).is_fresh());
 }
+
+#[test]
+fn an_entry_is_fresh_whatever_else_where_every_judgement_says_so() {
+    let ages = [
+        Duration::ZERO,
+        TTL / 2 - NANO,
+        TTL / 2,
+        TTL.mul_f64(0.8) - NANO,
+        TTL.mul_f64(0.8),
+        TTL - NANO,
+        TTL,
+        TTL + SHORT,
+    ];
+    let mut counts = [0, 0];
+    for freshness in ALL.into_iter().chain([PLAIN, AHEAD, XFETCH]) {
+        for (age, took) in ages.into_iter().flat_map(|age| [(age, LIMIT), (age, NANO)]) {
+            let entry = Aged { took, ..aged(age) };
+            let nows = any().flat_map(|now| [LEAST, 1.0].map(|draw| Now { draw, ..now }));
+            let always = nows
+                .map(|now| judge(freshness, Some(entry), now))
+                .all(|judgement| judgement == Judgement::Fresh);
+            let said = freshness.is_fresh_whatever_else(entry);
+            // The draws are endless, and a longer body makes the rarest of them an answer.
+            assert!(always || !said, "{freshness:?}, {entry:?}");
+            if freshness.refresh_ahead != XFETCH.refresh_ahead {
+                assert_eq!(said, always, "{freshness:?}, {entry:?}");
+            }
+            counts[usize::from(said)] += 1;
+        }
+    }
+    assert!(counts[0] > 20 && counts[1] > 20, "{counts:?}");
+}
