@@ -104,7 +104,7 @@ impl KeyWriter<'_> {
 
 /// Why a value could not be written into a key. The call then runs its body without the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyError(KeyFault);
+pub struct KeyError(Box<KeyFault>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum KeyFault {
@@ -116,15 +116,21 @@ enum KeyFault {
 }
 
 impl KeyError {
+    /// In a box, so that a writer that does not fail hands on a pointer and no more.
+    #[cold]
+    fn of(fault: KeyFault) -> Self {
+        Self(Box::new(fault))
+    }
+
     /// The `entry` of a function that shares another one's entries panicked.
     pub(crate) fn panic_in_entry() -> Self {
-        Self(KeyFault::PanickedInEntry)
+        Self::of(KeyFault::PanickedInEntry)
     }
 }
 
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &*self.0 {
             KeyFault::Refused(message) => write!(f, "an argument cannot be serialized: {message}"),
             KeyFault::Panicked => f.write_str("an argument's `Serialize` panicked"),
             KeyFault::PanickedInEntry => {
@@ -146,7 +152,7 @@ impl std::error::Error for KeyError {}
 
 impl serde::ser::Error for KeyError {
     fn custom<T: fmt::Display>(message: T) -> Self {
-        Self(KeyFault::Refused(message.to_string()))
+        Self::of(KeyFault::Refused(message.to_string()))
     }
 }
 
@@ -187,6 +193,8 @@ fn joined(parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
 /// # Errors
 ///
 /// As [`arguments`].
+// Inlined, because most calls of a function with a template do nothing else.
+#[inline(always)]
 pub(crate) fn template(
     literals: &[&str],
     parts: &[&dyn KeyPart],
@@ -235,7 +243,7 @@ fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyEr
 fn unless_a_part_panics(write: impl FnOnce() -> Result<(), KeyError>) -> Result<(), KeyError> {
     // The text is unfinished after a panic, as the error says; nothing else is shared with the closure.
     let outcome = catch_unwind(AssertUnwindSafe(write));
-    outcome.unwrap_or(Err(KeyError(KeyFault::Panicked)))
+    outcome.unwrap_or_else(|_| Err(KeyError::of(KeyFault::Panicked)))
 }
 
 /// 128 bits of the text's SHA-256, in hexadecimal digits.

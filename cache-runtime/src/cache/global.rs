@@ -34,6 +34,27 @@ enum First {
     Elsewhere,
 }
 
+/// Where the values are that the global cache has in this process.
+pub(crate) enum AtHand {
+    /// It has none, or there is no cache yet.
+    Nowhere,
+    InFirst(&'static Inner),
+    /// In the installed one, for [`with_installed`].
+    InInstalled,
+}
+
+impl AtHand {
+    #[inline]
+    pub(crate) fn find() -> Self {
+        match FIRST.get() {
+            // Who came after `set_cache` returned finds it replaced; to others, the order is open.
+            Some(_) if REPLACED.load(Ordering::Relaxed) => Self::InInstalled,
+            Some(First::Values(inner)) => Self::InFirst(inner),
+            Some(First::Elsewhere) | None => Self::Nowhere,
+        }
+    }
+}
+
 impl First {
     fn of(cache: &Cache) -> Self {
         let inner = cache.inner();
@@ -75,17 +96,6 @@ fn install(cache: Cache) -> Option<Arc<Cache>> {
         REPLACED.store(true, Ordering::Relaxed);
     }
     INSTALLED.swap(Some(cache.into()))
-}
-
-/// What `look` finds among the values that the global cache has in this process; `None` also if there is no cache yet.
-#[inline]
-pub(crate) fn with_values<T>(look: impl FnOnce(&Inner) -> Option<T>) -> Option<T> {
-    match FIRST.get()? {
-        // Who came after `set_cache` returned finds it replaced; to others, the order is open.
-        _ if REPLACED.load(Ordering::Relaxed) => with_installed(|cache| look(cache.inner())),
-        First::Values(inner) => look(inner),
-        First::Elsewhere => None,
-    }
 }
 
 /// What `look` finds in the global cache, which is lent and not cloned; `None` also if there is no cache yet.

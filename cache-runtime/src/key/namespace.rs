@@ -69,13 +69,13 @@ impl Namespace {
     ///
     /// If the compiler's names do not tell this function, or these types, from others.
     pub(crate) fn write(&self, types: &[&str], out: &mut String) -> Result<(), KeyError> {
-        const UNNAMED: KeyError = KeyError(KeyFault::Unnamed);
+        let unnamed = || Err(KeyError::of(KeyFault::Unnamed));
         // All closures of one function have one name.
         let nameless = |name: &str| {
             name.contains('{') || idents(name).any(|ident| ident.open && ident.text == "_")
         };
         if types.iter().any(|name| nameless(name)) {
-            return Err(UNNAMED);
+            return unnamed();
         }
         let told = types
             .split_first()
@@ -88,7 +88,7 @@ impl Namespace {
                 out.push_str(namespace);
                 if own == self.own { others } else { types }
             }
-            None if self.open || told.is_none() && unfilled(own) => return Err(UNNAMED),
+            None if self.open || told.is_none() && unfilled(own) => return unnamed(),
             None => {
                 out.push_str(&self.before);
                 normalise(own, out);

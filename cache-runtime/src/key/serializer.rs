@@ -97,7 +97,7 @@ impl<'w> Writer<'w> {
 /// If that is too deep.
 fn descend(out: &mut String, place: Place, depth: u32) -> Result<Writer<'_>, KeyError> {
     if depth == DEEPEST {
-        return Err(KeyError(KeyFault::TooDeep));
+        return Err(KeyError::of(KeyFault::TooDeep));
     }
     Ok(Writer {
         out,

@@ -8,7 +8,10 @@
 
 use super::{Question, read::Found};
 use crate::{
-    cache::{Inner, global},
+    cache::{
+        Inner,
+        global::{self, AtHand},
+    },
     observe::{
         control::Control,
         event::{Event, Tier},
@@ -27,36 +30,43 @@ pub(crate) fn near<R>(question: &Question, rules: &impl Rules<R>, place: &mut Op
 }
 
 /// Lends the entry to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
-fn fresh(
-    question: &Question,
-    freshness: &Freshness,
-    take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
-) {
+fn fresh(question: &Question, freshness: &Freshness, take: Take<'_>) {
     if Control::is_scoped() {
         return;
     }
-    match &question.cache {
-        Some(cache) => fresh_in(cache.inner(), question, freshness, take),
-        None => global::with_values(|inner| fresh_in(inner, question, freshness, take)),
+    let inner = match &question.cache {
+        Some(cache) => cache.inner(),
+        None => match AtHand::find() {
+            AtHand::InFirst(inner) => inner,
+            AtHand::InInstalled => return fresh_in_installed(question, freshness, take),
+            AtHand::Nowhere => return,
+        },
     };
+    fresh_in(inner, question, freshness, take);
 }
 
-#[inline]
+type Take<'a> = &'a mut dyn FnMut(Option<&SharedValue>) -> bool;
+
+#[inline(never)]
+fn fresh_in_installed(question: &Question, freshness: &Freshness, take: Take<'_>) {
+    global::with_installed(|cache| fresh_in(cache.inner(), question, freshness, take));
+}
+
+#[inline(always)]
 fn fresh_in(
     inner: &Inner,
     Question { site, key, .. }: &Question,
     freshness: &Freshness,
-    take: &mut dyn FnMut(Option<&SharedValue>) -> bool,
+    take: Take<'_>,
 ) -> Option<()> {
     let at_hand = inner.store.at_hand()?;
     if inner.is_shut_down() {
         return None;
     }
     let shared = key.look_up(&inner.prefix, at_hand)?;
-    let aged = shared.aged();
-    if freshness.is_fresh_whatever_else(aged) && take(shared.value()) {
+    if shared.is_fresh() && !freshness.may_refresh_ahead(|| shared.aged()) && take(shared.value()) {
         let found = Found {
-            aged: Some(aged),
+            aged: Some(shared.aged()),
             tier: Tier::Process,
             left: None,
         };

@@ -85,7 +85,12 @@ impl Shared {
         self.entry.value.as_ref()
     }
 
+    /// Whether the ttl has not ended.
     #[inline]
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.age < self.entry.fresh_for
+    }
+
     pub(crate) fn aged(&self) -> Aged {
         Aged {
             age: Duration::from_nanos(self.age),
@@ -109,6 +114,7 @@ struct MemoryEntry {
     stored_at: u64,
     lifetime: Lifespan,
     /// What the lifetime says, in nanoseconds.
+    fresh_for: u64,
     kept_for: u64,
     /// How long the body took.
     took: Duration,
@@ -338,6 +344,7 @@ impl Locked<'_> {
             number,
             stored_at: memory.clock.coarse_nanos(),
             lifetime: incoming.lifetime,
+            fresh_for: nanos(incoming.lifetime.fresh_for),
             kept_for: nanos(incoming.lifetime.kept_for),
             took: incoming.took,
         };

@@ -72,7 +72,6 @@ const SLACK: Duration = Duration::from_secs(1);
 
 impl Aged {
     /// Whether the ttl has not ended.
-    #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         self.age < self.fresh_for
     }
@@ -168,10 +167,10 @@ impl Freshness {
         }
     }
 
-    /// Whether an entry is [`Judgement::Fresh`] under all circumstances, XFetch's draw among them.
+    /// Whether a fresh entry is [`Judgement::RefreshAhead`] under some circumstances, XFetch's draw among them.
     #[inline]
-    pub(crate) fn is_fresh_whatever_else(&self, entry: Aged) -> bool {
-        entry.is_fresh() && (self.refresh_ahead.is_none() || !self.is_ahead(entry, &|| 0.0))
+    pub(crate) fn may_refresh_ahead(&self, entry: impl FnOnce() -> Aged) -> bool {
+        self.refresh_ahead.is_some() && self.is_ahead(entry(), &|| 0.0)
     }
 
     /// Whether the moment of `refresh_ahead` has come.
