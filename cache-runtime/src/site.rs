@@ -383,10 +383,16 @@ impl Key {
         find: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.0.as_ref().ok()?;
-        match prefix {
-            "" => find(text),
-            prefix => find(&in_prefix(prefix, text)),
-        }
+        let whole;
+        // `find` stands here once, so that it is inlined.
+        let text = match prefix {
+            "" => text,
+            prefix => {
+                whole = in_prefix(prefix, text);
+                &whole
+            }
+        };
+        find(text)
     }
 
     /// The key in a cache with this prefix.
@@ -404,6 +410,7 @@ impl Key {
 }
 
 /// The text of a key behind a prefix.
+#[inline(never)]
 fn in_prefix(prefix: &str, key: &str) -> KeyText {
     let mut text = KeyText::new();
     text.extend([prefix, ":", key]);

@@ -90,7 +90,7 @@ impl Store {
     #[inline]
     pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
         match &self.0 {
-            Inner::Memory(memory) => Some(|key: &str| memory.get(key)),
+            Inner::Memory(memory) => Some(|key: &str| memory.look(key)),
             Inner::Redis(_) => None,
         }
     }
