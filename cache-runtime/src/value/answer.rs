@@ -42,6 +42,7 @@ impl SharedValue {
     }
 
     /// Puts a value for one caller into an empty place, which stays empty if the value is not a `V`.
+    #[inline]
     pub(crate) fn put<V>(&self, share: &ValueShare<V>, codec: &Codec<V>, place: &mut Option<V>) {
         match self {
             Self::Kept { value, encode } => {

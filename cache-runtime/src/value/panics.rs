@@ -12,6 +12,13 @@ pub(crate) fn panics(code: &mut dyn FnMut()) -> bool {
     catch_unwind(AssertUnwindSafe(code)).is_err()
 }
 
+/// As [`panics`], compiled for each `code` and inlined, for what a hit in process runs.
+#[inline]
+pub(super) fn panics_inline(code: impl FnOnce()) -> bool {
+    // As in `panics`.
+    catch_unwind(AssertUnwindSafe(code)).is_err()
+}
+
 /// Runs the user's code; `None` if it panics.
 pub(super) fn unless_it_panics<T>(make: impl FnOnce() -> T) -> Option<T> {
     // As in `panics`.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::panics::{panics, unless_it_panics};
+use super::panics::{panics_inline, unless_it_panics};
 use crate::error::shared::SharedError;
 
 /// A value or an error that several callers share, with its type forgotten.
@@ -44,6 +44,7 @@ impl<V> ValueShare<V> {
 
     /// Puts a clone of a value that [`keep`](Self::keep) kept into an empty place, which stays empty if the value is of
     /// another type, or its `Clone` panics.
+    #[inline]
     pub(crate) fn put(&self, kept: &(dyn Any + Send + Sync), place: &mut Option<V>) {
         if let Some(functions) = &self.functions {
             (functions.put)(kept, place);
@@ -234,8 +235,9 @@ impl<T: Clone + Send + Sync + 'static> Functions<T> {
 }
 
 /// Clones a value into an empty place, which stays empty if its `Clone` panics.
+#[inline]
 fn clone_into<T: Clone>(value: &T, place: &mut Option<T>) {
-    panics(&mut || *place = Some(value.clone()));
+    panics_inline(|| *place = Some(value.clone()));
 }
 
 #[cfg(test)]
