@@ -239,7 +239,7 @@ fn write(part: &dyn KeyPart, place: Place, out: &mut String) -> Result<(), KeyEr
 }
 
 /// Writes values. A panic does not reach the caller, because `Serialize` is the user's code.
-#[inline]
+#[inline(always)]
 fn unless_a_part_panics(write: impl FnOnce() -> Result<(), KeyError>) -> Result<(), KeyError> {
     // The text is unfinished after a panic, as the error says; nothing else is shared with the closure.
     let outcome = catch_unwind(AssertUnwindSafe(write));

@@ -6,9 +6,12 @@
 //! What a cache has counted is added to the process's own counters when the cache ends, so that nothing of the sum over
 //! all caches is ever lost. The process's own counters are also those of calls that have no cache.
 
-use std::sync::{
-    Arc, Mutex, OnceLock,
-    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+use std::{
+    cell::Cell,
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use super::{
@@ -56,15 +59,21 @@ impl Block {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn hit(&self, function: usize) {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         thread_local! {
-            static OWN: usize = THREADS.fetch_add(1, Relaxed) % STRIPES;
+            /// `STRIPES` until the thread has one.
+            static OWN: Cell<usize> = const { Cell::new(STRIPES) };
         }
-        // As a thread ends, any will do.
-        let own = OWN.try_with(|own| *own).unwrap_or_default();
-        self.hits[own].0[function].fetch_add(1, Relaxed);
+        let stripe = match self.hits.get(OWN.get()) {
+            Some(own) => own,
+            None => {
+                OWN.set(THREADS.fetch_add(1, Relaxed) % STRIPES);
+                &self.hits[OWN.get()]
+            }
+        };
+        stripe.0[function].fetch_add(1, Relaxed);
     }
 
     #[inline]
