@@ -131,7 +131,7 @@ impl Cache {
             clock,
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
-        let store = Store::new(store, memory_capacity, timeout, &clock)?;
+        let store = Store::new(store, &prefix, memory_capacity, timeout, &clock)?;
         Ok(Self(Arc::new(Handle(Arc::new(Inner {
             pending: Arc::new(PendingInvalidations::new(store.clone(), timeout)),
             store,

@@ -59,7 +59,7 @@ use sha2::{Digest, Sha256};
 pub use cache_key::CacheKey;
 pub(crate) use namespace::Namespace;
 pub(crate) use pattern::Pattern;
-pub(crate) use prefix::check_prefix;
+pub(crate) use prefix::{check_prefix, len_in_key};
 pub(crate) use slot::{lease_key, lock_key};
 pub(crate) use text::KeyText;
 

@@ -375,24 +375,10 @@ impl Key {
         self.0.as_ref().err()
     }
 
-    /// What `find` finds under the key in a cache with this prefix; `None` also if there is no key.
+    /// The key without a cache's prefix, if there is one.
     #[inline]
-    pub(crate) fn look_up<T>(
-        &self,
-        prefix: &str,
-        find: impl FnOnce(&str) -> Option<T>,
-    ) -> Option<T> {
-        let text = self.0.as_ref().ok()?;
-        let whole;
-        // `find` stands here once, so that it is inlined.
-        let text = match prefix {
-            "" => text,
-            prefix => {
-                whole = in_prefix(prefix, text);
-                &whole
-            }
-        };
-        find(text)
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.0.as_deref().ok().map(String::as_str)
     }
 
     /// The key in a cache with this prefix.
@@ -404,15 +390,11 @@ impl Key {
         let text = self.0.as_ref().map_err(Clone::clone)?;
         Ok(match prefix {
             "" => text.as_str().into(),
-            prefix => in_prefix(prefix, text).as_str().into(),
+            prefix => {
+                let mut whole = KeyText::new();
+                whole.extend([prefix, ":", text]);
+                whole.as_str().into()
+            }
         })
     }
-}
-
-/// The text of a key behind a prefix.
-#[inline(never)]
-fn in_prefix(prefix: &str, key: &str) -> KeyText {
-    let mut text = KeyText::new();
-    text.extend([prefix, ":", key]);
-    text
 }

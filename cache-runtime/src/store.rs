@@ -72,21 +72,25 @@ impl Store {
     /// If the endpoint cannot be used.
     pub(crate) fn new(
         choice: StoreChoice,
+        prefix: &str,
         memory_capacity: u64,
         timeout: Duration,
         clock: &Clock,
     ) -> Result<Self, Error> {
         Ok(Self(match choice {
-            StoreChoice::Memory => {
-                Inner::Memory(Arc::new(MemoryStore::new(memory_capacity, clock.clone())))
-            }
+            StoreChoice::Memory => Inner::Memory(Arc::new(MemoryStore::new(
+                prefix,
+                memory_capacity,
+                clock.clone(),
+            ))),
             StoreChoice::Redis(endpoint) => {
                 Inner::Redis(RedisStore::new(Connector::new(endpoint)?, timeout))
             }
         }))
     }
 
-    /// A look at the values that this process has, which waits for nothing; `None` where it has none.
+    /// A look at the values that this process has, by keys without the prefix, which waits for nothing; `None` where it has
+    /// none.
     #[inline]
     pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
         match &self.0 {

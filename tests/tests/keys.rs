@@ -403,6 +403,64 @@ async fn tenants_are_told_apart_where_their_field_is_named() {
     }
 }
 
+#[redis_cached(ttl = 300, skip(cache, body), cache = cache)]
+async fn of_a_default_key(cache: &Cache, body: &Body, text: &str) -> u64 {
+    body.run().await.expect("a body that returns")
+}
+
+#[redis_cached(ttl = 300, key = "at:{text}", skip(cache, body), cache = cache)]
+async fn of_a_template(cache: &Cache, body: &Body, text: &str) -> u64 {
+    body.run().await.expect("a body that returns")
+}
+
+/// A short text, and texts about which the arguments of a default key, at 200 bytes, and the memory of a key, at 1024, do
+/// otherwise than before.
+const LENGTHS: [usize; 9] = [0, 1, 8, 199, 200, 201, 1_000, 1_030, 20_000];
+
+#[tokio::test]
+async fn p1_calls_flights_and_entries_of_a_key_meet_at_any_length_and_those_of_others_do_not() {
+    with_each_prefix(async |cache| {
+        let (body, mut runs) = (&Body::gated(), 0);
+        for length in LENGTHS {
+            for last in ["a", "b"] {
+                let text = &("x".repeat(length) + last);
+                let (by_default, by_template) = (
+                    of_a_default_key_entry(cache, text),
+                    of_a_template_entry(cache, text),
+                );
+                for (entry, is_default) in [(&by_default, true), (&by_template, false)] {
+                    let call = async || match is_default {
+                        true => of_a_default_key(cache, body, text).await,
+                        false => of_a_template(cache, body, text).await,
+                    };
+                    runs += 1;
+                    let open = async {
+                        body.wait_until_begun(runs).await;
+                        body.let_through(runs);
+                    };
+                    let (one, other, ()) = tokio::join!(call(), call(), open);
+                    assert_eq!((one, other), (runs, runs), "one body of {length}");
+                    assert_eq!(call().await, runs, "a hit of {length}");
+                    assert_eq!(entry.get().await.expect("a cache"), Some(runs));
+                    assert_eq!(cache.stats().flights, 0);
+
+                    entry.put(&(1_000 + runs)).await.expect("a cache");
+                    assert_eq!(call().await, 1_000 + runs, "a hit of {length}");
+                }
+                let key = key!("at:{text}");
+                let put = cache.get::<u64>(&key).await.expect("a cache");
+                assert_eq!(put, Some(1_000 + runs), "by the text of {length}");
+                cache.delete(&key).await.expect("a cache");
+                assert_eq!(by_template.get().await.expect("a cache"), None);
+                let default = by_default.get().await.expect("a cache");
+                assert_eq!(default, Some(1_000 + runs - 1), "of {length}");
+            }
+        }
+        assert_eq!(body.runs(), runs);
+    })
+    .await;
+}
+
 struct Refuses;
 
 impl Serialize for Refuses {

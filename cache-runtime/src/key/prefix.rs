@@ -13,6 +13,14 @@ pub(crate) fn check_prefix(prefix: &str) -> Result<(), &'static str> {
     check_hash_tag(prefix)
 }
 
+/// How many bytes a prefix takes up in a key, with the `:` behind it.
+pub(crate) fn len_in_key(prefix: &str) -> usize {
+    match prefix {
+        "" => 0,
+        prefix => prefix.len() + ":".len(),
+    }
+}
+
 fn check_characters(text: &str) -> Result<(), &'static str> {
     if text.contains('%') {
         return Err("it cannot hold `%`, which begins an escape; use another character");

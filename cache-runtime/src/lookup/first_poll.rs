@@ -63,7 +63,7 @@ fn fresh_in(
     if inner.is_shut_down() {
         return None;
     }
-    let shared = key.look_up(&inner.prefix, at_hand)?;
+    let shared = at_hand(key.text()?)?;
     if shared.is_fresh() && !freshness.may_refresh_ahead(|| shared.aged()) && take(shared.value()) {
         let found = Found {
             aged: Some(shared.aged()),

@@ -32,6 +32,7 @@ use crate::{
         sharded::lock,
     },
     flight::{Flights, Lead},
+    key::len_in_key,
     value::{
         answer::{Answer, SharedValue},
         freshness::{Aged, Lifespan},
@@ -74,6 +75,8 @@ impl Hasher for Hashed {
 pub(crate) struct MemoryStore {
     entries: Entries,
     hashes: ahash::RandomState,
+    /// How many bytes all keys begin with that tell none from another.
+    prefix: usize,
     /// How many entries were ever stored, which numbers them.
     stored: AtomicU64,
     /// The entry number at which expired entries are next removed. In between, as many entries are stored as there
@@ -207,7 +210,8 @@ fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
 }
 
 impl MemoryStore {
-    pub(crate) fn new(capacity: u64, clock: Clock) -> Self {
+    /// `prefix`: the cache's, with which all keys begin.
+    pub(crate) fn new(prefix: &str, capacity: u64, clock: Clock) -> Self {
         // Rounded down, so that all shards together never hold more than they may.
         let most = (capacity / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
         let shards = 1 << most.ilog2();
@@ -225,6 +229,7 @@ impl MemoryStore {
                 sync::DefaultLifecycle::default(),
             ),
             hashes: ahash::RandomState::new(),
+            prefix: len_in_key(prefix),
             stored: AtomicU64::new(0),
             sweep_at: AtomicU64::new(SELDOM),
             clock,
@@ -307,15 +312,15 @@ impl MemoryStore {
 
     /// The outcome under `key`, and how old it is.
     pub(crate) fn get(&self, key: &str) -> Option<Shared> {
-        self.look(key)
+        self.look(&key[self.prefix..])
     }
 
-    /// As [`get`](Self::get), inlined for the sake of hits at the first poll.
+    /// As [`get`](Self::get), by the key without the prefix; inlined for the sake of hits at the first poll.
     #[inline(always)]
-    pub(super) fn look(&self, key: &str) -> Option<Shared> {
+    pub(super) fn look(&self, text: &str) -> Option<Shared> {
         // No value is dropped under the lock here, because what is shared is in the store as well.
-        let entry = self.entries.get(&self.hash(key))?;
-        if *entry.key != *key {
+        let entry = self.entries.get(&self.hash(text))?;
+        if !self.is_of(&entry, text) {
             return None;
         }
         // The map itself knows nothing of time.
@@ -323,10 +328,17 @@ impl MemoryStore {
         Some(Shared { entry, age })
     }
 
+    /// Whether the entry is the one of this key, of which the prefix is left out.
     #[inline]
-    fn hash(&self, key: &str) -> u64 {
+    fn is_of(&self, entry: &MemoryEntry, text: &str) -> bool {
+        entry.key.as_bytes()[self.prefix..] == *text.as_bytes()
+    }
+
+    /// By what the map knows a key, of which the prefix is left out.
+    #[inline]
+    fn hash(&self, text: &str) -> u64 {
         let mut hasher = self.hashes.build_hasher();
-        hasher.write(key.as_bytes());
+        hasher.write(text.as_bytes());
         hasher.finish()
     }
 
@@ -344,8 +356,9 @@ impl MemoryStore {
     }
 
     pub(crate) fn ttl(&self, key: &str) -> Option<Duration> {
-        let entry = self.entries.peek(&self.hash(key))?;
-        if *entry.key != *key {
+        let text = &key[self.prefix..];
+        let entry = self.entries.peek(&self.hash(text))?;
+        if !self.is_of(&entry, text) {
             return None;
         }
         let age = entry.age(self.clock.coarse_nanos())?;
@@ -367,6 +380,11 @@ struct Locked<'a> {
 }
 
 impl Locked<'_> {
+    /// By what the map knows the key.
+    fn hash(&self) -> u64 {
+        self.memory.hash(&self.key[self.memory.prefix..])
+    }
+
     fn begin_write(&self) -> u64 {
         let mut writes = lock(&self.memory.writes);
         writes.begun += 1;
@@ -400,7 +418,7 @@ impl Locked<'_> {
             took: incoming.took,
         };
         // Whatever has the same hash loses its place.
-        memory.entries.insert(memory.hash(key), Arc::new(entry));
+        memory.entries.insert(self.hash(), Arc::new(entry));
         let due = memory.sweep_at.load(Relaxed);
         let next = number + SELDOM;
         // Only one of the threads that come at once.
@@ -415,8 +433,7 @@ impl Locked<'_> {
     }
 
     fn remove(&self) {
-        let Self { memory, key } = self;
-        memory.entries.remove(&memory.hash(key));
+        self.memory.entries.remove(&self.hash());
     }
 }
 
@@ -429,23 +446,26 @@ mod tests {
     const LONG: Duration = Duration::from_secs(1000);
 
     fn store(store: &MemoryStore, key: u64, kept_for: Duration) {
+        put(store, &key.to_string(), kept_for);
+    }
+
+    fn put(store: &MemoryStore, key: &str, kept_for: Duration) {
         let lifetime = Lifespan {
             fresh_for: kept_for,
             kept_for,
         };
-        let key = key.to_string().into();
         let incoming = Incoming {
             outcome: Answer::Nothing,
             lifetime,
             took: Duration::ZERO,
         };
-        store.put(&Flights::new(), &key, &incoming);
+        store.put(&Flights::new(), &key.into(), &incoming);
     }
 
     #[test]
     fn the_latest_entry_is_there_however_few_may_be() {
         for capacity in [1, 2, 3, 31, 33, 100, 1000] {
-            let memory = MemoryStore::new(capacity, Clock::default());
+            let memory = MemoryStore::new("", capacity, Clock::default());
             for key in 0..3000 {
                 store(&memory, key, LONG);
                 assert!(memory.get(&key.to_string()).is_some(), "{capacity}: {key}");
@@ -459,7 +479,7 @@ mod tests {
     #[test]
     fn expired_entries_go_as_others_are_stored() {
         let clock = ManualClock::new();
-        let memory = MemoryStore::new(1_000_000, Clock::manual(clock.clone()));
+        let memory = MemoryStore::new("", 1_000_000, Clock::manual(clock.clone()));
         for key in 0..5 * SELDOM {
             store(&memory, key, SHORT);
         }
@@ -474,7 +494,7 @@ mod tests {
     #[test]
     fn an_entry_is_over_at_the_moment_at_which_it_ends() {
         let clock = ManualClock::new();
-        let memory = MemoryStore::new(10, Clock::manual(clock.clone()));
+        let memory = MemoryStore::new("", 10, Clock::manual(clock.clone()));
         store(&memory, 1, SHORT);
         let nano = Duration::from_nanos(1);
         clock.advance(SHORT - nano);
@@ -486,8 +506,33 @@ mod tests {
     }
 
     #[test]
+    fn a_look_leaves_the_prefix_out_and_a_key_has_it() {
+        for prefix in ["", "shop"] {
+            let memory = MemoryStore::new(prefix, 10, Clock::default());
+            let key = |text: &str| match prefix {
+                "" => text.to_owned(),
+                prefix => format!("{prefix}:{text}"),
+            };
+            for text in ["", "1", "shop", "shop:1", &"x".repeat(1_000)] {
+                let there = [memory.look(text), memory.get(&key(text))];
+                assert!(there.iter().all(Option::is_none), "{text:?}");
+                put(&memory, &key(text), LONG);
+                let [looked, got] = [memory.look(text), memory.get(&key(text))];
+                let numbers = [looked, got].map(|shared| shared.map(|shared| shared.number()));
+                assert!(
+                    numbers[0].is_some() && numbers[0] == numbers[1],
+                    "{text:?}: {numbers:?}"
+                );
+                assert!(memory.ttl(&key(text)).is_some(), "{text:?}");
+            }
+            memory.remove(&Flights::new(), &key("1").into());
+            assert!(memory.look("1").is_none() && memory.look("shop:1").is_some());
+        }
+    }
+
+    #[test]
     fn p1_a_key_with_the_hash_of_another_never_has_its_value() {
-        let memory = MemoryStore::new(10, Clock::default());
+        let memory = MemoryStore::new("", 10, Clock::default());
         store(&memory, 1, LONG);
         let entry = memory.entries.get(&memory.hash("1")).expect("an entry");
         memory.entries.insert(memory.hash("2"), entry);
@@ -500,7 +545,7 @@ mod tests {
 
     #[test]
     fn two_entries_of_one_moment_are_told_apart() {
-        let memory = MemoryStore::new(10, Clock::manual(ManualClock::new()));
+        let memory = MemoryStore::new("", 10, Clock::manual(ManualClock::new()));
         let number = || memory.get("1").map(|shared| shared.number());
         store(&memory, 1, LONG);
         let first = number();
