@@ -13,14 +13,53 @@ pub(super) fn in_brackets(c: char) -> bool {
     matches!(c, '(' | ')' | '[' | ']' | ',' | '=' | '~') || always(c)
 }
 
+/// For each byte, whether a character that begins with it may be escaped somewhere: most texts hold none such, and a
+/// character is several times dearer to look at.
+pub(super) static MAY_BE_ESCAPED: [bool; 256] = {
+    let mut table = [true; 256];
+    let mut byte: u8 = 0;
+    while byte < 128 {
+        table[byte as usize] = !byte.is_ascii_graphic()
+            || matches!(
+                byte,
+                b':' | b'%' | b'{' | b'}' | b'(' | b')' | b'[' | b']' | b',' | b'=' | b'~'
+            );
+        byte += 1;
+    }
+    table
+};
+
+/// The place of the first byte with which a character begins that may be escaped.
+fn first_to_look_at(bytes: &[u8]) -> Option<usize> {
+    let may_be_escaped = |byte: &u8| MAY_BE_ESCAPED[usize::from(*byte)];
+    // Eight at a time, because a step of a loop costs more than a look at a byte.
+    let (eights, _) = bytes.as_chunks::<8>();
+    let is_plain = |eight: &&[u8; 8]| {
+        !eight
+            .iter()
+            .fold(false, |any, byte| any | may_be_escaped(byte))
+    };
+    let plain = 8 * eights.iter().take_while(is_plain).count();
+    let next = bytes[plain..].iter().position(may_be_escaped);
+    next.map(|next| plain + next)
+}
+
 /// Appends `text`, its characters percent-escaped where `special` says so.
 pub(super) fn push(text: &str, special: impl Fn(char) -> bool, out: &mut String) {
-    let mut plain = 0;
-    for (at, c) in text.char_indices() {
-        if special(c) {
-            out.push_str(&text[plain..at]);
-            push_char(c, out);
-            plain = at + c.len_utf8();
+    let (mut plain, mut at) = (0, 0);
+    while let Some(next) = first_to_look_at(&text.as_bytes()[at..]) {
+        at += next;
+        // Characters that are not ASCII seldom stand alone.
+        for c in text[at..].chars() {
+            let begin = at;
+            at += c.len_utf8();
+            if special(c) {
+                out.push_str(&text[plain..begin]);
+                push_char(c, out);
+                plain = at;
+            } else if c.is_ascii() {
+                break;
+            }
         }
     }
     out.push_str(&text[plain..]);

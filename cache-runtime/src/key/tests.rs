@@ -329,6 +329,56 @@ fn a_string_holds_nothing_that_separates() {
 }
 
 #[test]
+fn every_character_of_a_string_is_looked_at_that_may_be_escaped() {
+    for c in '\0'..=char::MAX {
+        let is_escaped = escape::always(c) || escape::in_brackets(c);
+        let first = c.encode_utf8(&mut [0; 4]).as_bytes()[0];
+        let is_looked_at = escape::MAY_BE_ESCAPED[usize::from(first)];
+        assert!(is_looked_at || !is_escaped, "{c:?}");
+        assert!(is_looked_at || c.is_ascii_graphic(), "{c:?}");
+    }
+    // Character by character, as strings are written otherwise.
+    let one_by_one = |text: &str, special: fn(char) -> bool| {
+        let mut out = String::new();
+        for c in text.chars() {
+            match special(c) {
+                true => {
+                    let bytes = c.to_string().into_bytes();
+                    out.extend(bytes.iter().map(|byte| format!("%{byte:02X}")));
+                }
+                false => out.push(c),
+            }
+        }
+        out
+    };
+    let ends = [
+        "",
+        ":",
+        "(",
+        "é",
+        "\u{a0}",
+        "é\u{a0}é",
+        "é(é:",
+        "((",
+        "::x",
+        "x é x",
+        "日本語",
+        "a\u{2003}(:",
+    ];
+    for special in [escape::always as fn(char) -> bool, escape::in_brackets] {
+        // On both sides of where eight bytes end.
+        for length in 0..18 {
+            for (one, two) in ends.iter().flat_map(|one| ends.map(|two| (one, two))) {
+                let text = format!("{}{one}{}{two}y", "x".repeat(length), "z".repeat(length));
+                let mut out = String::new();
+                escape::push(&text, special, &mut out);
+                assert_eq!(out, one_by_one(&text, special), "{text:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_long_key_becomes_a_digest() {
     let long = "x".repeat(200);
     assert_eq!(arg(&long), long);
