@@ -61,7 +61,7 @@ struct Handle(Arc<Inner>);
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.background.close();
-        // What else is kept of the cache may be kept for long.
+        // The rest may be kept for good, as that of the first global cache is, and the values are not to be.
         self.0.store.clear();
     }
 }

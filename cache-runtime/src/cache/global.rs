@@ -18,7 +18,8 @@ use crate::{
 };
 
 static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
-/// The first cache that was installed, which is the only one in most processes: a look at it counts nobody in and out.
+/// The first cache that was installed, which most processes never replace. A look at it writes nothing, where
+/// [`INSTALLED`] counts each reader in and out.
 static FIRST: OnceLock<First> = OnceLock::new();
 /// Whether another cache took the place of the first one.
 static REPLACED: AtomicBool = AtomicBool::new(false);
@@ -29,8 +30,10 @@ static MAKING: Mutex<()> = Mutex::new(());
 
 /// What is kept of the first cache, for good.
 enum First {
-    /// It has values in this process. They go when its last handle does; what is left is small.
+    /// It has values in this process. They are dropped with its last handle, and their room stays: some fifty bytes for
+    /// each of the entries that were there at once.
     Values(Arc<Inner>),
+    /// It has none here.
     Elsewhere,
 }
 
@@ -47,7 +50,7 @@ impl AtHand {
     #[inline]
     pub(crate) fn find() -> Self {
         match FIRST.get() {
-            // Who came after `set_cache` returned finds it replaced; to others, the order is open.
+            // A call that begins after `set_cache` returned finds the mark, because that was set before.
             Some(_) if REPLACED.load(Ordering::Relaxed) => Self::InInstalled,
             Some(First::Values(inner)) => Self::InFirst(inner),
             Some(First::Elsewhere) | None => Self::Nowhere,

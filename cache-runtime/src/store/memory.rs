@@ -5,13 +5,13 @@
 //! [`MemoryStore::change`] and [`MemoryStore::store`] give one under that lock. The store is bounded in entries, and an
 //! entry's own ttl ends it, to within the few milliseconds of a coarse clock.
 //!
-//! A look finds an entry by a hash of 64 bits, and compares the text of its key. So a value is never another key's. Two
-//! keys with one hash take each other's place, as if there were no room for both: among a million keys that are some two
-//! such keys in one process of 37 million (n² / 2⁶⁵). Nobody can choose keys that are, because the hash has a key of its
-//! own, which is drawn at random for each store and told to nobody.
+//! A look finds an entry by a hash of 64 bits, and compares the text of its key, so that a value is never another key's.
+//! Two keys with one hash take each other's place, and the worst that comes of it is a miss. Among a million keys there
+//! are two such keys in one process of 37 million (n² / 2⁶⁵). Nobody can choose them, because each store draws the key of its
+//! hash at random, and tells it to nobody.
 //!
-//! A hash of 128 bits that would need no comparison (SipHash-1-3) takes 170 instructions for a key of 6 bytes, and 664 for
-//! one of 200; the hash and the comparison take 85 and 260.
+//! A hash of 128 bits needs no comparison, and costs more than one: SipHash-1-3 takes 170 instructions for a key of 6 bytes
+//! and 664 for one of 200, this hash and the comparison take 85 and 260.
 
 use std::{
     cell::RefCell,
