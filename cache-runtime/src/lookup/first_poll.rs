@@ -16,17 +16,21 @@ use crate::{
         control::Control,
         event::{Event, Tier},
     },
-    value::{answer::SharedValue, freshness::Freshness, policy::Rules},
+    value::{answer::SharedValue, freshness::Freshness, policy::Policy},
 };
 
 /// Puts the value that is fresh whatever else holds into the empty place; a place that stays empty says nothing about the
 /// store.
-pub(crate) fn near<R>(question: &Question, rules: &impl Rules<R>, place: &mut Option<R>) {
+pub(crate) fn near<V: 'static, R: 'static>(
+    question: &Question,
+    policy: &Policy<V, R>,
+    place: &mut Option<R>,
+) {
     let take = &mut |shared: Option<&SharedValue>| {
-        rules.take(shared, place);
+        policy.take_clone(shared, place);
         place.is_some()
     };
-    fresh(question, rules.freshness(), take);
+    fresh(question, &policy.freshness, take);
 }
 
 /// Lends the entry to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.

@@ -312,6 +312,22 @@ impl<V: 'static, R: 'static> Rules<R> for Policy<V, R> {
     }
 }
 
+impl<V: 'static, R: 'static> Policy<V, R> {
+    /// As [`Rules::take`], with fewer steps for a value that is cloned.
+    #[inline(always)]
+    pub(crate) fn take_clone(&self, shared: Option<&SharedValue>, place: &mut Option<R>) {
+        if let Some(SharedValue::Kept { value, .. }) = shared {
+            let of_value = (self.shape.place)(place);
+            self.share.put(&**value, of_value);
+            if of_value.is_some() {
+                return;
+            }
+            clear(place);
+        }
+        self.take(shared, place);
+    }
+}
+
 impl<V, R> Policy<V, R> {
     /// Puts a clone of the value that another reader decoded into an empty place. The first reader decodes it, and keeps a
     /// clone for the others.
