@@ -1,7 +1,7 @@
 //! Which functions have found nothing lately.
 //!
-//! The one rule: **one hit ends a row of misses, and so does one failure**: what spares a miss a round trip costs a hit more than a
-//! GET, and may need more rights, or more room, than that.
+//! The one rule: **one hit ends a row of misses, and so does one failure**, because to ask for the right to store before
+//! anything is read, which spares a miss a round trip, costs a hit more than a GET, and may need more rights, or more room.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -23,12 +23,13 @@ impl Misses {
     /// A call of the function found nothing.
     pub(crate) fn missed(&self, site: &Site) {
         let in_a_row = self.of(site);
-        // Two calls at once may count as one.
-        let next = in_a_row.load(Ordering::Relaxed).saturating_add(1);
-        in_a_row.store(next.min(IN_A_ROW), Ordering::Relaxed);
+        // Looked at first, so that a function which never finds anything writes nothing.
+        if in_a_row.load(Ordering::Relaxed) < IN_A_ROW {
+            in_a_row.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    /// A call of the function found a value, or could not look for one.
+    /// A call of the function found a value, or could not ask for the right to store.
     #[inline]
     pub(crate) fn end_row(&self, site: &Site) {
         let in_a_row = self.of(site);

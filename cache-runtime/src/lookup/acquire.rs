@@ -87,9 +87,10 @@ impl Lookup {
         Step::Body(self.led(lead, right, slot, Answers::Caller(at_hand)))
     }
 
-    /// The lead of the key, for a call that asks for the right to store before it has read: that is its read, and spares it a
-    /// round trip where nothing is stored. So it is where the calls of the function have found nothing lately, and nobody
-    /// computes the key; an older value that serves is read by a GET.
+    /// Gives the lead of the key to a call that is to ask for the right to store before it has read: the question is its
+    /// read, and spares it a round trip where nothing is stored. `None` unless the calls of the function have found nothing
+    /// lately, and nobody computes the key; and where more is wanted than a fresh value or a body: an older value, the lock, no
+    /// body at all, or a report.
     pub(super) fn lead_at_once(&self, caller: &dyn Caller) -> Option<Lead<Answer>> {
         if !self.cache.misses.is_one_likely(self.site) || !self.cache.store.is_shared() {
             return None;
@@ -100,7 +101,7 @@ impl Lookup {
         may_lead.then(|| self.cache.flights.lead(&self.key))?
     }
 
-    /// The step "read" of such a call, and all that comes before its body.
+    /// The step "read" of a call that leads at once, and all that comes before its body.
     pub(super) fn read_as_leader(
         self: Box<Self>,
         lead: Lead<Answer>,

@@ -142,7 +142,7 @@ async fn set_and_get(set: &str, expiry: u64, get: &str, live: &Live) -> Result<R
     let is_refused = |error: &RedisError| FailureKind::of(error) == FailureKind::Refused;
     let value = match value.extract_error() {
         Ok(value) => reply(value),
-        // Something else than a value stands there, which is as good as nothing.
+        // As in the script, what cannot be read is as good as nothing: it has another type, or the user lacks the right.
         Err(error) if is_refused(&error) => Reply::Nil,
         Err(error) => return Err(error),
     };

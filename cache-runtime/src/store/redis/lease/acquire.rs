@@ -111,7 +111,7 @@ pub(crate) async fn acquire(
 }
 
 /// Gives back a lease that was set in vain, behind the call, because whoever asks next would have to ask again to share it.
-/// Where that fails, it expires.
+/// A lease that RELEASE does not reach expires.
 fn give_back(lease: Lease, deadline: Instant) {
     let mut release = Box::pin(async move { drop(lease.release(deadline).await) });
     // Polled here, so that its command goes before the caller's next one.
