@@ -410,6 +410,29 @@ async fn p2_a_user_that_may_not_runs_the_body() {
     }
 }
 
+/// Where nothing was found lately, asking for the right to store is the read. A user who may not do that still gets what is stored.
+#[tokio::test]
+async fn p2_a_user_that_may_read_and_no_more_has_hits() {
+    let server = RedisServer::builder()
+        .user("app", "pw", &["~*", "+@all"])
+        .start()
+        .await;
+    for (taken, given) in [("-@scripting", "+@scripting"), ("-set", "+set")] {
+        let cache = cache(server.url_as("app", "pw"));
+        let body = Body::new();
+        server.empty().await;
+        for id in 1..10 {
+            one_body(&cache, &body, id).await;
+        }
+        server.cli(&["ACL", "SETUSER", "app", taken]);
+        for _ in 0..3 {
+            one_hit(&cache, &body, 1).await;
+        }
+        breaker_stayed_closed(&cache);
+        server.cli(&["ACL", "SETUSER", "app", given]);
+    }
+}
+
 #[tokio::test]
 async fn p2_a_user_that_is_deleted_and_comes_back() {
     let server = RedisServer::builder()

@@ -251,6 +251,28 @@ async fn p2_after_get_timed_out_the_call_makes_no_other_operation() {
     nothing_after(0, false).await;
 }
 
+/// Where nothing was found lately, asking for the right to store is the read.
+#[tokio::test]
+async fn p2_after_a_read_that_asks_for_the_right_to_store_timed_out_the_call_makes_no_other_operation()
+ {
+    let server = RedisServer::start().await;
+    let proxy = Proxy::before(&server);
+    let cache = cache(proxy.url());
+    let body = Body::new();
+    for id in 2..10 {
+        user(&cache, &body, id).await.unwrap();
+    }
+    proxy.forget();
+    let held = proxy.hold(script());
+    let (returned, took) = call(&cache, &body, 1).await;
+    assert_eq!(returned, Ok(9));
+    assert!(took < LESS_THAN_TWO_TIMEOUTS, "the call took {took:?}");
+    drop(held);
+    eventually("an answer", SOON, async || cache.ping().await.is_ok()).await;
+    assert_eq!((proxy.seen("SET"), proxy.seen("GET")), (1, 1));
+    assert_eq!(proxy.scripts_seen(), 0);
+}
+
 #[tokio::test]
 async fn p2_after_acquire_timed_out_the_call_makes_no_other_operation() {
     nothing_after(1, false).await;

@@ -94,6 +94,34 @@ async fn p5_ten_thousand_callers_of_a_cold_key_are_one_body_run() {
     assert!(stats.coalesced >= 2 * (CALLERS as u64 - 1), "{stats:?}");
 }
 
+/// The first of them reads by asking for the right to store, where nothing was found lately; the others read as ever, and find
+/// its body running.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn p5_callers_of_a_cold_key_are_one_body_run_where_nothing_was_found_lately() {
+    let server = RedisServer::start().await;
+    for gated in [true, false] {
+        let (cache, body) = (patient(&server.url()), Body::new());
+        for id in 2..10 {
+            infallible(&cache, &body, id).await;
+        }
+        server.empty().await;
+        if gated {
+            body.shut_gate();
+        }
+        let callers = herd(1_000, call!(infallible, cache, body));
+        if gated {
+            until_waiting(&cache, 999).await;
+            body.open_gate();
+        }
+        assert_eq!(all(callers).await, [9; 1_000]);
+        assert_eq!(body.runs(), 9);
+        eventually("no token is left", SOON, async || {
+            server.cli(&["DBSIZE"]) == "1"
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p5_a_quick_body_runs_once_for_those_who_wait_and_those_who_come_later() {
     for cache in Stores::start().await.both() {

@@ -23,7 +23,7 @@
 
 use std::time::Duration;
 
-use cache_runtime::{Cache, Entry, ManualClock, redis_cached};
+use cache_runtime::{Cache, Entry, ManualClock, Outcome, only_if_cached, redis_cached};
 use cache_tests::body::Failed;
 use cache_tests::wait::SOON;
 use cache_tests::{Body, Proxy, RedisServer, eventually};
@@ -76,7 +76,7 @@ functions! {
 
 /// A cache, and what it sends.
 struct Side {
-    _server: RedisServer,
+    server: RedisServer,
     proxy: Proxy,
     cache: Cache,
     body: Body,
@@ -90,7 +90,7 @@ impl Side {
         let builder = Cache::builder().url(proxy.url()).clock(&clock);
         let side = Self {
             cache: builder.timeout(SOON).build().unwrap(),
-            _server: server,
+            server,
             proxy,
             body: Body::new(),
             clock,
@@ -170,6 +170,39 @@ async fn a_function_that_finds_nothing_reads_by_asking_for_the_right_to_store() 
         let miss = ["GET", "acquire", "store"];
         assert_eq!(side.sent().await, miss, "{option}: a miss after a hit");
     }
+}
+
+/// Lets calls of the function find nothing, so that the next one is taken for a miss.
+async fn find_nothing(option: &str, side: &Side) {
+    for id in 10..18 {
+        entry(option, side, id).invalidate().await.unwrap();
+        call(option, side, id).await.unwrap();
+    }
+    side.sent().await;
+}
+
+#[tokio::test]
+async fn a_question_that_fails_is_no_more_the_read_of_the_next_call() {
+    let side = Side::start().await;
+    call("plain", &side, 1).await.unwrap();
+    find_nothing("plain", &side).await;
+    side.server.cli(&["CONFIG", "SET", "maxmemory", "1"]);
+    call("plain", &side, 2).await.unwrap();
+    assert_eq!(side.sent().await, ["acquire"], "there is no room");
+    call("plain", &side, 1).await.unwrap();
+    assert_eq!(side.sent().await, ["GET"]);
+}
+
+#[tokio::test]
+async fn a_call_of_which_more_is_asked_than_its_value_reads_as_ever() {
+    let side = Side::start().await;
+    call("plain", &side, 1).await.unwrap();
+    find_nothing("plain", &side).await;
+    assert_eq!(only_if_cached(call("plain", &side, 2)).await, None);
+    assert_eq!(side.sent().await, ["GET"], "no body may run");
+    let outcome = Outcome::of(call("plain", &side, 1)).await;
+    outcome.value.unwrap();
+    assert_eq!(side.sent().await, ["GET", "PTTL"], "a report");
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use cache_tests::proxy::{Held, about};
 use cache_tests::{Proxy, RedisServer};
 
 use crate::scene::{
-    Elsewhere, Source, acquire, breathe, call, in_memory, key, look, look_entry, process, server,
-    settle, store, token,
+    Elsewhere, Source, acquire, breathe, call, find_nothing, in_memory, key, look, look_entry,
+    process, server, settle, store, token,
 };
 
 /// Who is under way when the change comes.
@@ -143,17 +143,6 @@ enum Lately {
     Nothing,
 }
 
-/// Lets calls of the function find nothing, a few times in a row.
-async fn miss(caches: [&Cache; 2]) {
-    let source = Source::new();
-    for (cache, first) in caches.into_iter().zip([1_000, 2_000]) {
-        for id in first..first + 8 {
-            call(cache, &source, id).await.unwrap();
-            look_entry(cache, id).invalidate().await.unwrap();
-        }
-    }
-}
-
 /// Returns what those who came after the change got.
 async fn on_redis(
     server: &RedisServer,
@@ -165,7 +154,8 @@ async fn on_redis(
     let (here, there) = (process(proxy.url()), process(server.url()));
     let source = Source::new();
     if lately == Lately::Nothing {
-        miss([&here, &there]).await;
+        find_nothing(&here).await;
+        find_nothing(&there).await;
     }
     if phase.has_old_value() {
         assert_eq!(call(&there, &source, id).await, Ok(1));

@@ -10,8 +10,8 @@ use tokio::task::JoinHandle;
 
 use crate::put_with::{Write, both};
 use crate::scene::{
-    Elsewhere, Scene, Source, acquire, breathe, call, caller, impatient, in_memory, key, lock,
-    look_entry, release, settle, store, token,
+    Elsewhere, Scene, Source, acquire, breathe, call, caller, find_nothing, impatient, in_memory,
+    key, lock, look_entry, release, settle, store, token,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -411,6 +411,108 @@ async fn p4_rule5_a_change_between_the_lease_and_the_look_is_seen() {
         let stored = scene.stored(&key(1)).await;
         let expected = (change != "invalidate").then(|| answer.to_string());
         assert_eq!(stored, expected, "{change}");
+    }
+}
+
+/// Rule 5, where the connection breaks between the two commands of ACQUIRE: the first one executes late, and alone.
+#[tokio::test]
+async fn p4_rule5_half_a_copy_of_acquire_that_executes_late_revives_no_token() {
+    let (scene, source) = (Scene::new().await, Source::gated());
+    find_nothing(&scene.here).await;
+    let copy = scene.proxy.hold(acquire(1));
+    let leader = caller(&scene.here, &source, 1);
+    copy.arrived().await;
+    scene.proxy.reset();
+    source.body.wait_until_running(1).await;
+
+    source.change();
+    look_entry(&scene.there, 1).invalidate().await.unwrap();
+    let rest = scene.proxy.hold(about("GET", &key(1)));
+    copy.release();
+    rest.arrived().await;
+    eventually("the late copy is executed", SOON, async || {
+        scene.stored(&token(1)).await.is_some()
+    })
+    .await;
+    rest.reset();
+    source.body.open_gate();
+    assert_eq!(leader.await.unwrap(), Ok(1));
+    assert_eq!(scene.stored(&key(1)).await, None);
+    assert_eq!(call(&scene.there, &source, 1).await, Ok(2));
+    assert_eq!(call(&scene.here, &source, 1).await, Ok(2));
+}
+
+/// Two processes that read by asking for the right to store have one, which the first to end uses up, and a change takes from
+/// both.
+#[tokio::test]
+async fn p4_two_processes_that_read_by_acquire_share_one_token() {
+    for invalidated in [false, true] {
+        let (scene, source) = (Scene::new().await, Source::gated());
+        find_nothing(&scene.here).await;
+        find_nothing(&scene.there).await;
+        scene.proxy.forget();
+        let first = caller(&scene.there, &source, 1);
+        source.body.wait_until_running(1).await;
+        let shared = scene.stored(&token(1)).await;
+        assert!(shared.is_some());
+        source.change();
+        let second = caller(&scene.here, &source, 1);
+        source.body.wait_until_running(2).await;
+        assert_eq!(scene.stored(&token(1)).await, shared);
+        let sent = scene.proxy.commands();
+        let sent: Vec<_> = sent.iter().map(|command| &*command[0]).collect();
+        let [set, get, script] = sent[sent.len() - 3..] else {
+            panic!("too few: {sent:?}");
+        };
+        assert_eq!((set, get), ("SET", "GET"));
+        assert!(script.starts_with("EVAL"), "{script}");
+        if invalidated {
+            source.change();
+            look_entry(&scene.there, 1).invalidate().await.unwrap();
+        }
+        source.body.let_through(2);
+        assert_eq!(second.await.unwrap(), Ok(2));
+        let stored = (!invalidated).then_some("2");
+        assert_eq!(scene.stored(&key(1)).await.as_deref(), stored);
+        source.body.let_through(1);
+        assert_eq!(first.await.unwrap(), Ok(1));
+        assert_eq!(scene.stored(&key(1)).await.as_deref(), stored);
+        assert_eq!(scene.stored(&token(1)).await, None);
+    }
+}
+
+/// A right that was set beside a value is given back, and nobody else's is.
+#[tokio::test]
+async fn p4_a_hit_that_asked_for_the_right_to_store_gives_back_its_own_only() {
+    for computed in [false, true] {
+        let (scene, source) = (Scene::new().await, Source::new());
+        assert_eq!(call(&scene.there, &source, 1).await, Ok(1));
+        find_nothing(&scene.here).await;
+        let mut refresh = None;
+        if computed {
+            source.body.shut_gate();
+            source.change();
+            let (cache, source) = (scene.there.clone(), source.clone());
+            refresh = Some(tokio::spawn(async move {
+                look_entry(&cache, 1).refresh(source.read()).await
+            }));
+            eventually("the right to refresh", SOON, async || {
+                scene.stored(&token(1)).await.is_some()
+            })
+            .await;
+        }
+        let others = scene.stored(&token(1)).await;
+        scene.proxy.forget();
+        assert_eq!(call(&scene.here, &source, 1).await, Ok(1));
+        settle(&scene.here).await;
+        assert_eq!(scene.proxy.seen("SET"), 1, "it is no GET");
+        assert_eq!(scene.proxy.scripts_seen(), u64::from(!computed));
+        assert_eq!(scene.stored(&token(1)).await, others);
+        if let Some(refresh) = refresh {
+            source.body.open_gate();
+            assert_eq!(refresh.await.unwrap(), Ok(2));
+            assert_eq!(scene.stored(&key(1)).await.as_deref(), Some("2"));
+        }
     }
 }
 

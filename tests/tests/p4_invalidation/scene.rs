@@ -72,6 +72,15 @@ pub(crate) fn call(
     async move { look(&cache, &source, id).await }
 }
 
+/// Lets calls of [`look`] find nothing, so that the next one reads by asking for the right to store.
+pub(crate) async fn find_nothing(cache: &Cache) {
+    let source = Source::new();
+    for id in 1_000..1_008 {
+        call(cache, &source, id).await.unwrap();
+        look_entry(cache, id).invalidate().await.unwrap();
+    }
+}
+
 /// The key of [`look`].
 pub(crate) fn key(id: u64) -> String {
     format!("look:{id}")
