@@ -65,7 +65,7 @@ pub(crate) enum Command {
         wish: Option<Wish>,
         nonce: Nonce,
     },
-    /// ACQUIRE as SET T NX GET, then GET K.
+    /// ACQUIRE as SET T NX, which says whose T it is, then GET K.
     Take {
         nonce: Nonce,
         /// What the first of the two was answered, once it is executed.
@@ -105,7 +105,7 @@ pub(crate) enum Command {
 /// The answer to the first of two commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum First {
-    /// Of SET T NX GET.
+    /// Of SET T NX: whose T it is.
     Token { own: bool, nonce: Nonce },
     /// Of GET K; only where a rule is left out.
     Look(Option<Value>),

@@ -59,7 +59,8 @@ pub enum Lead {
 pub enum Acquire {
     /// A script, executed whole.
     Script,
-    /// SET T NX GET, then GET K; commands of others may be executed between the two.
+    /// SET T NX, then GET K; commands of others may be executed between the two. SET says here whose T it is, where a script
+    /// would follow that asks for it.
     TwoCommands,
 }
 
