@@ -122,6 +122,25 @@ async fn p5_callers_of_a_cold_key_are_one_body_run_where_nothing_was_found_latel
     }
 }
 
+/// Callers that come at one moment find the flight of the first before its body begins, though that one needs no GET.
+#[tokio::test]
+async fn p5_callers_at_one_moment_share_an_error_where_nothing_was_found_lately() {
+    let server = RedisServer::start().await;
+    let (cache, body) = (patient(&server.url()), Body::new());
+    body.fail();
+    for id in 2..10 {
+        fallible(&cache, &body, id).await.unwrap_err();
+    }
+    // Their answers may come one by one, and then one of them runs the body again.
+    eventually("one run for all of them", SOON, async || {
+        let before = body.runs();
+        let outcomes = all(herd(8, call!(fallible, cache, body))).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        body.runs() == before + 1
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn p5_a_quick_body_runs_once_for_those_who_wait_and_those_who_come_later() {
     for cache in Stores::start().await.both() {

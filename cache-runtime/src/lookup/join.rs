@@ -47,7 +47,7 @@ impl Lookup {
                 self.fall_back(slot, &found);
                 Step::Answer
             }
-            (Turn::Lead(lead), at_hand) => self.lead(lead, slot, at_hand).await,
+            (Turn::Lead(lead), at_hand) => self.lead(lead, false, slot, at_hand).await,
             // The leader failed, and its error can be shared or not.
             (Turn::Answer(Answer::Failed(_)) | Turn::Alone, Some(found)) => {
                 self.fall_back(slot, &found);
