@@ -2,11 +2,12 @@
 //!
 //! The one rule: **what is counted twice, with two numbers of calls, differs by the calls alone.**
 
-use std::{env, error::Error, hint::black_box};
+use std::{env, error::Error, future::Future, hint::black_box};
 
 use cache_runtime::{Cache, redis_cached, set_cache};
 use redis::{AsyncCommands, Client, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize};
+use tokio::task::{JoinError, JoinSet};
 
 /// About 330 bytes of JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +63,8 @@ async fn miss_by_hand(connection: &MultiplexedConnection, id: u64) -> redis::Red
     Ok(user)
 }
 
-/// `clone N`, `process N`, `redis URL N`, `by-hand URL N`, `miss URL N` or `miss-by-hand URL N`, with the number of calls.
+/// `clone N`, `process N`, `redis URL N`, `by-hand URL N`, `miss URL N` or `miss-by-hand URL N`, with the number of calls;
+/// `redis-callers URL CALLERS IDS N` or `by-hand-callers URL CALLERS IDS N`.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = env::args().skip(1).collect();
@@ -84,7 +86,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
             set_cache(Cache::builder().url(url).prefix("").build()?);
             Box::pin(call(calls.parse()?, id)).await;
         }
-        ["by-hand", url, calls] => Box::pin(call_by_hand(url, calls.parse()?, id)).await?,
+        ["redis-callers", url, callers, ids, calls] => {
+            set_cache(Cache::builder().url(url).prefix("").build()?);
+            let (callers, ids) = (callers.parse()?, ids.parse()?);
+            let each = calls.parse::<u64>()? / callers;
+            beside_each_other(callers, ids, |id| call(each, id)).await?;
+        }
+        ["by-hand-callers", url, callers, ids, calls] => {
+            let connection = connection(url).await?;
+            let (callers, ids) = (callers.parse()?, ids.parse()?);
+            let each = calls.parse::<u64>()? / callers;
+            let calls = |id| call_by_hand(connection.clone(), each, id);
+            beside_each_other(callers, ids, calls).await?;
+        }
+        ["by-hand", url, calls] => {
+            let connection = connection(url).await?;
+            Box::pin(call_by_hand(connection, calls.parse()?, id)).await;
+        }
         ["miss", url, calls] => {
             set_cache(Cache::builder().url(url).prefix("").build()?);
             Box::pin(miss(calls.parse()?)).await;
@@ -95,12 +113,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-async fn call_by_hand(url: &str, calls: u64, id: u64) -> redis::RedisResult<()> {
-    let connection = connection(url).await?;
-    for _ in 0..calls {
-        drop(black_box(by_hand(&connection, id).await?));
+/// Lets so many callers call beside each other, each for one of so many ids.
+async fn beside_each_other<C>(
+    callers: u64,
+    ids: u64,
+    calls: impl Fn(u64) -> C,
+) -> Result<(), JoinError>
+where
+    C: Future<Output = ()> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    for caller in 0..callers {
+        tasks.spawn(calls(caller % ids));
+    }
+    while let Some(ended) = tasks.join_next().await {
+        ended?;
     }
     Ok(())
+}
+
+async fn call_by_hand(connection: MultiplexedConnection, calls: u64, id: u64) {
+    for _ in 0..calls {
+        drop(black_box(by_hand(&connection, id).await.expect("a value")));
+    }
 }
 
 async fn miss(calls: u64) {
