@@ -1,7 +1,10 @@
 async fn find(cache: &Cache, name: &str) -> Option<User> {
-    let __redis_cached_call = __redis_cached_call_find_add_in_impl_or_trait_impl(&name)
+    let __call = __redis_cached_call_find_add_in_impl_or_trait_impl(&name)
         .cache(::core::clone::Clone::clone(&cache));
-    return __redis_cached_call.run(move || find_uncached(cache, name)).await;
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return __hit;
+    }
+    return __call.run(move || find_uncached(cache, name)).await;
 }
 #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
 fn __redis_cached_call_find_add_in_impl_or_trait_impl(

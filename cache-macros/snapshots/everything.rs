@@ -1,8 +1,11 @@
 impl Users {
     pub async fn get_user(&self, pool: &Pool, id: u64) -> Result<Option<User>, DbError> {
-        let __redis_cached_call = Self::__redis_cached_call_get_user_add_trait_impl(&id)
+        let __call = Self::__redis_cached_call_get_user_add_trait_impl(&id)
             .cache(self.cache.clone());
-        return __redis_cached_call
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return ::core::result::Result::Ok(__hit);
+        }
+        return __call
             .run_result_behind(
                 ::cache_runtime::__private::probe::<Result<Option<User>, DbError>>()
                     .errors_alone(),

@@ -1,5 +1,9 @@
 pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
-    return __redis_cached_call_get_user_add_in_impl_or_trait_impl(&id)
+    let __call = __redis_cached_call_get_user_add_in_impl_or_trait_impl(&id);
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return ::core::result::Result::Ok(__hit);
+    }
+    return __call
         .run_result_behind(
             ::cache_runtime::__private::probe::<Result<User, DbError>>().error_share(),
             (pool, id),

@@ -1,5 +1,9 @@
 pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N], Error> {
-    return __redis_cached_call_load_add_in_impl_or_trait_impl::<T, N>(&id)
+    let __call = __redis_cached_call_load_add_in_impl_or_trait_impl::<T, N>(&id);
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return ::core::result::Result::Ok(__hit);
+    }
+    return __call
         .run_result(
             ::cache_runtime::__private::probe::<Result<[T; N], Error>>().error_share(),
             move || load_uncached::<D, T, N>(db, id),

@@ -1,8 +1,10 @@
 impl Users {
     pub async fn rights(&self, user: &User) -> Vec<Right> {
-        return Self::__redis_cached_call_rights_add_trait_impl(self, &user)
-            .run(move || Self::rights_uncached(self, user))
-            .await;
+        let __call = Self::__redis_cached_call_rights_add_trait_impl(self, &user);
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return __hit;
+        }
+        return __call.run(move || Self::rights_uncached(self, user)).await;
     }
     #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
     fn __redis_cached_call_rights_add_trait_impl(

@@ -1,5 +1,12 @@
 async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
-    return __redis_cached_call_sum_add_in_impl_or_trait_impl(&a, &__redis_cached_arg1)
+    let __call = __redis_cached_call_sum_add_in_impl_or_trait_impl(
+        &a,
+        &__redis_cached_arg1,
+    );
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return __hit;
+    }
+    return __call
         .run(move || sum_uncached(a, __redis_cached_arg1, __redis_cached_arg2))
         .await;
 }

@@ -1,5 +1,9 @@
 pub async fn page(name: &str) -> io::Result<String> {
-    return __redis_cached_call_page_add_in_impl_or_trait_impl(&name)
+    let __call = __redis_cached_call_page_add_in_impl_or_trait_impl(&name);
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return ::core::result::Result::Ok(__hit);
+    }
+    return __call
         .run_result(
             ::cache_runtime::__private::probe::<io::Result<String>>()
                 .errors_by_hand(|error| io::Error::new(error.kind(), error.to_string())),

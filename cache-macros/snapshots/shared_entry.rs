@@ -1,5 +1,9 @@
 pub async fn require_user(pool: &Pool, id: &str) -> Result<User, NotFound> {
-    return __redis_cached_call_require_user_add_in_impl_or_trait_impl(&id)
+    let __call = __redis_cached_call_require_user_add_in_impl_or_trait_impl(&id);
+    if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+        return ::core::result::Result::Ok(__hit);
+    }
+    return __call
         .run_result(
             ::cache_runtime::__private::probe::<Result<User, NotFound>>().error_share(),
             move || require_user_uncached(pool, id),

@@ -1,8 +1,10 @@
 impl Users {
     async fn user_at(self: Arc<Self>, at: &Place) -> User {
-        return Self::__redis_cached_call_user_at_add_trait_impl(&self, &at)
-            .run(move || Self::user_at_uncached(self, at))
-            .await;
+        let __call = Self::__redis_cached_call_user_at_add_trait_impl(&self, &at);
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return __hit;
+        }
+        return __call.run(move || Self::user_at_uncached(self, at)).await;
     }
     #[allow(clippy::all, clippy::pedantic, clippy::nursery)]
     fn __redis_cached_call_user_at_add_trait_impl(

@@ -4,7 +4,7 @@ impl Repository for Users {
             fn here() {}
             ::cache_runtime::__private::Site::new("get", &here).ttl("60 s")
         };
-        let __redis_cached_call = __REDIS_CACHED_SITE
+        let __call = __REDIS_CACHED_SITE
             .of::<User>()
             .shared_key(|| Self::user_entry(
                 ::core::clone::Clone::clone(&self),
@@ -12,7 +12,10 @@ impl Repository for Users {
             ))
             .ttl(::core::time::Duration::from_secs(60u64))
             .cache(::core::clone::Clone::clone(&self.cache));
-        return __redis_cached_call
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return __hit;
+        }
+        return __call
             .run(move || async move {
                 if let ::core::option::Option::Some(__redis_cached_type) = ::core::option::Option::None::<
                     User,

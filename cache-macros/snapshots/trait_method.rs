@@ -4,11 +4,14 @@ impl Repository for Users {
             fn here() {}
             ::cache_runtime::__private::Site::new("get", &here).ttl("60 s")
         };
-        let __redis_cached_call = __REDIS_CACHED_SITE
+        let __call = __REDIS_CACHED_SITE
             .of::<User>()
             .default_key(&[::core::any::type_name::<Self>()], &[&self, &id])
             .ttl(::core::time::Duration::from_secs(60u64));
-        return __redis_cached_call
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return ::core::result::Result::Ok(__hit);
+        }
+        return __call
             .run_result(
                 ::cache_runtime::__private::probe::<Result<User, Error>>().error_share(),
                 move || async move {

@@ -15,7 +15,7 @@ use syn::{FnArg, Ident, Pat};
 
 use self::call::generics_of;
 use self::policy::{policy, settings};
-use self::run::{at_run, held, run};
+use self::run::{at_run, run};
 use self::site::site;
 pub(crate) use self::tokens::part;
 use self::tokens::{at, at_value, mixed, plain, scope};
@@ -41,7 +41,7 @@ pub(crate) fn emit(spec: &Spec<'_>) -> TokenStream {
 }
 
 /// Input:  `async fn get(id: u64) -> User { … }`
-/// Output: `async fn get(id: u64) -> User { get_call(&id).run(move || get_uncached(id)).await }`
+/// Output: `async fn get(id: u64) -> User { let call = get_call(&id); if let Some(hit) = call.at_hand() { return hit; } call.run(move || get_uncached(id)).await }`
 fn function(spec: &Spec<'_>, names: &Names) -> TokenStream {
     let receiver = spec.item.sig.receiver();
     let this = receiver.map(|receiver| receiver.self_token.to_token_stream());
@@ -59,12 +59,7 @@ fn function(spec: &Spec<'_>, names: &Names) -> TokenStream {
         None => mixed!(move || #uncached(#(#arguments),*)),
     };
     let call = call::call(spec, names, at_run(spec));
-    let statements = match spec.options.cache.is_given() || spec.ttl_of_self {
-        // The borrows of these expressions are to end before the call runs.
-        true => held(spec, &call, &bodies),
-        false => run(spec, &call, &bodies),
-    };
-    signed(spec, &statements)
+    signed(spec, &run(spec, &call, &bodies))
 }
 
 /// Input:  `async fn get(&self, id: u64) -> User { … }`, in a trait impl
@@ -109,9 +104,7 @@ fn with_body(spec: &Spec<'_>) -> TokenStream {
         parts if parts.is_empty() => mixed!(#policy #settings),
         parts => mixed!({ #parts #policy #settings }),
     };
-    // The parts of the key are dropped at the end of the first statement, so that they need not be `Sync` for the future to
-    // be `Send`.
-    let run = held(spec, &call, &body);
+    let run = run(spec, &call, &body);
     signed(spec, &mixed!(#site #run))
 }
 

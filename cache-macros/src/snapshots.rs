@@ -7,10 +7,13 @@ use quote::quote;
 use crate::expand::redis_cached;
 
 /// Lines of an expansion beyond the body of the function that it expands.
-const MAX_LINES: usize = 40;
+const MAX_LINES: usize = 41;
 
-/// Lines beyond the body of a method that has every option, each with a line of its own.
-const MAX_LINES_OF_ALL: usize = 63;
+/// Lines beyond the body of a function that has every option of freshness, each with a line of its own.
+const MAX_LINES_OF_FRESHNESS: usize = 44;
+
+/// Lines beyond the body of a method that has every option.
+const MAX_LINES_OF_ALL: usize = 66;
 
 fn print(tokens: TokenStream) -> String {
     let file = syn::parse2(quote!(#tokens)).expect("an expansion is a file of items");
@@ -214,7 +217,9 @@ fn a_run_in_the_background() {
 
 #[test]
 fn every_option_of_freshness() {
-    check(
+    check_lines(
+        MAX_LINES_OF_FRESHNESS,
+        |function| function,
         quote!(
             ttl = 300,
             stale_while_revalidate = "1m",

@@ -5,7 +5,7 @@ use crate::key::{CacheKey, KeyPart};
 
 pub use crate::{
     expansion::{
-        call::{Call, Lifetime},
+        call::{Call, Lifetime, Types},
         own::{Own, OwnArgument, own},
         probe::{
             Cached, CachedByBytes, CachedByBytesAndEq, CachedByClone, CachedByCloneAndEq,

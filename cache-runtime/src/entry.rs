@@ -25,7 +25,11 @@ use crate::{
     lookup::{AnyRules, AsSlot, Asks, Question, Terms},
     site::{Key, SharedKey, Site},
     store::redis::lease::LeaseKeys,
-    value::{codec::Codec, policy::Policy, share::ValueShare},
+    value::{
+        codec::Codec,
+        policy::{Kind, Lifetimes, Policy, Values},
+        share::ValueShare,
+    },
 };
 
 /// The entry of one call: what `get_user_entry(42)` returns, and [`Cache::entry`].
@@ -62,7 +66,11 @@ impl<R> Entry<R> {
             cache: Some(cache),
             timeout: None,
         };
-        let policy = Policy::new(Codec::<R>::json(), ValueShare::alone());
+        let kind = const { &Kind::new(Codec::<R>::json(), ValueShare::alone()) };
+        let policy = Policy {
+            values: Values::of(kind),
+            lifetimes: Lifetimes::new(),
+        };
         Self::new(question, Arc::new(policy), AsSlot::new())
     }
 

@@ -5,7 +5,7 @@
 //!
 //! | step | in | what happens | may end in |
 //! |---|---|---|---|
-//! | near | [`first_poll`] | the store of this process has a value that is [fresh whatever else holds](first_poll::near()) | the answer |
+//! | at hand | [`first_poll`] | the store of this process has a value that is [fresh whatever else holds](Question::at_hand) | the answer |
 //! | bypass | here | no cache, no key, or `NoStore` | [`Step::Body`] |
 //! | take over | [`acquire`] | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
 //! | read | [`read`], [`decision`] | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
@@ -46,7 +46,6 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 use background::SoftWait;
 pub(crate) use body::{get_or_run, inline, movable, refresh};
 pub(crate) use commit::prepared;
-pub(crate) use first_poll::near;
 use read::{Found, Read};
 pub(crate) use renew::renewing;
 use running::Running;

@@ -9,16 +9,11 @@ use crate::options::Given;
 use crate::options::value::ShareErrors;
 use crate::spec::Spec;
 
-/// As [`run`], where what `call` borrows is to end before the call runs.
-pub(super) fn held(spec: &Spec<'_>, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
-    let run = run(spec, &mixed!(__redis_cached_call), bodies);
-    mixed! {
-        let __redis_cached_call = #call;
-        #run
-    }
-}
-
 /// Answers `call` from the cache, or runs one of `bodies`.
+///
+/// A value that is at hand is the answer before a future is made, which borrows the call, so that the call stands in one place
+/// and is never moved. What `call` borrows ends with its statement, so that it need not be `Sync` for the function's future to
+/// be `Send`.
 pub(super) fn run(spec: &Spec<'_>, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let errors = spec.shape.fallible.then(|| {
         let (root, output) = (&spec.root, &spec.shape.output);
@@ -43,8 +38,19 @@ pub(super) fn run(spec: &Spec<'_>, call: &TokenStream, bodies: &TokenStream) -> 
         (Some(_), Some(_)) => "run_result_behind",
     };
     let run = Ident::new(run, at);
+    let hit = match spec.shape.fallible {
+        true => mixed!(::core::result::Result::Ok(__hit)),
+        false => mixed!(__hit),
+    };
+    let at_hand = mixed! {
+        let __call = #call;
+        if let ::core::option::Option::Some(__hit) = __call.at_hand() {
+            return #hit;
+        }
+    };
     // The `return` is written out for users who deny `clippy::implicit_return`.
-    quote_spanned!(at=> return #call.#run(#errors #bodies).await;)
+    let run = quote_spanned!(at=> return __call.#run(#errors #bodies).await;);
+    mixed!(#at_hand #run)
 }
 
 /// The place where a call's own mistakes are reported: the option that asks more of it, else the attribute.

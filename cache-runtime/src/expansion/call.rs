@@ -7,13 +7,13 @@ use std::{fmt, future::Future, sync::Arc, time::Duration};
 use crate::{
     cache::Cache,
     entry::Entry,
-    lookup::{AnyRules, AsSlot, Asks, Question, RunOf, Terms, get_or_run, inline, movable, near},
+    lookup::{AnyRules, AsSlot, Asks, Question, RunOf, Terms, get_or_run, inline, movable},
     site::{Key, Site},
     value::{
-        codec::{Cacheable, Codec},
+        codec::Cacheable,
         freshness::RefreshAhead,
-        policy::{Policy, Ttl},
-        share::{ErrorShare, ValueShare},
+        policy::{Kind, Lifetimes, Policy, Ttl, Values},
+        share::ErrorShare,
     },
 };
 
@@ -45,22 +45,42 @@ impl Lifetime for u64 {
     }
 }
 
-/// A call of an annotated function that returns `R`, which is made of a `V`.
-#[must_use = "a call does nothing until it is run"]
-pub struct Call<V, R = V> {
-    question: Question,
-    policy: Policy<V, R>,
-    as_slot: AsSlot<R>,
-    /// As `as_slot`, for a function that returns `Option<V>`.
+/// What is known of a type of values.
+pub struct Types<V: 'static> {
+    kind: Kind<V>,
+    as_slot: AsSlot<V>,
     as_optional_slot: AsSlot<Option<V>>,
 }
 
+impl<V: Cacheable> Types<V> {
+    /// Values that are written and shared like this.
+    pub const fn new(kind: Kind<V>) -> Self {
+        Self {
+            kind,
+            as_slot: AsSlot::new(),
+            as_optional_slot: AsSlot::new(),
+        }
+    }
+}
+
+impl<V> fmt::Debug for Types<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+/// A call of an annotated function that returns `R`, which is made of a `V`.
+#[must_use = "a call does nothing until it is run"]
+pub struct Call<V: 'static, R: 'static = V> {
+    question: Question,
+    policy: Policy<V, R>,
+    as_slot: fn(&Types<V>) -> AsSlot<R>,
+    types: &'static Types<V>,
+}
+
 impl<V> Call<V, V> {
-    /// A call with this key. `codec`, `value`: how values of the function are written and shared.
-    pub fn new(site: &'static Site, key: Key, codec: Codec<V>, value: ValueShare<V>) -> Self
-    where
-        V: Cacheable,
-    {
+    /// A call with this key.
+    pub fn new(site: &'static Site, key: Key, types: &'static Types<V>) -> Self {
         Self {
             question: Question {
                 site,
@@ -68,9 +88,12 @@ impl<V> Call<V, V> {
                 cache: None,
                 timeout: None,
             },
-            policy: Policy::new(codec, value),
-            as_slot: AsSlot::new(),
-            as_optional_slot: AsSlot::new(),
+            policy: Policy {
+                values: Values::of(&types.kind),
+                lifetimes: Lifetimes::new(),
+            },
+            as_slot: |types| types.as_slot,
+            types,
         }
     }
 
@@ -78,15 +101,18 @@ impl<V> Call<V, V> {
     pub fn optional(self) -> Call<V, Option<V>> {
         let Self {
             question,
-            policy,
+            policy: Policy { values, lifetimes },
             as_slot: _,
-            as_optional_slot,
+            types,
         } = self;
         Call {
             question,
-            policy: policy.optional(),
-            as_slot: as_optional_slot,
-            as_optional_slot,
+            policy: Policy {
+                values: values.optional(),
+                lifetimes,
+            },
+            as_slot: |types| types.as_optional_slot,
+            types,
         }
     }
 }
@@ -94,25 +120,25 @@ impl<V> Call<V, V> {
 impl<V, R> Call<V, R> {
     /// Sets how long a value is fresh.
     pub fn ttl(mut self, ttl: impl Lifetime) -> Self {
-        self.policy.ttl = Ttl::For(ttl.duration());
+        self.policy.lifetimes.ttl = Ttl::For(ttl.duration());
         self
     }
 
     /// Lets the value say how long it is fresh.
     pub fn ttl_by(mut self, ttl: fn(&V) -> Duration) -> Self {
-        self.policy.ttl = Ttl::By(ttl);
+        self.policy.lifetimes.ttl = Ttl::By(ttl);
         self
     }
 
     /// Stores a value only if `wanted` says so.
     pub fn cache_if(mut self, wanted: fn(&V) -> bool) -> Self {
-        self.policy.cache_if = Some(wanted);
+        self.policy.lifetimes.cache_if = Some(wanted);
         self
     }
 
     /// Stores `None` too, for this long.
     pub fn none_ttl(mut self, ttl: impl Lifetime) -> Self {
-        self.policy.none_ttl = Some(ttl.duration());
+        self.policy.lifetimes.none_ttl = Some(ttl.duration());
         self
     }
 
@@ -129,7 +155,7 @@ impl<V, R> Call<V, R> {
         if window.is_zero() {
             self.question.site.report_zero("stale_while_revalidate");
         }
-        self.policy.freshness.stale_while_revalidate = window;
+        self.policy.lifetimes.freshness.stale_while_revalidate = window;
         self
     }
 
@@ -139,7 +165,7 @@ impl<V, R> Call<V, R> {
         if window.is_zero() {
             self.question.site.report_zero("stale_if_error");
         }
-        self.policy.freshness.stale_if_error = window;
+        self.policy.lifetimes.freshness.stale_if_error = window;
         self
     }
 
@@ -148,32 +174,35 @@ impl<V, R> Call<V, R> {
         let limit = limit.duration();
         match limit {
             Duration::ZERO => self.question.site.report_zero("soft_timeout"),
-            limit => self.policy.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT)),
+            limit => {
+                self.policy.lifetimes.freshness.soft_timeout = Some(limit.min(LONGEST_TIMEOUT))
+            }
         }
         self
     }
 
     /// Refreshes in the background when this share of the ttl has passed.
     pub fn refresh_ahead(mut self, share: f64) -> Self {
-        self.policy.freshness.refresh_ahead = Some(RefreshAhead::Fraction(share.clamp(0.0, 1.0)));
+        self.policy.lifetimes.freshness.refresh_ahead =
+            Some(RefreshAhead::Fraction(share.clamp(0.0, 1.0)));
         self
     }
 
     /// Refreshes in the background before the ttl ends, by XFetch.
     pub fn refresh_ahead_xfetch(mut self) -> Self {
-        self.policy.freshness.refresh_ahead = Some(RefreshAhead::XFetch);
+        self.policy.lifetimes.freshness.refresh_ahead = Some(RefreshAhead::XFetch);
         self
     }
 
     /// Shortens each ttl by a random share of up to this.
     pub fn jitter(mut self, share: f64) -> Self {
-        self.policy.freshness.jitter = share.clamp(0.0, 1.0);
+        self.policy.lifetimes.freshness.jitter = share.clamp(0.0, 1.0);
         self
     }
 
     /// Shares one body run among every process on the same Redis.
     pub fn coalesce_cluster(mut self) -> Self {
-        self.policy.freshness.cluster = true;
+        self.policy.lifetimes.freshness.cluster = true;
         self
     }
 
@@ -185,10 +214,24 @@ impl<V, R> Call<V, R> {
 }
 
 impl<V: 'static, R: 'static> Call<V, R> {
+    /// The value that answers the call whatever else holds, if the store of this process has one.
+    #[inline]
+    pub fn at_hand(&self) -> Option<R> {
+        let Self {
+            question, policy, ..
+        } = self;
+        let mut place = None;
+        question.at_hand(policy.lifetimes.freshness.refresh_ahead, &mut |shared| {
+            policy.values.take(shared, &mut place);
+            place.is_some()
+        });
+        place
+    }
+
     /// Answers from the cache, else from `body`.
     // As the others below: inlined for the compiler's sake, as `lookup::body` has it.
     #[inline(always)]
-    pub fn run<F>(self, body: impl FnOnce() -> F) -> impl Future<Output = R>
+    pub fn run<F>(&self, body: impl FnOnce() -> F) -> impl Future<Output = R>
     where
         F: Future<Output = R>,
     {
@@ -198,7 +241,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     /// Answers from the cache, else from `body`, whose errors are never stored.
     #[inline(always)]
     pub fn run_result<E, F>(
-        self,
+        &self,
         errors: ErrorShare<E>,
         body: impl FnOnce() -> F,
     ) -> impl Future<Output = Result<R, E>>
@@ -212,7 +255,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     /// `background` the body that uses what `own` makes of the arguments. One of the two is called at most.
     #[inline(always)]
     pub fn run_behind<A, O, F, G>(
-        self,
+        &self,
         arguments: A,
         inline: impl FnOnce(A) -> F,
         own: impl FnOnce(A) -> O,
@@ -232,7 +275,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     /// As [`run_behind`](Self::run_behind), with bodies whose errors are never stored.
     #[inline(always)]
     pub fn run_result_behind<A, O, E, F, G>(
-        self,
+        &self,
         errors: ErrorShare<E>,
         arguments: A,
         inline: impl FnOnce(A) -> F,
@@ -251,7 +294,7 @@ impl<V: 'static, R: 'static> Call<V, R> {
     }
 }
 
-impl<V: 'static, R: 'static> Terms<R> for Call<V, R> {
+impl<V: 'static, R: 'static> Terms<R> for &Call<V, R> {
     fn rules(&self) -> &AnyRules<R> {
         &self.policy
     }
@@ -261,15 +304,11 @@ impl<V: 'static, R: 'static> Terms<R> for Call<V, R> {
     }
 
     fn as_slot(&self) -> AsSlot<R> {
-        self.as_slot
-    }
-
-    fn near(&self, place: &mut Option<R>) {
-        near(&self.question, &self.policy, place);
+        (self.as_slot)(self.types)
     }
 }
 
-impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
+impl<V: 'static, R: 'static> Asks<R> for &Call<V, R> {
     fn question(&self) -> &Question {
         &self.question
     }
@@ -278,7 +317,11 @@ impl<V: 'static, R: 'static> Asks<R> for Call<V, R> {
 impl<V: 'static, R: 'static> Call<V, R> {
     /// The entry that the call reads and writes.
     pub fn entry(self) -> Entry<R> {
-        Entry::new(self.question, Arc::new(self.policy), self.as_slot)
+        Entry::new(
+            self.question,
+            Arc::new(self.policy),
+            (self.as_slot)(self.types),
+        )
     }
 }
 

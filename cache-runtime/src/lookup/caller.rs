@@ -102,10 +102,6 @@ impl<'a, O: Terms<R>, R: 'static, T: Returns<R>> TypedCaller<'a, O, R, T> {
     #[inline(never)]
     pub(super) fn go_on(mut self, stage: &mut Stage<O>, cx: &mut Context<'_>) {
         if let Stage::Called(begin, movable) = *stage {
-            at_hand(self.terms, self.answer);
-            if self.answer.is_ready() {
-                return;
-            }
             *stage = Stage::Underway(begin(self.terms, &self, movable));
         }
         if let Stage::Underway(course) = stage {
@@ -115,16 +111,6 @@ impl<'a, O: Terms<R>, R: 'static, T: Returns<R>> TypedCaller<'a, O, R, T> {
 
     fn answer_with(&mut self, answer: Result<R, T::Error>) {
         *self.answer = Poll::Ready(T::from_result(answer));
-    }
-}
-
-/// Answers by the value that is at hand, if there is one.
-#[inline(never)]
-fn at_hand<R, T: Returns<R>>(terms: &impl Terms<R>, place: &mut Poll<T>) {
-    let mut value = None;
-    terms.near(&mut value);
-    if value.is_some() {
-        answer(value, place);
     }
 }
 

@@ -1,10 +1,11 @@
-//! A hit in the store of this process, answered at the first poll.
+//! A hit in the store of this process, answered at the first poll, before the rest of the call is made.
 //!
 //! The one rule: **it decides nothing that the read path would decide otherwise**: an entry that is not
 //! fresh under all circumstances, and a call of which more is asked than its value, go the whole way.
 //!
 //! It waits for nothing and, but for the value's clone, allocates nothing. The rest of a call is made on the heap, and
-//! only where it is needed, so a call is small wherever it stands.
+//! only where it is needed, so a call is small wherever it stands. A future for it, through which the value would be
+//! handed on, costs a hit a fifth of its instructions.
 
 use super::{Question, read::Found};
 use crate::{
@@ -16,65 +17,50 @@ use crate::{
         control::Control,
         event::{Event, Tier},
     },
-    value::{answer::SharedValue, freshness::Freshness, policy::Policy},
+    value::{answer::SharedValue, freshness::RefreshAhead},
 };
 
-/// Puts the value that is fresh whatever else holds into the empty place; a place that stays empty says nothing about the
-/// store.
-pub(crate) fn near<V: 'static, R: 'static>(
-    question: &Question,
-    policy: &Policy<V, R>,
-    place: &mut Option<R>,
-) {
-    let take = &mut |shared: Option<&SharedValue>| {
-        policy.take_clone(shared, place);
-        place.is_some()
-    };
-    fresh(question, &policy.freshness, take);
-}
-
-/// Lends the entry to `take`, if it is fresh whatever else holds. `take` says whether it is the answer.
-fn fresh(question: &Question, freshness: &Freshness, take: Take<'_>) {
-    if Control::is_scoped() {
-        return;
-    }
-    let inner = match &question.cache {
-        Some(cache) => cache.inner(),
-        None => match AtHand::find() {
-            AtHand::InFirst(inner) => inner,
-            AtHand::InInstalled => return fresh_in_installed(question, freshness, take),
-            AtHand::Nowhere => return,
-        },
-    };
-    fresh_in(inner, question, freshness, take);
-}
-
+/// Puts a value, which may be a body's `None`, into a place; whether it did.
 type Take<'a> = &'a mut dyn FnMut(Option<&SharedValue>) -> bool;
 
-#[inline(never)]
-fn fresh_in_installed(question: &Question, freshness: &Freshness, take: Take<'_>) {
-    global::with_installed(|cache| fresh_in(cache.inner(), question, freshness, take));
-}
-
-#[inline(always)]
-fn fresh_in(
-    inner: &Inner,
-    Question { site, key, .. }: &Question,
-    freshness: &Freshness,
-    take: Take<'_>,
-) -> Option<()> {
-    let at_hand = inner.store.at_hand()?;
-    if inner.is_shut_down() {
-        return None;
-    }
-    let shared = at_hand(key.text()?)?;
-    if shared.is_fresh() && !freshness.may_refresh_ahead(|| shared.aged()) && take(shared.value()) {
-        let found = Found {
-            aged: Some(shared.aged()),
-            tier: Tier::Process,
-            left: None,
+impl Question {
+    /// Lends the entry that is fresh whatever else holds to `take`, if there is one.
+    pub(crate) fn at_hand(&self, ahead: Option<RefreshAhead>, take: Take<'_>) {
+        if Control::is_scoped() {
+            return;
+        }
+        let inner = match &self.cache {
+            Some(cache) => cache.inner(),
+            None => match AtHand::find() {
+                AtHand::InFirst(inner) => inner,
+                AtHand::InInstalled => return self.at_hand_in_installed(ahead, take),
+                AtHand::Nowhere => return,
+            },
         };
-        inner.scene(site).tell(&Event::Hit(found.served()));
+        self.at_hand_in(inner, ahead, take);
     }
-    None
+
+    #[inline(never)]
+    fn at_hand_in_installed(&self, ahead: Option<RefreshAhead>, take: Take<'_>) {
+        global::with_installed(|cache| self.at_hand_in(cache.inner(), ahead, take));
+    }
+
+    #[inline(always)]
+    fn at_hand_in(&self, inner: &Inner, ahead: Option<RefreshAhead>, take: Take<'_>) -> Option<()> {
+        let at_hand = inner.store.at_hand()?;
+        if inner.is_shut_down() {
+            return None;
+        }
+        let shared = at_hand(self.key.text()?)?;
+        let is_ahead = |when: RefreshAhead| when.may_have_come(shared.aged());
+        if shared.is_fresh() && !ahead.is_some_and(is_ahead) && take(shared.value()) {
+            let found = Found {
+                aged: Some(shared.aged()),
+                tier: Tier::Process,
+                left: None,
+            };
+            inner.scene(self.site).tell(&Event::Hit(found.served()));
+        }
+        None
+    }
 }

@@ -96,7 +96,7 @@ pub(crate) struct AsSlot<R> {
 }
 
 impl<R: Send + 'static> AsSlot<R> {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             lent: |held| held,
             kept: |held| held,

@@ -21,9 +21,6 @@ pub(crate) trait Terms<R> {
     /// How a slot for them forgets their type.
     fn as_slot(&self) -> AsSlot<R>;
 
-    /// Puts a value that answers whatever else holds into the empty place. Default: there is none.
-    fn near(&self, _place: &mut Option<R>) {}
-
     /// An empty slot, to which these terms lend what they say.
     fn held(&self) -> Held<'_, R> {
         Held::lent(self.rules(), self.ttl(), self.as_slot())

@@ -81,7 +81,8 @@ impl<V> fmt::Debug for Codec<V> {
 
 impl<V: Cacheable> Codec<V> {
     /// Plain JSON.
-    pub fn json() -> Self {
+    #[must_use]
+    pub const fn json() -> Self {
         Self {
             encode,
             decode,
@@ -95,7 +96,8 @@ impl<V: Cacheable> Codec<V> {
     }
 
     /// Plain JSON of a type that has `==`.
-    pub fn json_and_eq() -> Self
+    #[must_use]
+    pub const fn json_and_eq() -> Self
     where
         V: PartialEq,
     {

@@ -57,6 +57,24 @@ pub(crate) enum RefreshAhead {
     XFetch,
 }
 
+impl RefreshAhead {
+    /// Whether a fresh entry is [`Judgement::RefreshAhead`] under some circumstances, XFetch's draw among them.
+    pub(crate) fn may_have_come(self, entry: Aged) -> bool {
+        self.has_come(entry, &|| 0.0)
+    }
+
+    fn has_come(self, entry: Aged, draw: &dyn Fn() -> f64) -> bool {
+        match self {
+            Self::Fraction(share) => entry.age >= entry.fresh_for.mul_f64(share),
+            Self::XFetch => {
+                let left = entry.fresh_for.saturating_sub(entry.age);
+                entry.age >= entry.fresh_for / 2
+                    && entry.took.as_secs_f64() * -draw().ln() >= left.as_secs_f64()
+            }
+        }
+    }
+}
+
 /// How old an entry is when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Aged {
@@ -167,23 +185,10 @@ impl Freshness {
         }
     }
 
-    /// Whether a fresh entry is [`Judgement::RefreshAhead`] under some circumstances, XFetch's draw among them.
-    #[inline]
-    pub(crate) fn may_refresh_ahead(&self, entry: impl FnOnce() -> Aged) -> bool {
-        self.refresh_ahead.is_some() && self.is_ahead(entry(), &|| 0.0)
-    }
-
     /// Whether the moment of `refresh_ahead` has come.
     fn is_ahead(&self, entry: Aged, draw: &dyn Fn() -> f64) -> bool {
-        match self.refresh_ahead {
-            None => false,
-            Some(RefreshAhead::Fraction(share)) => entry.age >= entry.fresh_for.mul_f64(share),
-            Some(RefreshAhead::XFetch) => {
-                let left = entry.fresh_for.saturating_sub(entry.age);
-                entry.age >= entry.fresh_for / 2
-                    && entry.took.as_secs_f64() * -draw().ln() >= left.as_secs_f64()
-            }
-        }
+        let ahead = self.refresh_ahead;
+        ahead.is_some_and(|when| when.has_come(entry, draw))
     }
 
     /// Whether an entry is an answer without a body that its caller waits for: rows 1 to 5.

@@ -22,7 +22,7 @@ pub struct ValueShare<V> {
 impl<V: Clone + Send + Sync + 'static> ValueShare<V> {
     /// Keeps clones.
     #[must_use]
-    pub fn cloned() -> Self {
+    pub const fn cloned() -> Self {
         Self {
             functions: Some(Functions::cloned()),
         }
@@ -218,7 +218,7 @@ impl<E> fmt::Debug for ErrorShare<E> {
 }
 
 impl<T: Clone + Send + Sync + 'static> Functions<T> {
-    fn cloned() -> Self {
+    const fn cloned() -> Self {
         Self {
             keep: |value| {
                 let mut clone = None;

@@ -7,11 +7,12 @@ use std::ops::Deref;
 
 use crate::{
     entry::Entry,
-    expansion::call::Call,
+    expansion::call::{Call, Types},
     key::KeyPart,
     site::{Key, Site},
     value::{
         codec::{Cacheable, Codec},
+        policy::Kind,
         share::ValueShare,
     },
 };
@@ -91,7 +92,11 @@ impl<V: Clone + Send + Sync + PartialEq + 'static> CachedByCloneAndEq<V> {
     where
         V: Cacheable,
     {
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::cloned())
+        Call::new(
+            self.site,
+            key,
+            const { &Types::new(Kind::new(Codec::json_and_eq(), ValueShare::cloned())) },
+        )
     }
 }
 
@@ -132,7 +137,11 @@ impl<V: Clone + Send + Sync + 'static> CachedByClone<V> {
     where
         V: Cacheable,
     {
-        Call::new(self.site, key, Codec::json(), ValueShare::cloned())
+        Call::new(
+            self.site,
+            key,
+            const { &Types::new(Kind::new(Codec::json(), ValueShare::cloned())) },
+        )
     }
 }
 
@@ -173,7 +182,11 @@ impl<V: PartialEq> CachedByBytesAndEq<V> {
     where
         V: Cacheable,
     {
-        Call::new(self.site, key, Codec::json_and_eq(), ValueShare::alone())
+        Call::new(
+            self.site,
+            key,
+            const { &Types::new(Kind::new(Codec::json_and_eq(), ValueShare::alone())) },
+        )
     }
 }
 
@@ -214,7 +227,11 @@ impl<V> CachedByBytes<V> {
     where
         V: Cacheable,
     {
-        Call::new(self.site, key, Codec::json(), ValueShare::alone())
+        Call::new(
+            self.site,
+            key,
+            const { &Types::new(Kind::new(Codec::json(), ValueShare::alone())) },
+        )
     }
 }
 
