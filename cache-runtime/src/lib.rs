@@ -122,7 +122,7 @@ pub use observe::control::{CacheControl, Outcome, Source, only_if_cached};
 pub use observe::counters::sites;
 pub use observe::event::Tier;
 pub use observe::stats::{
-    BreakerState, Errors, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
+    BreakerState, Errors, NotOneSite, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
 };
 pub use value::codec::Cacheable;
 pub use value::returns::Returns;

@@ -121,6 +121,114 @@ pub struct Stats {
     pub sites: Vec<SiteInfo>,
 }
 
+impl Stats {
+    /// What happened to the calls of one function in this cache, as a test asks for it.
+    ///
+    /// `name`: the function's namespace, as in `"shop.products.product"`; or the last parts of it, as in `"product"` and
+    /// `"products.product"`, where no other function's ends like this. A function without a namespace, as
+    /// [`SiteInfo::namespace`] has it, goes by its own name.
+    ///
+    #[cfg_attr(feature = "macros", doc = "```")]
+    #[cfg_attr(not(feature = "macros"), doc = "```ignore")]
+    /// use cache_runtime::{Cache, redis_cached};
+    ///
+    /// #[redis_cached(ttl = 60, cache = cache, skip(cache))]
+    /// async fn product(cache: &Cache, id: u64) -> String {
+    ///     format!("product {id}")
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = Cache::builder().in_memory().build()?;
+    /// product(&cache, 7).await;
+    /// product(&cache, 7).await;
+    /// assert_eq!(cache.stats().of("product")?.hits, 1);
+    /// assert!(cache.stats().of("prodcut").is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If no function of this name was called on this cache, or several were: the message lists those that were.
+    pub fn of(&self, name: &str) -> Result<&SiteStats, NotOneSite> {
+        let whole = |site: &&SiteInfo| site.name() == name;
+        let end = |site: &&SiteInfo| {
+            let rest = site.name().strip_suffix(name);
+            rest.is_some_and(|rest| rest.ends_with('.'))
+        };
+        let mut found: Vec<_> = self.sites.iter().filter(whole).collect();
+        if found.is_empty() && !name.is_empty() {
+            found = self.sites.iter().filter(end).collect();
+        }
+        if let [one] = found[..] {
+            return Ok(&one.stats);
+        }
+        let mut called: Vec<_> = match found[..] {
+            [] => self.sites.iter().collect(),
+            _ => found.clone(),
+        };
+        called.sort_by_key(|site| (site.name(), site.file, site.line));
+        let place = |site: &SiteInfo| format!("`{}` ({}:{})", site.name(), site.file, site.line);
+        Err(NotOneSite {
+            name: name.to_owned(),
+            is_known: !found.is_empty(),
+            called: called.into_iter().map(place).collect(),
+        })
+    }
+}
+
+impl SiteInfo {
+    /// What [`Stats::of`] calls it.
+    fn name(&self) -> &str {
+        self.namespace.as_deref().unwrap_or(self.function)
+    }
+}
+
+/// Why [`Stats::of`] has no answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NotOneSite {
+    name: String,
+    /// Several functions have this name, and not none.
+    is_known: bool,
+    /// Those, or all.
+    called: Vec<String>,
+}
+
+impl fmt::Display for NotOneSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            is_known,
+            called,
+        } = self;
+        let called = called.join(", ");
+        match (is_known, called.as_str()) {
+            (true, called) => write!(
+                f,
+                "`{name}` is the end of several names; write one of {called}"
+            ),
+            (false, "") => write!(
+                f,
+                "`{name}` was not called on this cache, and nothing else was"
+            ),
+            (false, called) => write!(
+                f,
+                "`{name}` was not called on this cache; called were {called}"
+            ),
+        }
+    }
+}
+
+/// As [`Display`](fmt::Display), because it is what `unwrap` shows.
+impl fmt::Debug for NotOneSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for NotOneSite {}
+
 /// The state of a cache's store.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -183,4 +291,78 @@ pub struct TokenStats {
     pub failures: u64,
     /// What the last failure was.
     pub last_error: Option<ErrorKind>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe::tally::Sums;
+
+    fn site(function: &'static str, namespace: Option<&str>, hits: u64) -> SiteInfo {
+        SiteInfo {
+            function,
+            namespace: namespace.map(str::to_owned),
+            shares: None,
+            ttl: "60 s",
+            file: "shop.rs",
+            line: u32::try_from(hits).unwrap(),
+            stats: Sums::of_hits(hits).stats(),
+        }
+    }
+
+    fn stats(sites: Vec<SiteInfo>) -> Stats {
+        Stats {
+            store: StoreStats::Memory { entries: 0 },
+            flights: 0,
+            reads: 0,
+            waiting: 0,
+            background_runs: 0,
+            unfinished_invalidations: 0,
+            sites,
+        }
+    }
+
+    #[test]
+    fn a_function_goes_by_its_namespace_or_the_end_of_it() {
+        let stats = stats(vec![
+            site("user", Some("shop.web.user"), 1),
+            site("user", Some("shop.user"), 2),
+            site("by_name", None, 3),
+            site("super_user", Some("shop.super_user"), 4),
+            site("by_name", Some("shop.by_name"), 5),
+        ]);
+        let hits = |name| {
+            stats
+                .of(name)
+                .map(|stats| stats.hits)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            hits("shop.user"),
+            Ok(2),
+            "a whole one, which is no other's end"
+        );
+        assert_eq!(hits("web.user"), Ok(1));
+        assert_eq!(hits("super_user"), Ok(4));
+        assert_eq!(hits("by_name"), Ok(3), "a whole one before an end");
+        assert_eq!(
+            hits("user").unwrap_err(),
+            "`user` is the end of several names; write one of `shop.user` (shop.rs:2), `shop.web.user` (shop.rs:1)"
+        );
+        assert_eq!(
+            hits("uper_user").unwrap_err(),
+            "`uper_user` was not called on this cache; called were `by_name` (shop.rs:3), `shop.by_name` (shop.rs:5), \
+             `shop.super_user` (shop.rs:4), `shop.user` (shop.rs:2), `shop.web.user` (shop.rs:1)"
+        );
+        assert!(hits("").is_err());
+    }
+
+    #[test]
+    fn a_cache_that_nobody_called_says_so() {
+        let error = stats(Vec::new()).of("user").unwrap_err();
+        assert_eq!(
+            format!("{error:?}"),
+            "`user` was not called on this cache, and nothing else was"
+        );
+    }
 }
