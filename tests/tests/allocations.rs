@@ -151,7 +151,7 @@ fn a_hit_in_the_global_cache_allocates_only_its_value() {
 /// A call's own size stands in the future of everything that awaits it.
 #[test]
 fn a_call_is_small() {
-    const OWN: usize = 400;
+    const OWN: usize = 350;
     let cache = &in_process("");
     let sizes = [
         size_of_val(&by_number(cache, 7)) - size_of::<(&Cache, u64)>(),
