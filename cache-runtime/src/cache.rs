@@ -7,7 +7,6 @@ pub(crate) mod background;
 pub(crate) mod connection;
 pub(crate) mod global;
 pub(crate) mod invalidation;
-mod misses;
 mod too_large;
 
 use std::{
@@ -23,7 +22,7 @@ use crate::{
     base::clock::Clock,
     cache::{
         background::Background, connection::Connection, invalidation::PendingInvalidations,
-        misses::Misses, too_large::TooLarge,
+        too_large::TooLarge,
     },
     config::{Config, Coordination, Hint, builder::CacheBuilder},
     error::Error,
@@ -83,7 +82,6 @@ pub(crate) struct Inner {
     /// How many bytes of JSON a value may have to be stored.
     pub(crate) max_value: usize,
     pub(crate) too_large: TooLarge,
-    pub(crate) misses: Misses,
     pub(crate) clock: Clock,
     counters: CacheCounters,
     shut_down: AtomicBool,
@@ -149,7 +147,6 @@ impl Cache {
             run_wait,
             max_value,
             too_large: TooLarge::new(clock.clone()),
-            misses: Misses::new(),
             clock,
             counters: CacheCounters::new(),
             shut_down: AtomicBool::new(false),
@@ -273,7 +270,6 @@ impl fmt::Debug for Cache {
             run_wait: _,
             max_value: _,
             too_large: _,
-            misses: _,
             clock: _,
             counters: _,
             shut_down,

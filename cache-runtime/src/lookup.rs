@@ -290,8 +290,16 @@ impl Lookup {
 
     /// The call is answered with a fresh value.
     fn hit(&mut self, found: &Found) {
-        self.cache.misses.end_row(self.site);
-        self.tell(&Event::Hit(found.served()));
+        let Self {
+            site,
+            cache,
+            control,
+            key,
+            ..
+        } = self;
+        let scene = cache.scene(site);
+        scene.misses().end_row();
+        scene.tell_of(control, Some(key), &Event::Hit(found.served()));
     }
 
     /// The call is answered with a value that is past its ttl.

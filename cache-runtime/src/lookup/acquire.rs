@@ -61,11 +61,11 @@ impl Lookup {
                     return Step::Answer;
                 }
                 Acquisition::Granted(right) => {
-                    self.cache.misses.missed(self.site);
+                    self.scene().misses().missed();
                     break Some(right);
                 }
                 Acquisition::Refused => {
-                    self.cache.misses.end_row(self.site);
+                    self.scene().misses().end_row();
                     break None;
                 }
                 Acquisition::Locked { elsewhere, left } => {
@@ -101,7 +101,7 @@ impl Lookup {
     /// lately, and nobody computes the key; and where more is wanted than a fresh value or a body: an older value, the lock, no
     /// body at all, or a report.
     pub(super) fn lead_at_once(&self, caller: &dyn Caller) -> Option<Lead<Answer>> {
-        if !self.cache.misses.is_one_likely(self.site) || !self.cache.store.is_shared() {
+        if !self.scene().misses().is_one_likely() || !self.cache.store.is_shared() {
             return None;
         }
         let freshness = caller.freshness();

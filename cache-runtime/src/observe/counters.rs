@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     event::Event,
+    misses::Misses,
     stats::SiteInfo,
     tally::{Sums, Tally},
 };
@@ -44,6 +45,14 @@ struct Block {
     hits: [Stripe; STRIPES],
     /// Most functions of a block may be other caches'.
     tallies: [OnceLock<Box<Tally>>; FUNCTIONS],
+    misses: [Misses; FUNCTIONS],
+}
+
+/// The counters of one function, found.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SiteCounters<'a> {
+    block: &'a Block,
+    function: usize,
 }
 
 /// The hits that some threads counted, alone in what processors hand around: a cache line, or a pair of them.
@@ -56,6 +65,7 @@ impl Block {
         Self {
             hits: [const { Stripe([const { AtomicU64::new(0) }; FUNCTIONS]) }; STRIPES],
             tallies: [const { OnceLock::new() }; FUNCTIONS],
+            misses: [const { Misses::new() }; FUNCTIONS],
         }
     }
 
@@ -110,14 +120,13 @@ impl Counters {
         }
     }
 
-    /// Counts what happened to a call of a function.
+    /// The counters of a function.
     #[inline(always)]
-    pub(super) fn hear(&self, site: &Site, event: &Event<'_>) {
+    pub(super) fn of_site(&self, site: &Site) -> SiteCounters<'_> {
         let (block, function) = place(site);
-        let block = self.blocks.get_or_make(block, Block::new);
-        match event {
-            Event::Hit(_) => block.hit(function),
-            other => block.tally(function).hear(other),
+        SiteCounters {
+            block: self.blocks.get_or_make(block, Block::new),
+            function,
         }
     }
 
@@ -131,6 +140,24 @@ impl Counters {
         for (number, block) in other.blocks.iter() {
             self.blocks.get_or_make(number, Block::new).add_all(block);
         }
+    }
+}
+
+impl<'a> SiteCounters<'a> {
+    /// Counts what happened to a call of the function.
+    #[inline(always)]
+    pub(super) fn hear(self, event: &Event<'_>) {
+        let Self { block, function } = self;
+        match event {
+            Event::Hit(_) => block.hit(function),
+            other => block.tally(function).hear(other),
+        }
+    }
+
+    /// The function's row of misses.
+    #[inline]
+    pub(super) fn misses(self) -> &'a Misses {
+        &self.block.misses[self.function]
     }
 }
 
@@ -284,6 +311,17 @@ mod tests {
         assert_eq!(of_all(site), before, "what a cache counted outlives it");
         drop(here);
         assert_eq!(of_all(site), before);
+    }
+
+    #[test]
+    fn a_row_of_misses_is_one_functions_in_one_cache() {
+        let (site, other) = (function(), function());
+        let (here, there) = (CacheCounters::new(), CacheCounters::new());
+        let likely = |site, cache| Scene::new(site, Some(cache)).misses().is_one_likely();
+        while !likely(site, &here) {
+            Scene::new(site, Some(&here)).misses().missed();
+        }
+        assert!(!likely(other, &here) && !likely(site, &there));
     }
 
     #[test]
