@@ -307,14 +307,22 @@ pub(crate) struct Control {
 impl Control {
     /// Of the call that is being polled.
     pub(crate) fn of_this_call() -> Self {
-        let scope = SCOPE.try_with(Arc::clone).ok();
-        let places = scope.iter().flat_map(|scope| &scope.reports);
+        match SCOPE.try_with(Arc::clone) {
+            Ok(scope) => Self::in_scope(scope),
+            // As most calls.
+            Err(_) => Self::none(),
+        }
+    }
+
+    #[cold]
+    fn in_scope(scope: Arc<Scope>) -> Self {
+        let places = scope.reports.iter();
         let reports = places
             .filter(|place| ReportPlace::take(place))
             .cloned()
             .collect();
         Self {
-            scope,
+            scope: Some(scope),
             reports,
             stored: None,
             bypasses: false,
