@@ -116,12 +116,15 @@ impl Question {
         match self.place() {
             Ok((cache, key)) => {
                 let lookup = self.look_up(cache, key, control);
-                match lookup.lead_at_once(caller) {
-                    Some(lead) => {
-                        course::deciding(Box::new(lookup).read_as_leader(lead, caller.slot()))
-                    }
-                    None => course::reading(lookup, movable),
+                if let Some(lead) = lookup.lead_at_once(caller) {
+                    let lookup = Box::new(lookup);
+                    return course::deciding(lookup.read_as_leader(lead, caller.slot()));
                 }
+                if lookup.is_to_be_deleted() {
+                    let lookup = Box::new(lookup);
+                    return course::deciding(lookup.read_later(caller.slot(), movable));
+                }
+                course::reading(lookup, movable)
             }
             Err(cache) => bypass(self.site, cache, control, caller),
         }

@@ -25,6 +25,7 @@ mod standing;
 
 use std::{
     fmt,
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -99,23 +100,36 @@ impl Store {
         }
     }
 
-    /// What stands under `key`.
+    /// What stands under `key`, and how long it took to ask, to be [settled](Budget::settle) with the `budget`.
     ///
     /// # Errors
     ///
     /// If Redis cannot be asked, or does not answer in time.
-    pub(crate) async fn read(
+    // Inlined, so that the future is made where it stays, and not copied there.
+    #[inline(always)]
+    pub(crate) fn read(
         &self,
         key: &Arc<str>,
-        budget: &mut Budget,
-    ) -> Result<Option<Standing>, Error> {
-        match &self.0 {
-            Inner::Memory(memory) => Ok(memory.get(key).map(Standing::InProcess)),
+        budget: &Budget,
+    ) -> impl Future<Output = (Result<Option<Standing>, Error>, Duration)> + use<> {
+        let asked = match &self.0 {
+            Inner::Memory(memory) => Err(Ok(memory.get(key).map(Standing::InProcess))),
             Inner::Redis(redis) => {
-                let link = redis.link().inspect_err(|_| budget.end())?;
-                let fetched = budget.spend(|deadline| link.read(key, deadline)).await?;
-                Ok(fetched.map(|fetched| Standing::InRedis(fetched, link)))
+                let begun = budget.begin();
+                let asked = begun.and_then(|limit| Ok((redis.link()?, Arc::clone(key), limit)));
+                asked.map_err(Err)
             }
+        };
+        async move {
+            let (link, key, limit) = match asked {
+                Ok(asked) => asked,
+                Err(known) => return (known, Duration::ZERO),
+            };
+            let (fetched, now) = link.read(&key, limit).await;
+            let took = now.saturating_duration_since(limit.start);
+            let standing =
+                fetched.map(|fetched| fetched.map(|fetched| Standing::InRedis(fetched, link)));
+            (standing, took)
         }
     }
 

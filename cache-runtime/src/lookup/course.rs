@@ -27,7 +27,7 @@ use pin_project_lite::pin_project;
 use super::{
     BoxFuture, Decided, Lookup, Step,
     decision::Decision,
-    read::Read,
+    read::Asked,
     running::{AfterBody, Running},
     seam::{AnyCourse, AnyWork, BoxCourse, Caller, Ended},
     slot::Slot,
@@ -38,6 +38,8 @@ pin_project! {
     struct Course<F> {
         #[pin]
         reading: F,
+        // Who reads; `None` once that is over.
+        reader: Option<Lookup>,
         phase: Phase,
         // Whether the body can run without its caller.
         movable: bool,
@@ -58,45 +60,46 @@ type Flow = ControlFlow<Phase, Phase>;
 
 /// A course that begins with a read. `movable`: the body can run without its caller.
 pub(super) fn reading(lookup: Lookup, movable: bool) -> BoxCourse {
-    begin_with(Phase::Reading, lookup.ask(), movable)
+    Box::pin(Course {
+        reading: lookup.ask(),
+        reader: Some(lookup),
+        phase: Phase::Reading,
+        movable,
+    })
 }
 
-/// A course that reads nothing.
+/// A course that begins with more than a read.
 pub(super) fn deciding(decided: BoxFuture<'static, Decided>) -> BoxCourse {
-    begin_with(Phase::Deciding(decided), nothing_read(), false)
+    begin_with(Phase::Deciding(decided))
 }
 
 /// A course that begins with a body that runs.
 pub(super) fn running(running: Box<Running>, slot: Box<dyn Slot>) -> BoxCourse {
-    begin_with(Phase::Running(running, slot), nothing_read(), false)
+    begin_with(Phase::Running(running, slot))
 }
 
-fn nothing_read() -> Pending<(Lookup, Read)> {
-    pending()
-}
-
-fn begin_with(
-    phase: Phase,
-    reading: impl Future<Output = (Lookup, Read)> + Send + 'static,
-    movable: bool,
-) -> BoxCourse {
+fn begin_with(phase: Phase) -> BoxCourse {
+    let reading: Pending<Asked> = pending();
     Box::pin(Course {
         reading,
+        reader: None,
         phase,
-        movable,
+        movable: false,
     })
 }
 
 impl<F> AnyCourse for Course<F>
 where
-    F: Future<Output = (Lookup, Read)> + Send,
+    F: Future<Output = Asked> + Send,
 {
     fn poll(self: Pin<&mut Self>, caller: &mut dyn Caller, cx: &mut Context<'_>) {
         let this = self.project();
         let mut reading = this.reading;
         loop {
             let flow = match mem::replace(this.phase, Phase::Over) {
-                Phase::Reading => poll_reading(reading.as_mut(), *this.movable, caller, cx),
+                Phase::Reading => {
+                    poll_reading(reading.as_mut(), this.reader, *this.movable, caller, cx)
+                }
                 Phase::Deciding(mut deciding) => match deciding.as_mut().poll(cx) {
                     Poll::Pending => Break(Phase::Deciding(deciding)),
                     Poll::Ready((step, slot)) => Continue(after_step(step, slot, caller)),
@@ -129,20 +132,27 @@ where
 /// Polls the read.
 #[inline(never)]
 fn poll_reading(
-    reading: Pin<&mut impl Future<Output = (Lookup, Read)>>,
+    reading: Pin<&mut impl Future<Output = Asked>>,
+    reader: &mut Option<Lookup>,
     movable: bool,
     caller: &mut dyn Caller,
     cx: &mut Context<'_>,
 ) -> Flow {
     match reading.poll(cx) {
         Poll::Pending => Break(Phase::Reading),
-        Poll::Ready((lookup, read)) => Continue(after_read(lookup, read, movable, caller)),
+        Poll::Ready(asked) => Continue(after_read(reader, asked, movable, caller)),
     }
 }
 
-/// Goes on after the store was read: the one step of a hit.
-fn after_read(mut lookup: Lookup, read: Read, movable: bool, caller: &mut dyn Caller) -> Phase {
-    let mut standing = lookup.unless_failed(read);
+/// Goes on after the store was read: the one step of a hit. `reader`: who read.
+fn after_read(
+    reader: &mut Option<Lookup>,
+    asked: Asked,
+    movable: bool,
+    caller: &mut dyn Caller,
+) -> Phase {
+    let lookup = reader.as_mut().expect(IS_READING);
+    let mut standing = lookup.note(asked);
     let mut decided = Ok(Decision::Join(None));
     let slot = caller.read(&mut |slot| {
         if let Some(standing) = standing.take() {
@@ -151,13 +161,18 @@ fn after_read(mut lookup: Lookup, read: Read, movable: bool, caller: &mut dyn Ca
         matches!(decided, Ok(Decision::Answer(_)))
     });
     if let Some(slot) = slot {
-        return Phase::Deciding(Box::new(lookup).decide_later(decided, slot, movable));
+        let lookup = Box::new(reader.take().expect(IS_READING));
+        return Phase::Deciding(lookup.decide_later(decided, slot, movable));
     }
     if let Ok(Decision::Answer(Some(run))) = decided {
         caller.begin_in_background(run);
     }
+    // Dropped here, and not with the course, because it tells how long the call took.
+    *reader = None;
     Phase::Over
 }
+
+const IS_READING: &str = "invariant: a course that reads has somebody who reads";
 
 /// Does what only the caller's side can.
 #[inline(never)]

@@ -54,6 +54,22 @@ impl Lookup {
         }
     }
 
+    /// All that comes before a body, where the key must be deleted before it is read.
+    pub(super) fn read_later(
+        mut self: Box<Self>,
+        mut slot: Box<dyn Slot>,
+        movable: bool,
+    ) -> BoxFuture<'static, Decided> {
+        Box::pin(async move {
+            let read = self.standing().await;
+            let decided = match self.unless_failed(read) {
+                Some(standing) => self.decide_at_once(standing, &mut *slot, movable),
+                None => Ok(Decision::Join(None)),
+            };
+            self.decide_later(decided, slot, movable).await
+        })
+    }
+
     /// What comes before a body, where that is more than a hit.
     pub(super) fn decide_later(
         mut self: Box<Self>,

@@ -3,6 +3,7 @@
 //! The one rule: **a key whose invalidation Redis has not confirmed is deleted before it is read.**
 
 use std::{
+    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -38,6 +39,9 @@ pub(super) struct Found {
 /// What the store has under a key, if it has anything; or why it could not be asked.
 pub(super) type Read = Result<Option<Standing>, Error>;
 
+/// What came of asking the store, and how long that took.
+pub(super) type Asked = (Read, Duration);
+
 /// What was put into the slot.
 pub(super) enum Taken {
     /// It is no value of this type, which was counted.
@@ -72,10 +76,16 @@ impl Found {
 }
 
 impl Lookup {
-    /// The step "read", with the call that makes it.
-    pub(super) async fn ask(mut self) -> (Self, Read) {
-        let read = self.standing().await;
-        (self, read)
+    /// The step "read", where nothing is left to be deleted before; what comes of it is to be [noted](Self::note).
+    #[inline(always)]
+    pub(super) fn ask(&self) -> impl Future<Output = Asked> + use<> {
+        self.cache.store.read(&self.key, &self.budget)
+    }
+
+    /// What was read, if anything was. A failure is told.
+    pub(super) fn note(&mut self, (read, took): Asked) -> Option<Standing> {
+        self.budget.settle(&read, took);
+        self.unless_failed(read)
     }
 
     /// What the store has under the key.
@@ -87,10 +97,9 @@ impl Lookup {
         if let Some(finished) = self.finish_invalidation() {
             finished.await?;
         }
-        let Self {
-            cache, budget, key, ..
-        } = self;
-        cache.store.read(key, budget).await
+        let (read, took) = self.ask().await;
+        self.budget.settle(&read, took);
+        read
     }
 
     /// Puts what was read into the slot; `None` if it is no value of this type, which is counted.
@@ -128,10 +137,15 @@ impl Lookup {
         })
     }
 
+    /// Whether the key must be deleted before this process reads it again, because an earlier invalidation could not.
+    pub(super) fn is_to_be_deleted(&self) -> bool {
+        self.cache.pending.holds(&self.key)
+    }
+
     /// Deletes what an earlier invalidation could not, before this process reads it again; `None` where nothing is left to
     /// delete.
     pub(super) fn finish_invalidation(&mut self) -> Option<BoxFuture<'_, Result<(), Error>>> {
-        if !self.cache.pending.holds(&self.key) {
+        if !self.is_to_be_deleted() {
             return None;
         }
         Some(Box::pin(async {

@@ -21,6 +21,13 @@ pub(crate) struct Budget {
     before: Option<Duration>,
 }
 
+/// When an operation begins, and when it must give up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TimeLimit {
+    pub(crate) start: Instant,
+    pub(crate) deadline: Instant,
+}
+
 impl Budget {
     pub(crate) fn new(timeout: Duration) -> Self {
         Self {
@@ -71,6 +78,18 @@ impl Budget {
     where
         F: Future<Output = Result<T, Error>>,
     {
+        let TimeLimit { start, deadline } = self.begin()?;
+        let result = operation(deadline).await;
+        self.settle(&result, start.elapsed());
+        result
+    }
+
+    /// Begins one operation, which is to be [settled](Self::settle).
+    ///
+    /// # Errors
+    ///
+    /// If no further operation is allowed.
+    pub(crate) fn begin(&self) -> Result<TimeLimit, Error> {
         if self.over {
             return Err(Error::new(
                 ErrorKind::Unavailable,
@@ -78,18 +97,23 @@ impl Budget {
             ));
         }
         let start = Instant::now();
-        let result = operation(start + self.left).await;
-        let took = start.elapsed();
+        Ok(TimeLimit {
+            start,
+            deadline: start + self.left,
+        })
+    }
+
+    /// Takes from it what one operation took.
+    pub(crate) fn settle<T>(&mut self, result: &Result<T, Error>, took: Duration) {
         if result.as_ref().is_err_and(Error::is_timeout) {
             let before = self.whole.saturating_sub(self.left);
             self.before = (before >= self.left).then_some(before);
         }
         self.spent += took;
         self.left = self.left.saturating_sub(took);
-        if let Err(error) = &result {
+        if let Err(error) = result {
             self.over |= is_out_of_reach(error) || self.left.is_zero();
         }
-        result
     }
 }
 

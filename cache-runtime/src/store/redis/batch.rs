@@ -139,6 +139,20 @@ pub(crate) struct Batch<T> {
     pub(crate) way: Way,
 }
 
+impl<T> Duties<T> {
+    fn none() -> Self {
+        Self {
+            batches: Vec::new(),
+            depart: false,
+            hurry: false,
+        }
+    }
+
+    pub(crate) fn are_none(&self) -> bool {
+        self.batches.is_empty() && !self.depart && !self.hurry
+    }
+}
+
 impl<T> Batches<T> {
     /// `patience`: how long after the latest was sent or answered the reads on their way are taken for abandoned.
     pub(crate) fn new(patience: Duration) -> Self {
@@ -165,7 +179,8 @@ impl<T> Batches<T> {
     /// Registers a caller that reads `key`, and waits until `deadline` at most.
     pub(crate) fn arrive(&self, key: &Arc<str>, deadline: Instant, now: Instant) -> Arrival<T> {
         let mut state = lock(&self.state);
-        if state.under_way > 0 && now.saturating_duration_since(state.since) >= self.patience {
+        let patient_until = state.since.checked_add(self.patience);
+        if state.under_way > 0 && patient_until.is_some_and(|until| now >= until) {
             state.forget_those_under_way();
         }
         let is_free = state.under_way < ENOUGH && state.crowd < ENOUGH;
@@ -285,7 +300,10 @@ impl<T> State<T> {
     }
 
     fn next(&mut self, now: Instant) -> Duties<T> {
-        let batches = if !self.waiting.is_empty() && self.waiting.len() >= self.limit(now) {
+        if self.waiting.is_empty() {
+            return Duties::none();
+        }
+        let batches = if self.waiting.len() >= self.limit(now) {
             self.take(now)
         } else {
             Vec::new()

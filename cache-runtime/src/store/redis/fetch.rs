@@ -5,6 +5,7 @@
 
 use std::{
     borrow::Cow,
+    future::Future,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -25,8 +26,13 @@ use super::{
     retry::Repeat,
     send::too_late,
 };
-use crate::error::{Error, ErrorKind};
-use crate::store::fetched::{FetchResult, Fetched};
+use crate::{
+    error::{Error, ErrorKind},
+    store::{
+        budget::TimeLimit,
+        fetched::{FetchResult, Fetched},
+    },
+};
 
 /// How exact a timer is.
 const TICK: Duration = Duration::from_millis(1);
@@ -35,7 +41,7 @@ const TICK: Duration = Duration::from_millis(1);
 const LARGE: usize = 64 * 1024;
 
 impl Link {
-    /// Reads one value, alone or with others.
+    /// Reads one value, alone or with others; with the time at which that ended.
     ///
     /// # Errors
     ///
@@ -44,52 +50,66 @@ impl Link {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing for the callers that share the read.
-    pub(crate) async fn read(self: &Arc<Self>, key: &Arc<str>, deadline: Instant) -> FetchResult {
-        let now = Instant::now();
-        match self.batches().arrive(key, deadline, now) {
-            Arrival::Go(way) => {
-                let mut passage = Passage {
-                    link: Cow::Borrowed(self),
-                    way,
-                    reply: None,
-                };
-                let reply = self.get(key, deadline, now).await;
-                passage.reply = reply.as_ref().ok().map(|value| (1, size(value)));
-                Ok(reply?.map(Fetched::alone))
-            }
+    pub(crate) async fn read(
+        self: &Arc<Self>,
+        key: &Arc<str>,
+        limit: TimeLimit,
+    ) -> (FetchResult, Instant) {
+        let arrived = match self.batches().arrive(key, limit.deadline, limit.start) {
+            Arrival::Go(way) => Ok(way),
             Arrival::Wait(turn, next) => {
                 go_on(self, next);
+                Err(turn)
+            }
+        };
+        match arrived {
+            Ok(way) => {
+                let passage = Passage {
+                    link: Cow::Borrowed(self),
+                    way: Some(way),
+                };
+                let reply = self.get(key, &limit).await;
+                let now = Instant::now();
+                let came = reply.as_ref().ok().map(|value| (1, size(value)));
+                passage.end(came, now);
+                (reply.map(|value| value.map(Fetched::alone)), now)
+            }
+            Err(turn) => {
                 // The task that drives a batch has a timer, and a read is in a batch within about `LINGER`. So only a
                 // caller whose deadline may come before that needs a timer of its own.
-                let told = if deadline < now + 4 * LINGER {
-                    timeout_at(deadline.into(), turn).await
+                let told = if limit.deadline < limit.start + 4 * LINGER {
+                    timeout_at(limit.deadline.into(), turn).await
                 } else {
                     Ok(turn.await)
                 };
-                match told {
+                let reply = match told {
                     Ok(Ok(reply)) => reply,
                     Ok(Err(_)) => Err(Error::new(
                         ErrorKind::Unavailable,
                         "a read that was to be sent with others was given up",
                     )),
                     Err(_) => Err(too_late()),
-                }
+                };
+                (reply, Instant::now())
             }
         }
     }
 
     /// GET.
-    async fn get(
-        &self,
+    // A block, because an `async fn` would keep its arguments beside the command, and this future is a part of a hit's.
+    fn get<'a>(
+        &'a self,
         key: &str,
-        deadline: Instant,
-        now: Instant,
-    ) -> Result<Option<Bytes>, Error> {
+        limit: &'a TimeLimit,
+    ) -> impl Future<Output = Result<Option<Bytes>, Error>> + use<'a> {
         let mut command = Cmd::with_capacity(2, key.len() + 3);
         command.arg("GET").arg(key);
-        let request = Request::Command(&command);
-        let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline, now);
-        value(sent.await?, "GET")
+        async move {
+            let request = Request::Command(&command);
+            let TimeLimit { start, deadline } = *limit;
+            let sent = self.send(request, Repeat::Safe, Urgency::Ordinary, deadline, start);
+            value(sent.await?, "GET")
+        }
     }
 
     /// MGET: the values of `keys`, in their order.
@@ -130,26 +150,46 @@ fn size(value: &Option<Bytes>) -> usize {
     value.as_ref().map_or(0, Bytes::len)
 }
 
-/// A guard: the reads of `way`, a caller's own or those of a batch, are on their way until it is dropped.
+/// A guard: the reads of `way`, a caller's own or those of a batch, are on their way until they have ended, or it is dropped.
 struct Passage<'a> {
     link: Cow<'a, Arc<Link>>,
-    way: Way,
-    /// How many values came, and of how many bytes.
-    reply: Option<(usize, usize)>,
+    /// `None`: they have ended.
+    way: Option<Way>,
+}
+
+impl Passage<'_> {
+    /// They have ended now. `reply`: how many values came, and of how many bytes.
+    #[inline]
+    fn end(mut self, reply: Option<(usize, usize)>, now: Instant) {
+        self.note_end(reply, || now);
+    }
+
+    #[inline]
+    fn note_end(&mut self, reply: Option<(usize, usize)>, now: impl FnOnce() -> Instant) {
+        if let Some(way) = self.way.take() {
+            let next = self.link.batches().end(way, reply, now());
+            go_on(&self.link, next);
+        }
+    }
 }
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        let next = self
-            .link
-            .batches()
-            .end(self.way, self.reply, Instant::now());
-        go_on(&self.link, next);
+        self.note_end(None, Instant::now);
     }
 }
 
 /// Does what is next, each in a task of its own on the runtime of the link.
+#[inline]
 fn go_on(link: &Arc<Link>, next: Duties<FetchResult>) {
+    // As where few call at once.
+    if next.are_none() {
+        return;
+    }
+    do_next(link, next);
+}
+
+fn do_next(link: &Arc<Link>, next: Duties<FetchResult>) {
     spawn(link, next.batches);
     if next.depart {
         let departure = Departure {
@@ -214,8 +254,7 @@ impl Passage<'static> {
     fn of(link: &Arc<Link>, way: Way) -> Self {
         Self {
             link: Cow::Owned(Arc::clone(link)),
-            way,
-            reply: None,
+            way: Some(way),
         }
     }
 }
@@ -229,7 +268,7 @@ fn spawn(link: &Arc<Link>, batches: Vec<Batch<FetchResult>>) {
     }
 }
 
-async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
+async fn send(passage: Passage<'static>, batch: Batch<FetchResult>) {
     let link = Arc::clone(&passage.link);
     let Batch {
         mut reads,
@@ -239,10 +278,11 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
     let keys: Vec<_> = reads.iter().map(|read| Arc::clone(&read.key)).collect();
     let reading = async {
         match &*keys {
-            [key] => link
-                .get(key, deadline, Instant::now())
-                .await
-                .map(|value| vec![value]),
+            [key] => {
+                let start = Instant::now();
+                let limit = TimeLimit { start, deadline };
+                link.get(key, &limit).await.map(|value| vec![value])
+            }
             keys => link.get_many(keys, deadline).await,
         }
     };
@@ -271,9 +311,9 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
             }
         }
     };
-    match values {
+    let reply = match values {
         Ok(values) => {
-            passage.reply = Some((values.len(), values.iter().map(size).sum()));
+            let reply = (values.len(), values.iter().map(size).sum());
             for (read, value) in reads.into_iter().zip(values) {
                 let fetched = if read.seats.len() > 1 {
                     Fetched::shared
@@ -282,22 +322,23 @@ async fn send(mut passage: Passage<'static>, batch: Batch<FetchResult>) {
                 };
                 hand_out(read, Ok(value.map(fetched)));
             }
+            Some(reply)
         }
         // The server may have refused one key, or that they were several; each key is asked for again, alone.
         Err(error) if keys.len() > 1 && was_refused(&error) => {
             tracing::debug!(%error, "values are read one by one for a while");
             link.batches().go_alone(reads, Instant::now());
+            None
         }
         Err(error) => {
-            if error.is_timeout() {
-                // The values may have become large, so that fewer at a time would have come.
-                passage.reply = Some((keys.len(), keys.len() * LARGE));
-            }
             for read in reads {
                 hand_out(read, Err(error.clone()));
             }
+            // The values may have become large, so that fewer at a time would have come.
+            error.is_timeout().then(|| (keys.len(), keys.len() * LARGE))
         }
-    }
+    };
+    passage.end(reply, Instant::now());
 }
 
 /// Gives `reply` to each caller that waits for the value.
