@@ -6,16 +6,15 @@
 //! A value that cannot be stored is shared as a clone, where its type has one; else those who wait run their bodies.
 
 use std::{
-    future::Future,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 
 use super::{Lookup, Outgoing, Slot};
 use crate::{
+    base::runtime,
     cache::Inner,
     error::Error,
     flight::Lead,
@@ -176,7 +175,7 @@ impl Lookup {
             if let Some(right) = right {
                 let deadline = Instant::now() + self.cache.timeout;
                 // Nobody asks whether it was given back, because a lease that stays behind expires by itself.
-                in_background(async move { drop(right.release(deadline).await) });
+                runtime::begin(async move { drop(right.release(deadline).await) });
             }
             return;
         };
@@ -207,7 +206,7 @@ impl Lookup {
     fn give_back(&self, right: Right) {
         let deadline = Instant::now() + self.budget.whole();
         let (site, cache) = (self.site, Arc::clone(&self.cache));
-        in_background(async move {
+        runtime::begin(async move {
             if let Err(error) = right.release(deadline).await {
                 cache.scene(site).tell(&Event::Error(&error));
             }
@@ -229,7 +228,9 @@ impl Lookup {
             Some(false) => return lead.start_over(false),
             None => {}
         }
-        in_background(async move {
+        // Where the caller has left every runtime since it asked for the lease, the lead is dropped with this: those who wait
+        // start over.
+        runtime::begin(async move {
             match right.release(deadline).await {
                 Ok(true) => lead.finish(&answer),
                 Ok(false) => lead.start_over(false),
@@ -298,16 +299,4 @@ fn kept_in_process(
         scene.tell(&Event::Lossy(cause));
     }
     Ok(kept)
-}
-
-/// Polls `task` once, so that its first command goes before the caller's next one, and spawns the rest. Where the caller
-/// has left every runtime since it asked for the lease, `task` is dropped, and with it the lead: those who wait start over.
-fn in_background(task: impl Future<Output = ()> + Send + 'static) {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    let mut task = Box::pin(task);
-    if (&mut task).now_or_never().is_none() {
-        drop(runtime.spawn(task));
-    }
 }

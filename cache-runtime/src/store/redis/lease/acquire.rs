@@ -9,8 +9,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use tokio::runtime::Handle;
 
 use super::{
     super::{
@@ -23,7 +21,7 @@ use super::{
     scripts::{ACQUIRE, unexpected},
 };
 use crate::{
-    base::clock::milliseconds,
+    base::{clock::milliseconds, runtime},
     error::{Error, ErrorKind},
 };
 
@@ -113,13 +111,7 @@ pub(crate) async fn acquire(
 /// Gives back a lease that was set in vain, behind the call, because whoever asks next would have to ask again to share it.
 /// A lease that RELEASE does not reach expires.
 fn give_back(lease: Lease, deadline: Instant) {
-    let mut release = Box::pin(async move { drop(lease.release(deadline).await) });
-    // Polled here, so that its command goes before the caller's next one.
-    if release.as_mut().now_or_never().is_none()
-        && let Ok(runtime) = Handle::try_current()
-    {
-        drop(runtime.spawn(release));
-    }
+    runtime::begin(async move { drop(lease.release(deadline).await) });
 }
 
 /// Reads the answer of ACQUIRE.

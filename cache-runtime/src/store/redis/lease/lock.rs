@@ -3,13 +3,11 @@
 //! The one rule: **no lock is left behind**: a caller that may have it keeps a [`LockGuard`].
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use tokio::runtime::Handle;
 
 use super::{
@@ -20,7 +18,10 @@ use super::{
     grant::{Lease, LeaseKeys},
     scripts::RENEW,
 };
-use crate::{base::clock::milliseconds, error::Error};
+use crate::{
+    base::{clock::milliseconds, runtime::begin_on},
+    error::Error,
+};
 
 /// How long a lock lives without being renewed: what a holder that is killed costs the others.
 pub(crate) const LOCKED: Duration = Duration::from_secs(2);
@@ -150,21 +151,12 @@ impl Drop for LockGuard {
         };
         let runtime = lock.runtime.clone();
         let letting_go = lock.redis.letting_go();
-        let mut release = Box::pin(async move {
+        begin_on(&runtime, async move {
             let _letting_go = letting_go;
             let deadline = Instant::now() + LOCKED;
             // Where it fails, the lock expires by then.
             drop(live_on(&lock.redis, &lock.key, &lock.holder, 0, deadline).await);
         });
-        let is_here = Handle::try_current().is_ok_and(|here| here.id() == runtime.id());
-        // Begun here unless the thread unwinds: a second panic would end the process.
-        let is_left = !is_here
-            || std::thread::panicking()
-            || catch_unwind(AssertUnwindSafe(|| release.as_mut().now_or_never()))
-                .is_ok_and(|released| released.is_none());
-        if is_left {
-            drop(runtime.spawn(release));
-        }
     }
 }
 
