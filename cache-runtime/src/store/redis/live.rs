@@ -42,7 +42,7 @@ pub(crate) struct Live {
     pub(crate) pulse: Arc<Pulse>,
     /// Tells this connection from the one that replaces it.
     pub(crate) number: u64,
-    /// The scripts that were sent by their text, a bit each.
+    /// The scripts that the server has, because it has run them by their text: a bit each.
     pub(crate) scripts: Arc<AtomicU8>,
     /// What it is logged in with.
     pub(crate) credentials: Credentials,

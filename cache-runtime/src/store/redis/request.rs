@@ -1,7 +1,8 @@
 //! What is sent to Redis in one go, and what comes back.
 //!
-//! The one rule: **a script is sent by its text first on each connection**: to find out that a server does not know it
-//! takes a round trip, in which later commands would overtake it.
+//! The one rule: **a script is sent by its text on each connection until that has been answered once**: to find out that a
+//! server does not know it takes a round trip, in which later commands would overtake it. What was sent may never have left,
+//! because the client drops what its caller no longer waits for.
 
 use std::sync::{
     LazyLock, OnceLock,
@@ -191,17 +192,20 @@ async fn run(
         }
         command
     };
-    let known = live.scripts.fetch_or(script.bit, Ordering::Relaxed) & script.bit != 0;
-    if known {
+    if live.scripts.load(Ordering::Relaxed) & script.bit != 0 {
         let by_hash = invocation("EVALSHA", script.hash());
         match by_hash.query_async::<Value>(connection).await {
             // The server's cache of scripts was emptied.
-            Err(error) if error.code() == Some("NOSCRIPT") => {}
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                live.scripts.fetch_and(!script.bit, Ordering::Relaxed);
+            }
             answer => return Ok(reply(answer?)),
         }
     }
     let by_text = invocation("EVAL", script.text);
-    Ok(reply(by_text.query_async::<Value>(connection).await?))
+    let answer = by_text.query_async::<Value>(connection).await?;
+    live.scripts.fetch_or(script.bit, Ordering::Relaxed);
+    Ok(reply(answer))
 }
 
 /// The length of the longest number.
@@ -238,4 +242,58 @@ pub(super) fn unexpected(command: &str) -> Error {
         ErrorKind::Server,
         format!("redis answered {command} with a reply of another kind"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::{
+        auth::Auth,
+        store::redis::{
+            connect::Connector,
+            live::{Purpose, Session},
+            test_server::{TestServer, endpoint},
+        },
+    };
+
+    static ONE: Script = Script::new(0, "return 1", Repeat::Safe, Urgency::Ordinary);
+
+    async fn run_one(live: &Live) -> i64 {
+        match run(&ONE, &[], &[], live).await.unwrap() {
+            Reply::Int(number) => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Whether the server was ever asked for a script that it did not have, and whether for any script by its hash.
+    async fn asked_by_hash(live: &Live) -> (bool, bool) {
+        let mut info = redis::cmd("INFO");
+        info.arg("everything");
+        let connection = &mut live.connection.clone();
+        let said: String = info.query_async(connection).await.unwrap();
+        let has = |what: &str| said.contains(what);
+        (has("errorstat_NOSCRIPT"), has("cmdstat_evalsha:"))
+    }
+
+    #[tokio::test]
+    async fn a_script_that_never_left_is_not_known() {
+        let server = TestServer::start(&[]);
+        let connector = Connector::new(endpoint(server.port, Auth::None)).unwrap();
+        let session = Session::new(&connector, Purpose::Commands).await.unwrap();
+        let (live, driver) = Live::new(session, 1);
+        tokio::spawn(driver);
+        // Its caller is gone before this runtime's only thread has driven the connection.
+        assert!(run(&ONE, &[], &[], &live).now_or_never().is_none());
+        assert_eq!(run_one(&live).await, 1);
+        assert_eq!(asked_by_hash(&live).await, (false, false), "by its text");
+        assert_eq!(run_one(&live).await, 1);
+        assert_eq!(asked_by_hash(&live).await, (false, true), "by its hash");
+        let flush = redis::cmd("SCRIPT").arg("FLUSH").to_owned();
+        let connection = &mut live.connection.clone();
+        flush.query_async::<()>(connection).await.unwrap();
+        assert_eq!(run_one(&live).await, 1);
+        assert_eq!(asked_by_hash(&live).await, (true, true), "by both");
+    }
 }
