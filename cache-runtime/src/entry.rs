@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     cache::{Cache, Inner, global},
     error::{Error, ErrorKind},
-    lookup::{AnyRules, AsSlot, Asks, Question, Terms},
+    lookup::{AnyRules, AsSlot, Asks, Held, Question, Terms},
     site::{Key, SharedKey, Site},
     store::redis::lease::LeaseKeys,
     value::{
@@ -173,6 +173,10 @@ impl<R> Terms<R> for &Entry<R> {
 
     fn as_slot(&self) -> AsSlot<R> {
         self.as_slot
+    }
+
+    fn held(&self) -> Held<'_, R> {
+        Held::kept(Arc::clone(&self.rules), self.ttl, self.as_slot)
     }
 }
 

@@ -50,7 +50,7 @@ use read::{Found, Read};
 pub(crate) use renew::renewing;
 use running::Running;
 use seam::{BoxCourse, BoxRun, Caller};
-pub(crate) use slot::{AnyRules, AsSlot, Lent, Outgoing, Slot};
+pub(crate) use slot::{AnyRules, AsSlot, Held, Lent, Outgoing, Slot};
 pub(crate) use terms::{Asks, RunOf, Terms};
 
 use crate::{

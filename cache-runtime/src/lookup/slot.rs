@@ -144,8 +144,16 @@ pub(crate) struct Held<'a, R> {
 
 impl<'a, R> Held<'a, R> {
     pub(crate) fn lent(rules: &'a AnyRules<R>, ttl: Option<Duration>, as_slot: AsSlot<R>) -> Self {
+        Self::by(RulesOf::Lent(rules), ttl, as_slot)
+    }
+
+    pub(crate) fn kept(rules: Arc<AnyRules<R>>, ttl: Option<Duration>, as_slot: AsSlot<R>) -> Self {
+        Self::by(RulesOf::Kept(rules), ttl, as_slot)
+    }
+
+    fn by(rules: RulesOf<'a, R>, ttl: Option<Duration>, as_slot: AsSlot<R>) -> Self {
         Self {
-            rules: RulesOf::Lent(rules),
+            rules,
             ttl,
             as_slot,
             value: None,

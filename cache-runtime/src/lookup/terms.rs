@@ -21,7 +21,8 @@ pub(crate) trait Terms<R> {
     /// How a slot for them forgets their type.
     fn as_slot(&self) -> AsSlot<R>;
 
-    /// An empty slot, to which these terms lend what they say.
+    /// An empty slot, to which these terms lend what they say. Terms that keep their rules share them instead, because a slot
+    /// that goes on the heap copies what it is lent.
     fn held(&self) -> Held<'_, R> {
         Held::lent(self.rules(), self.ttl(), self.as_slot())
     }
@@ -51,10 +52,40 @@ impl<R> Terms<R> for KeptTerms<R> {
     fn as_slot(&self) -> AsSlot<R> {
         self.as_slot
     }
+
+    fn held(&self) -> Held<'_, R> {
+        Held::kept(Arc::clone(&self.rules), None, self.as_slot)
+    }
 }
 
 /// A run in the background, with what is known of its value.
 pub(crate) struct RunOf<R> {
     pub(super) run: BoxRun,
     pub(super) terms: KeptTerms<R>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::{
+        codec::Codec,
+        policy::{Kind, Lifetimes, Policy, Values},
+        share::ValueShare,
+    };
+
+    #[test]
+    fn a_slot_of_kept_terms_shares_their_rules() {
+        let kind = const { &Kind::new(Codec::<u8>::json(), ValueShare::alone()) };
+        let terms = KeptTerms {
+            rules: Arc::new(Policy {
+                values: Values::of(kind),
+                lifetimes: Lifetimes::new(),
+            }),
+            as_slot: AsSlot::new(),
+        };
+        let slot = terms.held().keep();
+        assert_eq!(Arc::strong_count(&terms.rules), 2);
+        drop(slot);
+        assert_eq!(Arc::strong_count(&terms.rules), 1);
+    }
 }
