@@ -19,7 +19,7 @@ use std::{
     mem,
     ops::ControlFlow::{self, Break, Continue},
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
@@ -94,12 +94,18 @@ where
 {
     fn poll(self: Pin<&mut Self>, caller: &mut dyn Caller, cx: &mut Context<'_>) {
         let this = self.project();
-        let mut reading = this.reading;
+        // Apart from the others, whose phase is taken out to be polled, because a hit has none but this.
+        if let Phase::Reading = this.phase {
+            match poll_reading(this.reading, this.reader, *this.movable, caller, cx) {
+                Poll::Pending => return,
+                Poll::Ready(phase) => *this.phase = phase,
+            }
+            if let Phase::Over = this.phase {
+                return;
+            }
+        }
         loop {
             let flow = match mem::replace(this.phase, Phase::Over) {
-                Phase::Reading => {
-                    poll_reading(reading.as_mut(), this.reader, *this.movable, caller, cx)
-                }
                 Phase::Deciding(mut deciding) => match deciding.as_mut().poll(cx) {
                     Poll::Pending => Break(Phase::Deciding(deciding)),
                     Poll::Ready((step, slot)) => Continue(after_step(step, slot, caller)),
@@ -109,6 +115,7 @@ where
                     Poll::Pending => Break(Phase::Ending(ending)),
                     Poll::Ready(mut slot) => Continue(answered(&mut *slot, caller)),
                 },
+                Phase::Reading => unreachable!("invariant: a course reads at first or not at all"),
                 Phase::Over => unreachable!("invariant: a future that has ended is not polled"),
             };
             match flow {
@@ -137,11 +144,9 @@ fn poll_reading(
     movable: bool,
     caller: &mut dyn Caller,
     cx: &mut Context<'_>,
-) -> Flow {
-    match reading.poll(cx) {
-        Poll::Pending => Break(Phase::Reading),
-        Poll::Ready(asked) => Continue(after_read(reader, asked, movable, caller)),
-    }
+) -> Poll<Phase> {
+    let asked = ready!(reading.poll(cx));
+    Poll::Ready(after_read(reader, asked, movable, caller))
 }
 
 /// Goes on after the store was read: the one step of a hit. `reader`: who read.
