@@ -34,7 +34,8 @@ use super::{
 };
 
 pin_project! {
-    /// See the [module](self). The future that reads is a part of it, so that a hit allocates once.
+    /// See the [module](self). The future that reads is a part of it, so that a hit allocates once. With that it has 1,032 bytes
+    /// at most, because glibc's allocator keeps no larger piece at hand for a thread, and goes a long way for one.
     struct Course<F> {
         #[pin]
         reading: F,
