@@ -148,6 +148,7 @@ impl<T> Duties<T> {
         }
     }
 
+    /// Whether there is nothing to do.
     pub(crate) fn are_none(&self) -> bool {
         self.batches.is_empty() && !self.depart && !self.hurry
     }
