@@ -127,8 +127,8 @@ impl Shared {
     pub(crate) fn aged(&self) -> Aged {
         Aged {
             age: Duration::from_nanos(self.age),
-            fresh_for: self.entry.lifetime.fresh_for,
-            took: self.entry.took,
+            fresh_for: Duration::from_nanos(self.entry.fresh_for),
+            took: Duration::from_nanos(self.entry.took),
         }
     }
 
@@ -138,20 +138,18 @@ impl Shared {
     }
 }
 
-/// A stored outcome; `None` stands for a body's `None`.
+/// A stored outcome; `None` stands for a body's `None`. All times are in nanoseconds, which are cheap to compare.
 #[derive(Debug)]
 struct MemoryEntry {
     key: Arc<str>,
     value: Option<SharedValue>,
     number: u64,
-    /// By the coarse clock, in nanoseconds.
+    /// By the coarse clock.
     stored_at: u64,
-    lifetime: Lifespan,
-    /// What the lifetime says, in nanoseconds.
     fresh_for: u64,
     kept_for: u64,
     /// How long the body took.
-    took: Duration,
+    took: u64,
 }
 
 thread_local! {
@@ -412,10 +410,9 @@ impl Locked<'_> {
             value,
             number,
             stored_at: memory.clock.coarse_nanos(),
-            lifetime: incoming.lifetime,
             fresh_for: nanos(incoming.lifetime.fresh_for),
             kept_for: nanos(incoming.lifetime.kept_for),
-            took: incoming.took,
+            took: nanos(incoming.took),
         };
         // Whatever has the same hash loses its place.
         memory.entries.insert(self.hash(), Arc::new(entry));
