@@ -21,6 +21,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread::available_parallelism,
     time::Duration,
 };
 
@@ -42,6 +43,13 @@ use crate::{
 
 /// A shard of fewer entries would evict by chance what a whole store has room for.
 const SMALLEST_SHARD: u64 = 32;
+
+/// A shard of more entries would keep its readers waiting while it grows or is swept.
+const LARGE_SHARD: u64 = 1024;
+
+/// So many for each processor, because readers of one shard at one moment write to one place, the count of its lock.
+const SHARDS_OF_A_CORE: u64 = 4;
+
 const MOST_SHARDS: u64 = 64;
 
 /// Fewer inserts than this are not worth a look for expired entries.
@@ -210,12 +218,12 @@ fn dropping_values_later<R>(locked: impl FnOnce() -> R) -> R {
 impl MemoryStore {
     /// `prefix`: the cache's, with which all keys begin.
     pub(crate) fn new(prefix: &str, capacity: u64, clock: Clock) -> Self {
-        // Rounded down, so that all shards together never hold more than they may.
-        let most = (capacity / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
-        let shards = 1 << most.ilog2();
+        let cores = available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let shards = shards(capacity, cores);
         let options = OptionsBuilder::new()
             .shards(shards as usize)
             .estimated_items_capacity(usize::try_from(capacity).unwrap_or(usize::MAX))
+            // Rounded down, so that all shards together never hold more than they may.
             .weight_capacity(capacity / shards * shards)
             .build()
             .expect("invariant: both capacities are given");
@@ -370,6 +378,14 @@ impl MemoryStore {
     }
 }
 
+/// Into how many shards a store is split, a power of two: no more than it needs, because each is a place in memory that a
+/// look waits for.
+fn shards(capacity: u64, cores: u64) -> u64 {
+    let needed = (capacity / LARGE_SHARD).max(cores.saturating_mul(SHARDS_OF_A_CORE));
+    let possible = (capacity / SMALLEST_SHARD).clamp(1, MOST_SHARDS);
+    1 << needed.clamp(1, possible).ilog2()
+}
+
 /// What stands under one key, while the lock of the key's flight is held.
 #[derive(Debug)]
 struct Locked<'a> {
@@ -470,6 +486,27 @@ mod tests {
             }
             let kept = memory.entries.len() as u64;
             assert!(kept + SMALLEST_SHARD > capacity, "{kept} of {capacity}");
+        }
+    }
+
+    #[test]
+    fn a_store_has_as_many_shards_as_its_size_and_the_machine_need() {
+        let table = [
+            // capacity, cores, shards
+            (0, 2, 1),
+            (1, 2, 1),
+            (63, 64, 1),
+            (64, 64, 2),
+            (10_000, 1, 8),
+            (10_000, 2, 8),
+            (10_000, 6, 16),
+            (10_000, 64, 64),
+            (30_000, 2, 16),
+            (1_000_000, 2, 64),
+            (u64::MAX, u64::MAX, 64),
+        ];
+        for (capacity, cores, expected) in table {
+            assert_eq!(shards(capacity, cores), expected, "{capacity}, {cores}");
         }
     }
 
