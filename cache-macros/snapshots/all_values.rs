@@ -1,5 +1,5 @@
 async fn find(cache: &Cache, name: &str) -> Option<User> {
-    let __call = __redis_cached_call_find_add_in_impl_or_trait_impl(&name)
+    let __call = &__redis_cached_call_find_add_in_impl_or_trait_impl(&name)
         .cache(::core::clone::Clone::clone(&cache));
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return __hit;

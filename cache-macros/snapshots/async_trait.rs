@@ -18,7 +18,7 @@ impl Repository for Users {
                 fn here() {}
                 ::cache_runtime::__private::Site::new("get", &here).ttl("60 s")
             };
-            let __call = __REDIS_CACHED_SITE
+            let __call = &__REDIS_CACHED_SITE
                 .of::<User>()
                 .default_key(&[::core::any::type_name::<Self>()], &[&self, &id])
                 .ttl(::core::time::Duration::from_secs(60u64));

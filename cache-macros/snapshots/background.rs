@@ -1,5 +1,5 @@
 pub async fn get_user(pool: &Pool, id: u64) -> Result<User, DbError> {
-    let __call = __redis_cached_call_get_user_add_in_impl_or_trait_impl(&id);
+    let __call = &__redis_cached_call_get_user_add_in_impl_or_trait_impl(&id);
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return ::core::result::Result::Ok(__hit);
     }

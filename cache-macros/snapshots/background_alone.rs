@@ -1,5 +1,5 @@
 async fn answer(id: u64, lang: &'static str) -> u64 {
-    let __call = __redis_cached_call_answer_add_in_impl_or_trait_impl(&id, &lang);
+    let __call = &__redis_cached_call_answer_add_in_impl_or_trait_impl(&id, &lang);
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return __hit;
     }

@@ -1,6 +1,6 @@
 impl Users {
     pub async fn rights(&self, names: Names) -> Rights {
-        let __call = Self::__redis_cached_call_rights_add_trait_impl(&names);
+        let __call = &Self::__redis_cached_call_rights_add_trait_impl(&names);
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return __hit;
         }

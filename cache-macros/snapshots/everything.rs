@@ -1,6 +1,6 @@
 impl Users {
     pub async fn get_user(&self, pool: &Pool, id: u64) -> Result<Option<User>, DbError> {
-        let __call = Self::__redis_cached_call_get_user_add_trait_impl(&id)
+        let __call = &Self::__redis_cached_call_get_user_add_trait_impl(&id)
             .cache(self.cache.clone());
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return ::core::result::Result::Ok(__hit);

@@ -1,5 +1,5 @@
 pub async fn load<D: Db, T: Id, const N: usize>(db: &D, id: T) -> Result<[T; N], Error> {
-    let __call = __redis_cached_call_load_add_in_impl_or_trait_impl::<T, N>(&id);
+    let __call = &__redis_cached_call_load_add_in_impl_or_trait_impl::<T, N>(&id);
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return ::core::result::Result::Ok(__hit);
     }

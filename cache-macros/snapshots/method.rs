@@ -1,6 +1,6 @@
 impl Users {
     pub async fn rights(&self, user: &User) -> Vec<Right> {
-        let __call = Self::__redis_cached_call_rights_add_trait_impl(self, &user);
+        let __call = &Self::__redis_cached_call_rights_add_trait_impl(self, &user);
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return __hit;
         }

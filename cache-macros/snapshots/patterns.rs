@@ -1,5 +1,5 @@
 async fn sum(a: u64, __redis_cached_arg1: (u64, u64), __redis_cached_arg2: &str) -> u64 {
-    let __call = __redis_cached_call_sum_add_in_impl_or_trait_impl(
+    let __call = &__redis_cached_call_sum_add_in_impl_or_trait_impl(
         &a,
         &__redis_cached_arg1,
     );

@@ -1,5 +1,5 @@
 pub async fn page(name: &str) -> io::Result<String> {
-    let __call = __redis_cached_call_page_add_in_impl_or_trait_impl(&name);
+    let __call = &__redis_cached_call_page_add_in_impl_or_trait_impl(&name);
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return ::core::result::Result::Ok(__hit);
     }

@@ -1,5 +1,5 @@
 pub async fn require_user(pool: &Pool, id: &str) -> Result<User, NotFound> {
-    let __call = __redis_cached_call_require_user_add_in_impl_or_trait_impl(&id);
+    let __call = &__redis_cached_call_require_user_add_in_impl_or_trait_impl(&id);
     if let ::core::option::Option::Some(__hit) = __call.at_hand() {
         return ::core::result::Result::Ok(__hit);
     }

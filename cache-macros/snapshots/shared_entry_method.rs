@@ -1,6 +1,6 @@
 impl Users {
     async fn user_at(self: Arc<Self>, at: &Place) -> User {
-        let __call = Self::__redis_cached_call_user_at_add_trait_impl(&self, &at);
+        let __call = &Self::__redis_cached_call_user_at_add_trait_impl(&self, &at);
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return __hit;
         }

@@ -4,7 +4,7 @@ impl Repository for Users {
             fn here() {}
             ::cache_runtime::__private::Site::new("get", &here).ttl("60 s")
         };
-        let __call = __REDIS_CACHED_SITE
+        let __call = &__REDIS_CACHED_SITE
             .of::<User>()
             .shared_key(|| Self::user_entry(
                 ::core::clone::Clone::clone(&self),

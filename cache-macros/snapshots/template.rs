@@ -1,6 +1,6 @@
 impl Users {
     pub(crate) async fn name(&self, id: u64) -> io::Result<Option<String>> {
-        let __call = Self::__redis_cached_call_name_add_trait_impl(self, &id);
+        let __call = &Self::__redis_cached_call_name_add_trait_impl(self, &id);
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return ::core::result::Result::Ok(__hit);
         }

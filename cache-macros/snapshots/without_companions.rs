@@ -3,7 +3,7 @@ async fn answer() -> u64 {
         fn here() {}
         crate::deps::cache_runtime::__private::Site::new("answer", &here).ttl("60 s")
     };
-    let __call = __REDIS_CACHED_SITE
+    let __call = &__REDIS_CACHED_SITE
         .of::<u64>()
         .default_key(&[], &[])
         .ttl(::core::time::Duration::from_secs(60u64));

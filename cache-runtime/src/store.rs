@@ -112,7 +112,7 @@ impl Store {
         key: &Arc<str>,
         budget: &Budget,
     ) -> impl Future<Output = (Result<Option<Standing>, Error>, Duration)> + use<> {
-        // What it takes to ask, or what is known without that.
+        // `Err`: the answer, where nobody is to be asked.
         let asked = match &self.0 {
             Inner::Memory(memory) => Err(Ok(memory.get(key).map(Standing::InProcess))),
             Inner::Redis(redis) => {

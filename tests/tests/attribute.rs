@@ -1207,6 +1207,12 @@ mod hostile {
         fn entry(&self) {}
     }
     impl<T> Shadow for T {}
+    trait ShadowByValue: Sized {
+        fn at_hand(self) {}
+        fn run<F>(self, _: F) {}
+        fn run_result<E, F>(self, _: E, _: F) {}
+    }
+    impl<T> ShadowByValue for T {}
 
     #[redis_cached(ttl = "1500ms", cache_if = |v| *v > 0)]
     #[allow(clippy::too_many_arguments)]

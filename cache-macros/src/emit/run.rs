@@ -11,9 +11,10 @@ use crate::spec::Spec;
 
 /// Answers `call` from the cache, or runs one of `bodies`.
 ///
-/// A value that is at hand is the answer before a future is made, which borrows the call, so that the call stands in one place
-/// and is never moved. What `call` borrows ends with its statement, so that it need not be `Sync` for the function's future to
-/// be `Send`.
+/// A value that is at hand is the answer before a future is made. The future borrows the call, so that the call stands in one
+/// place and is never moved. What `call` borrows ends with its statement, so that it need not be `Sync` for the function's future to
+/// be `Send`. The local is a reference, because a method of a trait of the user's that takes any type by value would be found
+/// before one of a call that only borrows it.
 pub(super) fn run(spec: &Spec<'_>, call: &TokenStream, bodies: &TokenStream) -> TokenStream {
     let errors = spec.shape.fallible.then(|| {
         let (root, output) = (&spec.root, &spec.shape.output);
@@ -43,7 +44,7 @@ pub(super) fn run(spec: &Spec<'_>, call: &TokenStream, bodies: &TokenStream) -> 
         false => mixed!(__hit),
     };
     let at_hand = mixed! {
-        let __call = #call;
+        let __call = &#call;
         if let ::core::option::Option::Some(__hit) = __call.at_hand() {
             return #hit;
         }

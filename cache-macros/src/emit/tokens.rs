@@ -1,8 +1,8 @@
 //! Names and places in the expansion. **A local has a mixed-site span, and a name that begins with `__`.**
 //!
-//! No parameter of the user's can shadow such a local, and no constant or unit struct of the user's is meant by it where
-//! it stands as a pattern. Only the `self` of a run in the background has the name that `#[async_trait]` gives it. Items, and
-//! locals that take an argument's place, begin with `__redis_cached_`.
+//! No parameter of the user's can shadow such a local. A constant or a static of the user's would be meant by it where it stands as a
+//! pattern; nobody is likely to call one `__hit`. Only the `self` of a run in the background has the name that `#[async_trait]` gives
+//! it. Items, and locals that take an argument's place, begin with `__redis_cached_`.
 
 use proc_macro2::{Span, TokenStream};
 use quote::quote_spanned;

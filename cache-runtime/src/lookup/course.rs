@@ -95,7 +95,7 @@ where
 {
     fn poll(self: Pin<&mut Self>, caller: &mut dyn Caller, cx: &mut Context<'_>) {
         let this = self.project();
-        // Apart from the other phases, which are taken out to be polled, because a hit has no other.
+        // Apart from the other phases, which are taken out to be polled, because a hit has no other phase.
         if let Phase::Reading = this.phase {
             match poll_reading(this.reading, this.reader, *this.movable, caller, cx) {
                 Poll::Pending => return,

@@ -309,7 +309,7 @@ impl Control {
     pub(crate) fn of_this_call() -> Self {
         match SCOPE.try_with(Arc::clone) {
             Ok(scope) => Self::in_scope(scope),
-            // As most calls.
+            // Most calls are in no scope.
             Err(_) => Self::none(),
         }
     }

@@ -125,8 +125,8 @@ impl Stats {
     /// What happened to the calls of one function in this cache, as a test asks for it.
     ///
     /// `name`: the function's namespace, as in `"shop.products.product"`; or the last parts of it, as in `"product"` and
-    /// `"products.product"`, where no other function's ends like this. A function without a namespace, as
-    /// [`SiteInfo::namespace`] has it, goes by its own name.
+    /// `"products.product"`, where no other function's ends like this; or, where no namespace ends like this, the function's own
+    /// name. A function without a namespace, as [`SiteInfo::namespace`] has it, goes by its own name alone.
     ///
     #[cfg_attr(feature = "macros", doc = "```")]
     #[cfg_attr(not(feature = "macros"), doc = "```ignore")]
@@ -160,6 +160,11 @@ impl Stats {
         let mut found: Vec<_> = self.sites.iter().filter(whole).collect();
         if found.is_empty() && !name.is_empty() {
             found = self.sites.iter().filter(end).collect();
+        }
+        // Of a function whose attribute names its namespace, a test knows the own name.
+        if found.is_empty() {
+            let own = |site: &&SiteInfo| site.function == name;
+            found = self.sites.iter().filter(own).collect();
         }
         if let [one] = found[..] {
             return Ok(&one.stats);
@@ -206,7 +211,7 @@ impl fmt::Display for NotOneSite {
         match (is_known, called.as_str()) {
             (true, called) => write!(
                 f,
-                "`{name}` is the end of several names; write one of {called}"
+                "`{name}` is what several functions go by; write more of a name, or find one in `sites` by its place: {called}"
             ),
             (false, "") => write!(
                 f,
@@ -347,7 +352,8 @@ mod tests {
         assert_eq!(hits("by_name"), Ok(3), "a whole one before an end");
         assert_eq!(
             hits("user").unwrap_err(),
-            "`user` is the end of several names; write one of `shop.user` (shop.rs:2), `shop.web.user` (shop.rs:1)"
+            "`user` is what several functions go by; write more of a name, or find one in `sites` by its place: \
+             `shop.user` (shop.rs:2), `shop.web.user` (shop.rs:1)"
         );
         assert_eq!(
             hits("uper_user").unwrap_err(),
@@ -355,6 +361,23 @@ mod tests {
              `shop.super_user` (shop.rs:4), `shop.user` (shop.rs:2), `shop.web.user` (shop.rs:1)"
         );
         assert!(hits("").is_err());
+    }
+
+    #[test]
+    fn a_function_whose_attribute_names_a_namespace_goes_by_its_own_name_as_well() {
+        let stats = stats(vec![
+            site("member", Some("team"), 1),
+            site("leader", Some("team"), 2),
+            site("get", None, 3),
+            site("get", None, 4),
+        ]);
+        let hits = |name| stats.of(name).map(|stats| stats.hits);
+        assert_eq!((hits("member"), hits("leader")), (Ok(1), Ok(2)));
+        assert_eq!(
+            hits("get").unwrap_err().to_string(),
+            "`get` is what several functions go by; write more of a name, or find one in `sites` by its place: \
+             `get` (shop.rs:3), `get` (shop.rs:4)"
+        );
     }
 
     #[test]

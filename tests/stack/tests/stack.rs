@@ -30,8 +30,9 @@ const fn limits(times: usize, levels: usize) -> Limits {
 
 /// In process, in Redis, and under `NoStore`.
 const LIMITS: [Limits; 3] = match cfg!(debug_assertions) {
-    false => [limits(7, 1_050), limits(4, 1_050), limits(4, 1_100)],
-    true => [limits(14, 375), limits(14, 370), limits(16, 410)],
+    false => [limits(4, 1_400), limits(4, 1_400), limits(4, 1_700)],
+    // A build that is not optimised has a copy of the value for each frame that hands it on.
+    true => [limits(15, 500), limits(15, 500), limits(16, 600)],
 };
 const IN_PROCESS: Limits = LIMITS[0];
 const IN_REDIS: Limits = LIMITS[1];

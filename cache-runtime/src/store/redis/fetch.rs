@@ -182,7 +182,7 @@ impl Drop for Passage<'_> {
 /// Does what is next, each in a task of its own on the runtime of the link.
 #[inline]
 fn go_on(link: &Arc<Link>, next: Duties<FetchResult>) {
-    // As where few call at once.
+    // Mostly so, where few call at once.
     if next.are_none() {
         return;
     }
