@@ -44,6 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     match cache.stats().store {
         StoreStats::Redis { endpoint, .. } => println!("Values are kept in Redis at {endpoint}."),
+        StoreStats::Off => println!("Nothing is kept: REDIS_CACHE=off"),
         _ => println!("Values are kept in this process. With Redis: REDIS_URL=redis://127.0.0.1"),
     }
     set_cache(cache);

@@ -54,6 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = get_cache().await?.stats().store;
     match &store {
         StoreStats::Redis { endpoint, .. } => println!("Values are kept in Redis at {endpoint}.\n"),
+        StoreStats::Off => println!("Nothing is kept: REDIS_CACHE=off\n"),
         _ => println!("Values are kept in this process. With Redis: REDIS_URL=redis://127.0.0.1\n"),
     }
 

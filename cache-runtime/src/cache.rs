@@ -33,7 +33,7 @@ use crate::{
     value::answer::Answer,
 };
 
-/// A cache: Redis, or the in-process store.
+/// A cache: Redis, the in-process store, or none at all, where it is [off](Self::off).
 ///
 /// Clones are handles on the same cache. [`get_cache`](crate::get_cache) gives the global one, which
 /// annotated functions use unless their attribute says `cache = …`.
@@ -84,7 +84,8 @@ pub(crate) struct Inner {
     pub(crate) too_large: TooLarge,
     pub(crate) clock: Clock,
     counters: CacheCounters,
-    shut_down: AtomicBool,
+    /// Calls go round this cache, because it is off or was shut down: one mark, so that a call looks once.
+    passed_by: AtomicBool,
 }
 
 impl CacheBuilder {
@@ -109,6 +110,62 @@ impl Cache {
         CacheBuilder::default()
     }
 
+    /// A cache that is off: whoever uses it goes on as if there were none.
+    ///
+    /// | of this cache | does |
+    /// |---|---|
+    /// | a call of an annotated function, [`Entry::get_or_compute`], [`Entry::refresh`] | runs its own body, and waits for no other call's |
+    /// | a call in [`only_if_cached`](crate::only_if_cached) | is `None` |
+    /// | [`get`](Self::get), [`Entry::get`], [`Entry::ttl`] | is `None` |
+    /// | [`set_ex`](Self::set_ex), [`delete`](Self::delete), [`Entry::put`], [`Entry::invalidate`] | is `Ok` and does nothing; no value is encoded |
+    /// | [`Entry::put_with`] | runs what it is given |
+    /// | [`Entry::key`], [`Entry::guard_keys`] | is what it is of a cache without a prefix, or with that of `REDIS_KEY_PREFIX` |
+    /// | [`ping`](Self::ping), [`shutdown`](Self::shutdown) | is `Ok`; nothing changes by a shutdown |
+    /// | [`connection`](Self::connection) | is an error, which says that the cache is off |
+    /// | [`stats`](Self::stats) | says [`StoreStats::Off`](crate::StoreStats::Off), and counts calls as [`bypassed`](crate::SiteStats::bypassed) |
+    ///
+    /// What cannot be a key stays an error, so that it is not found out when the cache is on again.
+    ///
+    /// `REDIS_CACHE=off` makes such a cache where the environment is asked, which is said once at the level info: as
+    /// the global one, and by a builder's [`from_env`](CacheBuilder::from_env).
+    ///
+    /// ```
+    /// use cache_runtime::{Cache, redis_cached};
+    /// # use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// # static RUNS: AtomicU32 = AtomicU32::new(0);
+    ///
+    /// #[redis_cached(ttl = 60, skip(cache), cache = cache)]
+    /// async fn runs(cache: &Cache) -> u32 {
+    ///     RUNS.fetch_add(1, Relaxed) + 1
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), cache_runtime::Error> {
+    /// let cache = Cache::off();
+    /// assert_eq!(runs(&cache).await, 1);
+    /// assert_eq!(runs(&cache).await, 2);
+    /// assert_eq!(runs_entry(&cache).get().await?, None);
+    /// runs_entry(&cache).invalidate().await?; // does nothing
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// [`Entry::get_or_compute`]: crate::Entry::get_or_compute
+    /// [`Entry::refresh`]: crate::Entry::refresh
+    /// [`Entry::get`]: crate::Entry::get
+    /// [`Entry::ttl`]: crate::Entry::ttl
+    /// [`Entry::put`]: crate::Entry::put
+    /// [`Entry::put_with`]: crate::Entry::put_with
+    /// [`Entry::invalidate`]: crate::Entry::invalidate
+    /// [`Entry::key`]: crate::Entry::key
+    /// [`Entry::guard_keys`]: crate::Entry::guard_keys
+    #[must_use]
+    pub fn off() -> Self {
+        Config::off()
+            .and_then(Self::new)
+            .expect("invariant: the defaults are in order")
+    }
+
     pub(crate) fn new(config: Config) -> Result<Self, Error> {
         let Config {
             store,
@@ -130,6 +187,7 @@ impl Cache {
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
         let store = Store::new(store, &prefix, memory_capacity, timeout, &clock)?;
+        let passed_by = AtomicBool::new(store.is_off());
         Ok(Self(Arc::new(Handle(Arc::new(Inner {
             pending: Arc::new(PendingInvalidations::new(store.clone(), timeout)),
             store,
@@ -149,7 +207,7 @@ impl Cache {
             too_large: TooLarge::new(clock.clone()),
             clock,
             counters: CacheCounters::new(),
-            shut_down: AtomicBool::new(false),
+            passed_by,
         })))))
     }
 
@@ -160,12 +218,12 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) on the in-process store.
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) on the in-process store, and where the cache is off.
     pub fn connection(&self) -> Result<Connection, Error> {
         self.inner().store.for_own_commands().map(Connection::new)
     }
 
-    /// Asks Redis for a sign of life; the in-process store is always well.
+    /// Asks Redis for a sign of life; the in-process store is always well, and so is a cache that is off.
     ///
     /// # Errors
     ///
@@ -206,7 +264,7 @@ impl Cache {
     ///
     /// A future that is dropped may have closed the cache or not; it can be called again.
     pub async fn shutdown(&self) -> Result<(), Error> {
-        self.inner().shut_down.store(true, Ordering::Relaxed);
+        self.inner().passed_by.store(true, Ordering::Relaxed);
         self.inner().background.close();
         let store = &self.inner().store;
         if store.is_reached_from_here() {
@@ -229,7 +287,7 @@ impl Cache {
     }
 
     pub(crate) fn is_shut_down(&self) -> bool {
-        self.inner().is_shut_down()
+        self.inner().is_passed_by() && !self.inner().store.is_off()
     }
 
     fn deadline(&self) -> Instant {
@@ -244,9 +302,10 @@ impl Inner {
         Scene::new(site, Some(&self.counters))
     }
 
+    /// Whether calls go round this cache.
     #[inline]
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.shut_down.load(Ordering::Relaxed)
+    pub(crate) fn is_passed_by(&self) -> bool {
+        self.passed_by.load(Ordering::Relaxed)
     }
 }
 
@@ -272,13 +331,13 @@ impl fmt::Debug for Cache {
             too_large: _,
             clock: _,
             counters: _,
-            shut_down,
+            passed_by: _,
         } = &**self.inner();
         f.debug_struct("Cache")
             .field("store", &store.to_string())
             .field("prefix", prefix)
             .field("timeout", timeout)
-            .field("shut_down", &shut_down.load(Ordering::Relaxed))
+            .field("shut_down", &self.is_shut_down())
             .finish()
     }
 }

@@ -58,6 +58,8 @@ pub(crate) struct Config {
 /// Where the values are kept.
 #[derive(Clone, Debug)]
 pub(crate) enum StoreChoice {
+    /// Nowhere.
+    Off,
     /// In this process.
     Memory,
     /// In a Redis server.

@@ -34,8 +34,9 @@
 //! ```
 //!
 //! The attribute rewrites the function into a lookup in the [`Cache`] that [`get_cache`] gives: Redis
-//! if `REDIS_URL` or `REDIS_HOST` is set, else a store in this process. Its options are described at
-//! [`macro@redis_cached`]; what a cached function leaves beside itself, at [`Entry`]; how keys are written, at [`key!`].
+//! if `REDIS_URL` or `REDIS_HOST` is set, else a store in this process; with `REDIS_CACHE=off` it is [off](Cache::off). Its options
+//! are described at [`macro@redis_cached`]; what a cached function leaves beside itself, at [`Entry`]; how keys are written, at
+//! [`key!`].
 //!
 //! # What it does when something breaks
 //!
@@ -80,6 +81,7 @@
 //!
 //! A test with a Redis does not pause tokio's clock: a paused clock goes on to the next timer while an answer is on its way, so that
 //! each wait for Redis times out at once. [`CacheBuilder::in_memory`] needs no such clock, and a [`ManualClock`] makes values old.
+//! [`Cache::off`] keeps nothing, for a test that is about the bodies.
 
 #[doc(hidden)]
 pub mod __private;

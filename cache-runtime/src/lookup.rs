@@ -6,7 +6,7 @@
 //! | step | in | what happens | may end in |
 //! |---|---|---|---|
 //! | at hand | [`first_poll`] | the store of this process has a value that is [fresh whatever else holds](Question::at_hand) | the answer |
-//! | bypass | here | no cache, no key, or `NoStore` | [`Step::Body`] |
+//! | bypass | here | no cache, one that is off or was shut down, no key, or `NoStore` | [`Step::Body`] |
 //! | take over | [`acquire`] | `NoCache`, or a refresh: what is stored or computed now does not count | [`Step::Body`] |
 //! | read | [`read`], [`decision`] | the store has a value that can be read: the [freshness](crate::value::freshness) says whether it is the answer, and whether a body runs in the background | [`Step::Answer`], [`Step::Background`] |
 //! | join | [`join`], [`wait`], [`within`] | somebody computes this key: wait for that, but not for ever, nor for oneself; nobody does: lead | [`Step::Answer`], [`Step::Failed`], [`Step::Body`] |
@@ -183,8 +183,8 @@ impl Question {
         Ok(())
     }
 
-    /// The cache, and the whole key in it. Where the call has no key, or the cache is shut down, only the cache that it
-    /// would have used, if there is one.
+    /// The cache, and the whole key in it. Where the call has no key, or goes round the cache, only the cache that it would
+    /// have used, if there is one.
     fn place(&self) -> Result<KeyInCache, Option<Arc<Inner>>> {
         let cache = match self.cache_if_any() {
             Some(cache) => Some(cache),
@@ -196,7 +196,7 @@ impl Question {
         }
         let cache = cache.ok_or(None)?;
         match self.key.in_cache(&cache.prefix) {
-            Ok(key) if !cache.is_shut_down() => Ok((cache, key)),
+            Ok(key) if !cache.is_passed_by() => Ok((cache, key)),
             Ok(_) | Err(_) => Err(Some(cache)),
         }
     }

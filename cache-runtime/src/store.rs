@@ -1,6 +1,6 @@
-//! Where values are kept: in Redis, or in this process.
+//! Where values are kept: in Redis, in this process, or nowhere.
 //!
-//! The one rule: **a [`Store`] has verbs, and nobody else asks which of the two it is**: another tier is one more arm of
+//! The one rule: **a [`Store`] has verbs, and nobody else asks which of the three it is**: another tier is one more arm of
 //! each verb here, and a file beside [`memory`]. What a verb does stands with the store that does it.
 //!
 //! Imports point to a lower floor, never back. The floors, the top one first; what stands in one row
@@ -60,11 +60,13 @@ pub(crate) use self::{
 #[derive(Debug, Clone)]
 pub(crate) struct Store(Inner);
 
-/// Which of the two it is; private, so that no other file can ask.
+/// Which of the three it is; private, so that no other file can ask.
 #[derive(Debug, Clone)]
 enum Inner {
     Memory(Arc<MemoryStore>),
     Redis(Arc<RedisStore>),
+    /// The cache is off: nothing is kept. Calls go round the cache, so none of them asks for the right to store.
+    Off,
 }
 
 impl Store {
@@ -79,6 +81,7 @@ impl Store {
         clock: &Clock,
     ) -> Result<Self, Error> {
         Ok(Self(match choice {
+            StoreChoice::Off => Inner::Off,
             StoreChoice::Memory => Inner::Memory(Arc::new(MemoryStore::new(
                 prefix,
                 memory_capacity,
@@ -90,13 +93,23 @@ impl Store {
         }))
     }
 
+    /// Whether nothing is kept, and every call is to run its body.
+    pub(crate) fn is_off(&self) -> bool {
+        matches!(self.0, Inner::Off)
+    }
+
+    /// Whether values are kept in this process, where [`at_hand`](Self::at_hand) looks for them.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        matches!(self.0, Inner::Memory(_))
+    }
+
     /// A look at the values that this process has, by keys without the prefix, which waits for nothing; `None` where it has
     /// none.
     #[inline]
     pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
         match &self.0 {
             Inner::Memory(memory) => Some(|key: &str| memory.look(key)),
-            Inner::Redis(_) => None,
+            Inner::Redis(_) | Inner::Off => None,
         }
     }
 
@@ -114,6 +127,7 @@ impl Store {
     ) -> impl Future<Output = (Result<Option<Standing>, Error>, Duration)> + use<> {
         // `Err`: the answer, where nobody is to be asked.
         let asked = match &self.0 {
+            Inner::Off => Err(Ok(None)),
             Inner::Memory(memory) => Err(Ok(memory.get(key).map(Standing::InProcess))),
             Inner::Redis(redis) => {
                 let begun = budget.begin();
@@ -150,6 +164,7 @@ impl Store {
     ) -> Result<Acquired, Error> {
         lead.acquire_sent();
         match &self.0 {
+            Inner::Off => Err(off()),
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
                 Some(shared) if !seen.is_numbered(shared.number()) => {
@@ -188,6 +203,7 @@ impl Store {
     ) -> Result<Right, Error> {
         lead.acquire_sent();
         Ok(match &self.0 {
+            Inner::Off => return Err(off()),
             Inner::Memory(memory) => Right::of_flight(memory),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
@@ -208,6 +224,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Option<Duration>, Error> {
         match &self.0 {
+            Inner::Off => Ok(None),
             Inner::Memory(memory) => Ok(memory.ttl(key)),
             Inner::Redis(redis) => redis.ttl(key, deadline).await,
         }
@@ -223,7 +240,7 @@ impl Store {
         written: impl FnOnce() -> Result<Written, CodecError>,
     ) -> Result<Prepared, CodecError> {
         Ok(match &self.0 {
-            Inner::Memory(_) => {
+            Inner::Memory(_) | Inner::Off => {
                 let (shared, kept) = shared()?;
                 let incoming = Incoming {
                     outcome: kept,
@@ -249,6 +266,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), Error> {
         match &self.0 {
+            Inner::Off => Ok(()),
             Inner::Memory(memory) => {
                 memory.put(flights, key, value.incoming());
                 Ok(())
@@ -274,6 +292,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<Write, Error> {
         Ok(match &self.0 {
+            Inner::Off => return Err(off()),
             Inner::Memory(memory) => {
                 Write::in_process(memory, memory.begin_write(flights, &keys.value))
             }
@@ -289,14 +308,14 @@ impl Store {
     pub(crate) fn forget(&self, flights: &Flights<Answer>, key: &Arc<str>) {
         match &self.0 {
             Inner::Memory(memory) => memory.remove(flights, key),
-            Inner::Redis(_) => flights.detach(key, || ()),
+            Inner::Redis(_) | Inner::Off => flights.detach(key, || ()),
         }
     }
 
     /// Whether values are kept outside this process, so that an invalidation can fail.
     pub(crate) fn is_shared(&self) -> bool {
         match &self.0 {
-            Inner::Memory(_) => false,
+            Inner::Memory(_) | Inner::Off => false,
             Inner::Redis(_) => true,
         }
     }
@@ -313,7 +332,7 @@ impl Store {
         deadline: Instant,
     ) -> Result<(), Error> {
         match &self.0 {
-            Inner::Memory(_) => Ok(()),
+            Inner::Memory(_) | Inner::Off => Ok(()),
             Inner::Redis(redis) => lease::invalidate(redis, keys, urgency, deadline).await,
         }
     }
@@ -322,9 +341,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] on the in-process store.
+    /// [`ErrorKind::Unavailable`] on the in-process store, and where the cache is off.
     pub(crate) fn for_own_commands(&self) -> Result<Arc<RedisStore>, Error> {
         match &self.0 {
+            Inner::Off => Err(off()),
             Inner::Memory(_) => Err(Error::new(
                 ErrorKind::Unavailable,
                 "the in-process store has no connection; set `REDIS_URL` or `REDIS_HOST`",
@@ -333,14 +353,14 @@ impl Store {
         }
     }
 
-    /// Asks for a sign of life; the in-process store is always well.
+    /// Asks for a sign of life; where nothing is asked, all is well.
     ///
     /// # Errors
     ///
     /// If none comes in time.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Error> {
         match &self.0 {
-            Inner::Memory(_) => Ok(()),
+            Inner::Memory(_) | Inner::Off => Ok(()),
             Inner::Redis(redis) => redis.ping(deadline).await,
         }
     }
@@ -348,7 +368,7 @@ impl Store {
     /// Whether a task on the present runtime can reach what is kept outside this process: the runtime has timers.
     pub(crate) fn is_reached_from_here(&self) -> bool {
         match &self.0 {
-            Inner::Memory(_) => false,
+            Inner::Memory(_) | Inner::Off => false,
             Inner::Redis(redis) => redis.link().is_ok(),
         }
     }
@@ -356,7 +376,7 @@ impl Store {
     /// Whether a connection stands.
     pub(crate) fn is_connected(&self) -> bool {
         match &self.0 {
-            Inner::Memory(_) => false,
+            Inner::Memory(_) | Inner::Off => false,
             Inner::Redis(redis) => redis.connected() > 0,
         }
     }
@@ -364,7 +384,7 @@ impl Store {
     /// Waits until no lock is being let go for which other processes wait.
     pub(crate) async fn locks_let_go(&self) {
         match &self.0 {
-            Inner::Memory(_) => {}
+            Inner::Memory(_) | Inner::Off => {}
             Inner::Redis(redis) => redis.locks_let_go().await,
         }
     }
@@ -373,20 +393,21 @@ impl Store {
     pub(crate) fn clear(&self) {
         match &self.0 {
             Inner::Memory(memory) => memory.clear(),
-            Inner::Redis(_) => {}
+            Inner::Redis(_) | Inner::Off => {}
         }
     }
 
     /// Ends every connection, for good.
     pub(crate) fn close(&self) {
         match &self.0 {
-            Inner::Memory(_) => {}
+            Inner::Memory(_) | Inner::Off => {}
             Inner::Redis(redis) => redis.close(),
         }
     }
 
     pub(crate) fn stats(&self) -> StoreStats {
         match &self.0 {
+            Inner::Off => StoreStats::Off,
             Inner::Memory(memory) => StoreStats::Memory {
                 entries: memory.len(),
             },
@@ -397,16 +418,25 @@ impl Store {
     /// How many callers' reads wait or are on their way right now.
     pub(crate) fn reading(&self) -> usize {
         match &self.0 {
-            Inner::Memory(_) => 0,
+            Inner::Memory(_) | Inner::Off => 0,
             Inner::Redis(redis) => redis.reading(),
         }
     }
+}
+
+/// Why a cache that is off has no connection, and no right to store.
+fn off() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the cache is off, by `REDIS_CACHE=off` or `Cache::off()`",
+    )
 }
 
 /// Where values are kept, for people.
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
+            Inner::Off => f.write_str("off"),
             Inner::Memory(_) => f.write_str("in process"),
             Inner::Redis(redis) => redis.connector().endpoint().fmt(f),
         }

@@ -61,10 +61,10 @@ impl AtHand {
 impl First {
     fn of(cache: &Cache) -> Self {
         let inner = cache.inner();
-        if inner.store.is_shared() {
-            Self::Elsewhere
-        } else {
+        if inner.store.is_at_hand() {
             Self::Values(Arc::clone(inner))
+        } else {
+            Self::Elsewhere
         }
     }
 }

@@ -309,7 +309,8 @@ impl CacheBuilder {
     /// Takes what is not set here from the environment's variables, which are read when the cache is built.
     ///
     /// A [`url`](Self::url) or [`host`](Self::host) set here replaces `REDIS_URL`, `REDIS_HOST` and
-    /// `REDIS_PORT` together; every other setting replaces its own variable.
+    /// `REDIS_PORT` together; every other setting replaces its own variable. Nothing replaces `REDIS_CACHE=off`: with it
+    /// the cache is [off](crate::Cache::off), whatever is set here.
     ///
     /// Default: the environment is not looked at.
     pub fn from_env(mut self) -> Self {
@@ -353,6 +354,21 @@ impl CacheBuilder {
 }
 
 impl Config {
+    /// The configuration of a cache that is off.
+    ///
+    /// # Errors
+    ///
+    /// None, because nothing but the defaults is checked.
+    pub(crate) fn off() -> Result<Self, Error> {
+        let config = CacheBuilder::default()
+            .in_memory()
+            .build_config_in(|_| None)?;
+        Ok(Self {
+            store: StoreChoice::Off,
+            ..config
+        })
+    }
+
     /// The configuration that the variables mean; `lookup` is `std::env::var_os` outside tests.
     pub(crate) fn from_environment(
         lookup: impl Fn(&str) -> Option<OsString>,

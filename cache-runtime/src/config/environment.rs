@@ -18,6 +18,7 @@ impl Settings {
     ) -> Result<Self, Error> {
         let variables = Variables(lookup);
         Ok(Self {
+            cache: variables.cache()?,
             url: variables.text("REDIS_URL")?.map(|url| url.map(Secret::new)),
             host: variables
                 .text("REDIS_HOST")?
@@ -129,6 +130,20 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         }
     }
 
+    fn cache(&self) -> Result<Option<Setting<bool>>, Error> {
+        let Some(Setting { value, name }) = self.text("REDIS_CACHE")? else {
+            return Ok(None);
+        };
+        match switch(&value) {
+            Some(on) => Ok(Some(Setting::new(name, on))),
+            // Other programs take the server's URL, which may hold a password, from a variable of this name.
+            None => Err(Error::config(format!(
+                "`{name}` is {}; it is `on` or `off`, and where Redis is goes into `REDIS_URL`",
+                shown_if_word(&value)
+            ))),
+        }
+    }
+
     fn auth(&self) -> Result<Option<Setting<AuthChoice>>, Error> {
         let Some(Setting { value, name }) = self.text("REDIS_AUTH")? else {
             return Ok(None);
@@ -141,19 +156,10 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
             ))),
             "entra" => Ok(Some(Setting::new("REDIS_AUTH=entra", AuthChoice::Entra))),
             _ => {
-                // Other programs take the password from a variable of this name: only what reads as a
-                // word is repeated.
-                let word = value.len() <= 16
-                    && value
-                        .bytes()
-                        .all(|b| b.is_ascii_alphabetic() || b"-_".contains(&b));
-                let is = if word {
-                    format!("is `{value}`; it")
-                } else {
-                    "is something else; it".to_owned()
-                };
+                // Other programs take the password from a variable of this name.
                 Err(Error::config(format!(
-                    "`{name}` {is} is `entra`, `password` or `none`, and the password itself goes into `REDIS_PASSWORD`"
+                    "`{name}` is {}; it is `entra`, `password` or `none`, and the password itself goes into `REDIS_PASSWORD`",
+                    shown_if_word(&value)
                 )))
             }
         }
@@ -163,13 +169,35 @@ impl<F: Fn(&str) -> Option<OsString>> Variables<F> {
         let Some(Setting { value, name }) = self.text("REDIS_TLS")? else {
             return Ok(None);
         };
-        match &*value.to_ascii_lowercase() {
-            "true" | "1" | "yes" | "on" => Ok(Some(Setting::new("REDIS_TLS=true", true))),
-            "false" | "0" | "no" | "off" => Ok(Some(Setting::new("REDIS_TLS=false", false))),
-            _ => Err(Error::config(format!(
+        match switch(&value) {
+            Some(true) => Ok(Some(Setting::new("REDIS_TLS=true", true))),
+            Some(false) => Ok(Some(Setting::new("REDIS_TLS=false", false))),
+            None => Err(Error::config(format!(
                 "`{name}` is `{}`; it is `true` or `false`",
                 shown(&value)
             ))),
         }
+    }
+}
+
+/// What a word says of something that is on or off.
+fn switch(text: &str) -> Option<bool> {
+    match &*text.to_ascii_lowercase() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
+/// A value that may be a secret, as a message shows it: only what reads as a word is repeated.
+fn shown_if_word(value: &str) -> String {
+    let is_word = value.len() <= 16
+        && value
+            .bytes()
+            .all(|b| b.is_ascii_alphabetic() || b"-_".contains(&b));
+    if is_word {
+        format!("`{value}`")
+    } else {
+        "something else".to_owned()
     }
 }

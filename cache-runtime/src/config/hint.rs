@@ -8,6 +8,8 @@ use super::setting::shown;
 /// A line for the log of the program that configured the cache.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Hint {
+    /// The environment says that there is to be no cache.
+    Off,
     /// The environment was asked where Redis is, and says nothing.
     InProcess,
     /// A host that is none of Azure's is taken for a plain server.
@@ -33,6 +35,7 @@ impl Hint {
     /// Writes the line.
     pub(crate) fn say(&self) {
         match self {
+            Self::Off => tracing::info!("`REDIS_CACHE` is `off`: calls run without the cache"),
             Self::InProcess => tracing::warn!(
                 "neither REDIS_URL nor REDIS_HOST is set: values are cached in this process only"
             ),

@@ -19,6 +19,8 @@ use crate::{auth::Secret, error::Error, key::check_prefix};
 /// All settings; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
+    /// Whether there is to be a cache at all.
+    pub(super) cache: Option<Setting<bool>>,
     pub(super) url: Option<Setting<Secret>>,
     pub(super) host: Option<Setting<GivenHost>>,
     pub(super) port: Option<Setting<u16>>,
@@ -71,6 +73,7 @@ impl Settings {
     /// Host, port and URL count as one setting: where `self` has a host or a URL, `other`'s port does not count either.
     pub(super) fn or(self, other: Self) -> Self {
         let Self {
+            cache,
             url,
             host,
             port,
@@ -95,6 +98,7 @@ impl Settings {
             (other.url, other.host, port.or(other.port))
         };
         Self {
+            cache: cache.or(other.cache),
             url,
             host,
             port,
@@ -206,7 +210,11 @@ impl Settings {
                 prefix: value.clone(),
             });
         }
-        let store = if self.names_a_server() {
+        let is_off = matches!(self.cache, Some(Setting { value: false, .. }));
+        let store = if is_off {
+            hints.push(Hint::Off);
+            StoreChoice::Off
+        } else if self.names_a_server() {
             StoreChoice::Redis(self.endpoint(&mut hints)?)
         } else {
             StoreChoice::Memory

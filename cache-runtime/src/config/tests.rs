@@ -99,6 +99,46 @@ fn without_host_and_url_values_stay_in_this_process() {
 }
 
 #[test]
+fn a_cache_that_is_off_has_no_store_whatever_says_where_redis_is() {
+    let is_off = |config: &Config| matches!(config.store, StoreChoice::Off);
+    let off = ("REDIS_CACHE", "off");
+    for variables in [
+        &[off][..],
+        &[("REDIS_CACHE", " Off ")],
+        &[("REDIS_CACHE", "false")],
+        &[off, ("REDIS_URL", "redis://cache")],
+        // What is wrong with a server that is not asked waits for the day on which it is.
+        &[off, ("REDIS_URL", "cache"), ("REDIS_HOST", "cache")],
+    ] {
+        let config = config(variables).unwrap();
+        assert!(is_off(&config), "{variables:?}");
+        assert_eq!(config.hints, [Hint::Off], "{variables:?}");
+    }
+    for on in ["on", "ON", "true", "", " "] {
+        let url = ("REDIS_URL", "redis://cache");
+        assert_eq!(
+            endpoint(config(&[("REDIS_CACHE", on), url])),
+            "plain cache:6379 db 0 no login"
+        );
+    }
+    // It says nothing of how keys are written.
+    let prefixed = config(&[off, ("REDIS_KEY_PREFIX", "shop")]).unwrap();
+    assert_eq!(prefixed.prefix, "shop");
+    assert!(config(&[off, ("REDIS_DB", "one")]).is_err());
+
+    // Code that asks the environment is told, whatever else it says; other code does not hear of it.
+    let build = |builder: CacheBuilder| builder.build_config_in(environment(&[off])).unwrap();
+    let builder = CacheBuilder::default;
+    for asking in [builder().url("redis://cache"), builder().in_memory()] {
+        assert!(is_off(&build(asking.clone().from_env())));
+        assert!(!is_off(&build(asking)));
+    }
+    let config = Config::off().unwrap();
+    assert!(is_off(&config));
+    assert_eq!((&*config.prefix, config.hints), ("", vec![]));
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let names = [
         "REDIS_HOST",
@@ -293,6 +333,8 @@ fn the_other_settings_are_read() {
 fn a_bad_value_is_named_with_what_is_accepted() {
     check_refused(
         &[
+            &[("REDIS_CACHE", "maybe")],
+            &[("REDIS_CACHE", "redis://:hunter2@cache")],
             &[("REDIS_HOST", "cache:6379")],
             &[("REDIS_HOST", "redis://cache")],
             &[("REDIS_HOST", "/var/run/redis.sock")],
@@ -332,6 +374,10 @@ fn a_bad_value_is_named_with_what_is_accepted() {
             &[("REDIS_MAX_VALUE", "18446744073709551615KiB")],
         ],
         &expect![[r#"
+            REDIS_CACHE="maybe"
+              `REDIS_CACHE` is `maybe`; it is `on` or `off`, and where Redis is goes into `REDIS_URL`
+            REDIS_CACHE="redis://:hunter2@cache"
+              `REDIS_CACHE` is something else; it is `on` or `off`, and where Redis is goes into `REDIS_URL`
             REDIS_HOST="cache:6379"
               `REDIS_HOST` is `cache:6379`, which holds a port; the port goes into `REDIS_PORT`
             REDIS_HOST="redis://cache"

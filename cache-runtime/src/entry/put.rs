@@ -31,12 +31,16 @@ impl<R> Entry<R> {
     ///
     /// A future that is dropped may have stored or not.
     pub fn put(&self, value: &R) -> impl Future<Output = Result<(), Error>> + Send + use<R> {
-        let put = self
-            .place()
-            .and_then(|(cache, key)| Ok((self.prepare(&cache, &key, value)?, cache, key)));
+        let put = self.place().and_then(|(cache, key)| {
+            let is_kept = !cache.inner().store.is_off();
+            let prepared = is_kept.then(|| self.prepare(&cache, &key, value));
+            Ok((prepared.transpose()?, cache, key))
+        });
         let timeout = self.question.timeout;
         async move {
-            let (prepared, cache, key) = put?;
+            let (Some(prepared), cache, key) = put? else {
+                return Ok(());
+            };
             let cache = cache.inner();
             cache.background.end_backoff(&key);
             let began = Instant::now();
@@ -96,6 +100,9 @@ impl<R> Entry<R> {
             Err(error) => return (write.await, Err(error)),
         };
         let inner = cache.inner();
+        if inner.store.is_off() {
+            return (write.await, Ok(()));
+        }
         inner.background.end_backoff(&key);
         let keys = LeaseKeys::new(&inner.prefix, &key);
         let mut guard = RecordOnDrop::new(inner, &keys);

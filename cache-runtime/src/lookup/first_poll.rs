@@ -48,7 +48,7 @@ impl Question {
     #[inline(always)]
     fn at_hand_in(&self, inner: &Inner, ahead: Option<RefreshAhead>, take: Take<'_>) -> Option<()> {
         let at_hand = inner.store.at_hand()?;
-        if inner.is_shut_down() {
+        if inner.is_passed_by() {
             return None;
         }
         let shared = at_hand(self.key.text()?)?;

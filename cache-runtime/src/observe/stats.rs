@@ -19,7 +19,7 @@ pub struct SiteStats {
     pub misses: u64,
     /// Misses that another call's body answered.
     pub coalesced: u64,
-    /// Calls that did not use the cache: none is configured, or the key could not be written.
+    /// Calls that did not use the cache: none is configured, it is off, or the key could not be written.
     pub bypassed: u64,
     /// How often the body ran.
     pub body_runs: u64,
@@ -238,6 +238,8 @@ impl std::error::Error for NotOneSite {}
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum StoreStats {
+    /// None: the cache is [off](crate::Cache::off).
+    Off,
     /// The in-process store.
     #[non_exhaustive]
     Memory {
