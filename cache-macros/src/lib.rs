@@ -543,7 +543,7 @@ use proc_macro::TokenStream;
 ///
 /// ## `cache`
 ///
-/// A `Cache`, or a reference to one, other than the global one. It is lent: `self.cache`, which is the same as `&self.cache`, stays where it is. It can use parameters; what it uses is a parameter of
+/// A `Cache`, or a reference to one, in the place of that of the scope, of the runtime, or the global one. It is lent: `self.cache`, which is the same as `&self.cache`, stays where it is. It can use parameters; what it uses is a parameter of
 /// `_entry` too. Default: `get_cache()`'s.
 ///
 /// ```

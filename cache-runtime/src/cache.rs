@@ -7,6 +7,7 @@ pub(crate) mod background;
 pub(crate) mod connection;
 pub(crate) mod global;
 pub(crate) mod invalidation;
+pub(crate) mod scope;
 mod too_large;
 
 use std::{
@@ -35,8 +36,9 @@ use crate::{
 
 /// A cache: Redis, the in-process store, or none at all, where it is [off](Self::off).
 ///
-/// Clones are handles on the same cache. [`get_cache`](crate::get_cache) gives the global one, which
-/// annotated functions use unless their attribute says `cache = …`.
+/// Clones are handles on the same cache. A call of an annotated function uses the first that there is of: the cache that its
+/// attribute names (`cache = …`), that of the [`scope`](Self::scope) which it is in, that of the [runtime](Self::install_in_this_runtime)
+/// which it is on, and the global one. [`get_cache`](crate::get_cache) gives the same, without the first.
 ///
 /// ```
 /// # use std::time::Duration;

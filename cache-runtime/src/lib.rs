@@ -82,6 +82,9 @@
 //! A test with a Redis does not pause tokio's clock: a paused clock goes on to the next timer while an answer is on its way, so that
 //! each wait for Redis times out at once. [`CacheBuilder::in_memory`] needs no such clock, and a [`ManualClock`] makes values old.
 //! [`Cache::off`] keeps nothing, for a test that is about the bodies.
+//!
+//! A test that is to meet no other one has a cache of its own for its runtime: [`Cache::install_in_this_runtime`]. Where several
+//! share a runtime, each has a [`Cache::scope`].
 
 #[doc(hidden)]
 pub mod __private;
@@ -113,6 +116,7 @@ pub use base::clock::ManualClock;
 pub use cache::Cache;
 pub use cache::connection::Connection;
 pub use cache::global::{get_cache, set_cache};
+pub use cache::scope::{RuntimeGuard, in_scope};
 #[cfg(feature = "macros")]
 pub use cache_macros::redis_cached;
 pub use config::builder::CacheBuilder;

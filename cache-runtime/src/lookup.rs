@@ -70,7 +70,7 @@ use crate::{
 pub(crate) struct Question {
     pub(crate) site: &'static Site,
     pub(crate) key: Key,
-    /// Default: the global cache.
+    /// Default: as [`global`] finds it.
     pub(crate) cache: Option<Cache>,
     /// Default: the cache's.
     pub(crate) timeout: Option<Duration>,
@@ -206,12 +206,13 @@ impl Question {
         scene(self.site, self.cache_if_any().as_deref()).tell(event);
     }
 
-    /// The cache that the call uses, unless that is the global one and was not made yet.
+    /// The cache that the call uses, unless that is the global one, and that was not made yet.
     fn cache_if_any(&self) -> Option<Arc<Inner>> {
         let inner = |cache: &Cache| Some(Arc::clone(cache.inner()));
-        self.cache
-            .as_ref()
-            .map_or_else(|| global::with_installed(inner), inner)
+        match &self.cache {
+            Some(cache) => inner(cache),
+            None => global::with_installed(inner),
+        }
     }
 
     fn look_up(&self, cache: Arc<Inner>, key: Arc<str>, control: Control) -> Lookup {

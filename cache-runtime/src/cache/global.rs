@@ -1,7 +1,6 @@
 //! The cache that annotated functions use unless they name another.
 //!
-//! The one rule: **it is made at the first use and lives as long as the process**, whatever becomes
-//! of the runtime that first used it.
+//! The one rule: **it is that of the [`scope`], else the global one**, which is made at the first use and lives as long as the process, whatever becomes of the runtime that first used it.
 
 use std::sync::{
     Arc, Mutex, OnceLock,
@@ -12,7 +11,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::{
     base::sharded::lock,
-    cache::{Cache, Inner},
+    cache::{Cache, Inner, scope},
     config::{Config, Hint},
     error::Error,
 };
@@ -21,8 +20,6 @@ static INSTALLED: ArcSwapOption<Cache> = ArcSwapOption::const_empty();
 /// The first cache that was installed, which most processes never replace. A look at it writes nothing, where
 /// [`INSTALLED`] counts each reader in and out.
 static FIRST: OnceLock<First> = OnceLock::new();
-/// Whether another cache took the place of the first one.
-static REPLACED: AtomicBool = AtomicBool::new(false);
 /// What is wrong with the environment. It is kept, so that a call need not read the environment again.
 static UNUSABLE: OnceLock<Error> = OnceLock::new();
 /// Held while a cache is installed, so that the environment makes one cache at most.
@@ -37,12 +34,12 @@ enum First {
     Elsewhere,
 }
 
-/// Where the values are that the global cache has in this process.
+/// Where the values are that the cache of a call which is in no scope has in this process.
 pub(crate) enum AtHand {
     /// It has none, or there is no cache yet.
     Nowhere,
     InFirst(&'static Inner),
-    /// In the installed one, for [`with_installed`].
+    /// In another one, if it has any, for [`with_installed`].
     InInstalled,
 }
 
@@ -50,8 +47,7 @@ impl AtHand {
     #[inline]
     pub(crate) fn find() -> Self {
         match FIRST.get() {
-            // A call that begins after `set_cache` returned finds the mark, because that was set before.
-            Some(_) if REPLACED.load(Ordering::Relaxed) => Self::InInstalled,
+            _ if scope::has_detours() => Self::InInstalled,
             Some(First::Values(inner)) => Self::InFirst(inner),
             Some(First::Elsewhere) | None => Self::Nowhere,
         }
@@ -69,7 +65,8 @@ impl First {
     }
 }
 
-/// The global cache; at the first use it is made from the environment.
+/// The cache of the [`scope`](Cache::scope) that this is called in, else of the [runtime](Cache::install_in_this_runtime), else the
+/// global one; that is made from the environment at the first use.
 ///
 /// Cheap enough to be called per request, and the handle may be kept. No connection is made here.
 ///
@@ -86,7 +83,8 @@ pub async fn get_cache() -> Result<Cache, Error> {
 
 /// Installs `cache` as the global one and gives back the one before, if there was one.
 ///
-/// Calls under way keep the cache that they began with.
+/// Calls under way keep the cache that they began with. A test takes a [`scope`](Cache::scope), or a cache for its
+/// [runtime](Cache::install_in_this_runtime): the global one is every test's.
 pub fn set_cache(cache: Cache) -> Option<Cache> {
     // Waits for a cache that is being made of the environment, because that would take this one's place.
     let _making = lock(&MAKING);
@@ -96,17 +94,30 @@ pub fn set_cache(cache: Cache) -> Option<Cache> {
 /// Puts `cache` in the place of the one before. Called while `MAKING` is held.
 fn install(cache: Cache) -> Option<Arc<Cache>> {
     if FIRST.set(First::of(&cache)).is_err() {
-        REPLACED.store(true, Ordering::Relaxed);
+        scope::add_detour();
     }
     INSTALLED.swap(Some(cache.into()))
 }
 
-/// What `look` finds in the global cache, which is lent and not cloned; `None` also if there is no cache yet.
+/// What `look` finds in the cache of the call that is polled, unless the call names one; `None` also if there is no cache yet. The
+/// global one is lent and not cloned.
+#[inline]
 pub(crate) fn with_installed<T>(look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
-    INSTALLED.load().as_deref().and_then(look)
+    let (own, global);
+    let cache = match scope::present() {
+        Some(cache) => {
+            own = cache;
+            Some(&own)
+        }
+        None => {
+            global = INSTALLED.load();
+            global.as_deref()
+        }
+    };
+    cache.and_then(look)
 }
 
-/// The global cache for an annotated function; `None` if the environment is not in order.
+/// The cache for an annotated function that names none; `None` if the environment is not in order.
 pub(crate) fn installed() -> Option<Cache> {
     match installed_or_made() {
         Ok(cache) => Some(cache),
@@ -127,10 +138,14 @@ fn made() -> Result<(Cache, Vec<Hint>), Error> {
     Ok((Cache::new(config)?, hints))
 }
 
-/// The global cache, made from the environment at the first use.
+/// The same; the global one is made from the environment at the first use.
+///
+/// # Errors
+///
+/// If the environment is not in order.
 pub(crate) fn installed_or_made() -> Result<Cache, Error> {
-    if let Some(cache) = &*INSTALLED.load() {
-        return Ok(Cache::clone(cache));
+    if let Some(cache) = with_installed(|cache| Some(cache.clone())) {
+        return Ok(cache);
     }
     if let Some(error) = UNUSABLE.get() {
         return Err(error.clone());

@@ -20,7 +20,7 @@ use super::{
     wait,
 };
 use crate::{
-    cache::{Inner, background::RunPermit},
+    cache::{Inner, background::RunPermit, scope},
     flight::{Lead, Turn, Waiting},
     observe::{control::Control, event::Event},
     site::Site,
@@ -125,7 +125,9 @@ impl AnyRun for Run {
                 watch.wait(call(course::running(running, slot))).await;
             }
         };
-        cache.background.begin(permit, Box::pin(run));
+        cache
+            .background
+            .begin(permit, scope::handed_on(Box::pin(run)));
     }
 
     fn has_no_body(&self) {

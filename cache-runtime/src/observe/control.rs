@@ -201,6 +201,17 @@ impl<T> Outcome<T> {
     }
 }
 
+/// Runs `future` in a scope that changes nothing, so that its calls find out that they are in one: for scopes of another kind,
+/// of which a call in no scope is not to ask for each.
+///
+/// # Cancel safety
+///
+/// As `future`.
+pub(crate) async fn scoped<F: Future>(future: F) -> F::Output {
+    let scope = SCOPE.try_with(Arc::clone).unwrap_or_default();
+    SCOPE.scope(scope, future).await
+}
+
 tokio::task_local! {
     static SCOPE: Arc<Scope>;
 }
