@@ -200,6 +200,25 @@ pub(crate) fn template(
     parts: &[&dyn KeyPart],
     out: &mut String,
 ) -> Result<(), KeyError> {
+    unless_a_part_panics(|| pieces(literals, parts, out))
+}
+
+/// As [`template`], for a key that no call writes: with a closure of its own, because one that two functions run is inlined into
+/// neither.
+///
+/// # Errors
+///
+/// As [`arguments`].
+pub(crate) fn template_of_no_call(
+    literals: &[&str],
+    parts: &[&dyn KeyPart],
+    out: &mut String,
+) -> Result<(), KeyError> {
+    unless_a_part_panics(|| pieces(literals, parts, out))
+}
+
+#[inline(always)]
+fn pieces(literals: &[&str], parts: &[&dyn KeyPart], out: &mut String) -> Result<(), KeyError> {
     debug_assert!(
         literals.len() == parts.len() + 1
             && literals
@@ -207,30 +226,28 @@ pub(crate) fn template(
                 .is_none_or(|between| between.iter().all(|literal| !literal.is_empty())),
         "invariant: the macro refuses two pieces without text between them"
     );
-    unless_a_part_panics(|| {
-        let mut literals = literals.iter();
-        out.push_str(literals.next().copied().unwrap_or_default());
-        let mut left = parts.len();
-        for (part, literal) in parts.iter().zip(literals) {
-            let start = out.len();
-            part.write(&mut KeyWriter {
-                out,
-                place: Place::Template,
-            })?;
-            left -= 1;
-            // Nothing is escaped in the last part, because no other part follows the text after it.
-            if left > 0
-                && let Some(border) = escape::border(literal)
-            {
-                escape::keep_apart(start, border, out);
-            }
-            // Most templates end with a part.
-            if !literal.is_empty() {
-                out.push_str(literal);
-            }
+    let mut literals = literals.iter();
+    out.push_str(literals.next().copied().unwrap_or_default());
+    let mut left = parts.len();
+    for (part, literal) in parts.iter().zip(literals) {
+        let start = out.len();
+        part.write(&mut KeyWriter {
+            out,
+            place: Place::Template,
+        })?;
+        left -= 1;
+        // Nothing is escaped in the last part, because no other part follows the text after it.
+        if left > 0
+            && let Some(border) = escape::border(literal)
+        {
+            escape::keep_apart(start, border, out);
         }
-        Ok(())
-    })
+        // Most templates end with a part.
+        if !literal.is_empty() {
+            out.push_str(literal);
+        }
+    }
+    Ok(())
 }
 
 /// Writes one value.

@@ -207,6 +207,7 @@ impl Question {
     }
 
     /// The cache that the call uses, unless that is the global one, and that was not made yet.
+    #[inline]
     fn cache_if_any(&self) -> Option<Arc<Inner>> {
         let inner = |cache: &Cache| Some(Arc::clone(cache.inner()));
         match &self.cache {

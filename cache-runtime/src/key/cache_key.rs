@@ -8,7 +8,7 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use super::{KeyError, KeyPart, KeyText, escape, template};
+use super::{KeyError, KeyPart, KeyText, escape, template_of_no_call};
 use crate::error::{Error, ErrorKind};
 
 /// The beginning of a [`CacheKey`]'s text where its key could not be written. It holds white space, so that the text cannot
@@ -55,7 +55,7 @@ impl CacheKey {
     /// The key of a template: a literal before, between and after the parts.
     pub(crate) fn of_template(literals: &[&str], parts: &[&dyn KeyPart]) -> Self {
         let mut text = KeyText::new();
-        match template(literals, parts, &mut text) {
+        match template_of_no_call(literals, parts, &mut text) {
             Ok(()) => Self {
                 text,
                 refused: None,

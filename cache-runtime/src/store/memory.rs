@@ -335,7 +335,7 @@ impl MemoryStore {
     }
 
     /// Whether the entry is the one of this key, of which the prefix is left out.
-    #[inline]
+    #[inline(always)]
     fn is_of(&self, entry: &MemoryEntry, text: &str) -> bool {
         entry.key.as_bytes()[self.prefix..] == *text.as_bytes()
     }
