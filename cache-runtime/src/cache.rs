@@ -4,6 +4,8 @@
 //! restarts of Redis and tokio runtimes.
 
 pub(crate) mod background;
+#[cfg(feature = "testing")]
+mod clear;
 pub(crate) mod connection;
 pub(crate) mod global;
 pub(crate) mod invalidation;

@@ -40,6 +40,12 @@ impl<V> Sharded<V> {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
+    /// Removes every key.
+    #[cfg(feature = "testing")]
+    pub(crate) fn clear(&self) {
+        self.shards.iter().for_each(|shard| lock(shard).clear());
+    }
+
     /// Adds up what `count` says of each value.
     pub(crate) fn sum(&self, count: impl Fn(&V) -> usize) -> usize {
         let of_shard =

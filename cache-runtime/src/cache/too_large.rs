@@ -49,6 +49,12 @@ impl TooLarge {
         self.any.store(true, Ordering::Release);
     }
 
+    /// Forgets every key.
+    #[cfg(feature = "testing")]
+    pub(super) fn clear(&self) {
+        self.until.clear();
+    }
+
     /// Forgets `key`, because a value of it was not too large.
     pub(crate) fn forget(&self, key: &str) {
         if self.any.load(Ordering::Acquire) {

@@ -348,7 +348,9 @@ impl MemoryStore {
         hasher.finish()
     }
 
+    /// Drops every value, and takes the right to store from every write.
     pub(crate) fn clear(&self) {
+        lock(&self.writes).rights.clear();
         dropping_values_later(|| self.entries.clear());
     }
 
