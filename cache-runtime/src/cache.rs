@@ -178,6 +178,7 @@ impl Cache {
             memory_capacity,
             max_value,
             coordination,
+            faults,
             hints: _,
         } = config;
         let Coordination {
@@ -190,7 +191,7 @@ impl Cache {
             clock,
         } = coordination;
         let clock = clock.map_or_else(Clock::default, Clock::manual);
-        let store = Store::new(store, &prefix, memory_capacity, timeout, &clock)?;
+        let store = Store::new(store, &prefix, memory_capacity, timeout, &clock, faults)?;
         let passed_by = AtomicBool::new(store.is_off());
         Ok(Self(Arc::new(Handle(Arc::new(Inner {
             pending: Arc::new(PendingInvalidations::new(store.clone(), timeout)),

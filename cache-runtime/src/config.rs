@@ -36,7 +36,7 @@ pub(crate) use hint::Hint;
 #[cfg(feature = "tls")]
 pub(crate) use tls::Tls;
 
-use crate::auth::Auth;
+use crate::{auth::Auth, testing::Injected};
 
 /// Everything that a `Cache` is made from.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Config {
     /// How many bytes of JSON a value may have to be stored.
     pub(crate) max_value: usize,
     pub(crate) coordination: Coordination,
+    /// What a test breaks of the store.
+    pub(crate) faults: Injected,
     /// Lines for the log, to be written once there is a cache.
     pub(crate) hints: Vec<Hint>,
 }

@@ -226,6 +226,13 @@ impl Error {
         Self::new(ErrorKind::Server, NO_ROOM)
     }
 
+    /// The error of a Redis that has no room.
+    #[cfg(feature = "testing")]
+    pub(crate) fn out_of_memory() -> Self {
+        let text = "OOM command not allowed when used memory > 'maxmemory'.";
+        Self::new(ErrorKind::Server, format!("{ANSWERED}{text}"))
+    }
+
     /// The error that redis-rs reported for a command on a connection that was set up already.
     ///
     /// Only its text is kept, so that its type stays out of the public interface.

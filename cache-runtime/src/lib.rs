@@ -74,6 +74,7 @@
 //! | `macros` | yes | the attribute, and [`key!`] |
 //! | `tls` | yes | TLS connections, by rustls |
 //! | `entra-id` | yes | login with Microsoft Entra ID tokens, which brings the Azure SDK, and `tls` |
+//! | `testing` | no | for tests: `Faults`, which break a cache on demand, and `Cache::clear` |
 //!
 //! Who is not on Azure builds a third fewer crates by `default-features = false, features = ["macros", "tls"]`.
 //!
@@ -81,7 +82,8 @@
 //!
 //! A test with a Redis does not pause tokio's clock: a paused clock goes on to the next timer while an answer is on its way, so that
 //! each wait for Redis times out at once. [`CacheBuilder::in_memory`] needs no such clock, and a [`ManualClock`] makes values old.
-//! [`Cache::off`] keeps nothing, for a test that is about the bodies.
+//! [`Cache::off`] keeps nothing, for a test that is about the bodies. The `Faults` of the feature `testing` break a cache, for a test
+//! of what becomes of a caller then.
 //!
 //! A test that is to meet no other one has a cache of its own for its runtime: [`Cache::install_in_this_runtime`]. Where several
 //! share a runtime, each has a [`Cache::scope`].
@@ -105,6 +107,7 @@ mod lookup;
 mod observe;
 mod site;
 mod store;
+mod testing;
 #[cfg(feature = "tls")]
 mod tls;
 mod value;
@@ -130,6 +133,8 @@ pub use observe::event::Tier;
 pub use observe::stats::{
     BreakerState, Errors, NotOneSite, SiteInfo, SiteStats, Stats, StoreStats, TokenStats,
 };
+#[cfg(feature = "testing")]
+pub use testing::Faults;
 pub use value::codec::Cacheable;
 pub use value::returns::Returns;
 

@@ -30,6 +30,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "testing")]
+use self::budget::TimeLimit;
 use self::{
     budget::Budget,
     fetched::Fetched,
@@ -40,12 +42,15 @@ use self::{
         lease::{self, AcquireReply, LeaseKeys, LockRequest, Written},
     },
 };
+#[cfg(feature = "testing")]
+use crate::testing::Fault;
 use crate::{
-    base::clock::Clock,
+    base::{clock::Clock, runtime::has_timers},
     config::StoreChoice,
     error::{Error, ErrorKind},
     flight::{Flights, Lead},
     observe::stats::StoreStats,
+    testing::Injected,
     value::{answer::Answer, error::CodecError, freshness::Lifespan},
 };
 
@@ -58,7 +63,10 @@ pub(crate) use self::{
 
 /// The store of one cache.
 #[derive(Debug, Clone)]
-pub(crate) struct Store(Inner);
+pub(crate) struct Store {
+    inner: Inner,
+    faults: Injected,
+}
 
 /// Which of the three it is; private, so that no other file can ask.
 #[derive(Debug, Clone)]
@@ -79,8 +87,9 @@ impl Store {
         memory_capacity: u64,
         timeout: Duration,
         clock: &Clock,
+        faults: Injected,
     ) -> Result<Self, Error> {
-        Ok(Self(match choice {
+        let inner = match choice {
             StoreChoice::Off => Inner::Off,
             StoreChoice::Memory => Inner::Memory(Arc::new(MemoryStore::new(
                 prefix,
@@ -90,26 +99,32 @@ impl Store {
             StoreChoice::Redis(endpoint) => {
                 Inner::Redis(RedisStore::new(Connector::new(endpoint)?, timeout))
             }
-        }))
+        };
+        // A cache that is off asks nobody, so that nothing can fail.
+        let faults = match &inner {
+            Inner::Off => Injected::default(),
+            Inner::Memory(_) | Inner::Redis(_) => faults,
+        };
+        Ok(Self { inner, faults })
     }
 
     /// Whether nothing is kept, and every call is to run its body.
     pub(crate) fn is_off(&self) -> bool {
-        matches!(self.0, Inner::Off)
+        matches!(self.inner, Inner::Off)
     }
 
     /// Whether values are kept in this process, where [`at_hand`](Self::at_hand) looks for them.
     pub(crate) fn is_at_hand(&self) -> bool {
-        matches!(self.0, Inner::Memory(_))
+        matches!(self.inner, Inner::Memory(_)) && !self.faults.are_given()
     }
 
     /// A look at the values that this process has, by keys without the prefix, which waits for nothing; `None` where it has
     /// none.
     #[inline]
     pub(crate) fn at_hand(&self) -> Option<impl Fn(&str) -> Option<Shared> + '_> {
-        match &self.0 {
-            Inner::Memory(memory) => Some(|key: &str| memory.look(key)),
-            Inner::Redis(_) | Inner::Off => None,
+        match &self.inner {
+            Inner::Memory(memory) if !self.faults.are_given() => Some(|key: &str| memory.look(key)),
+            Inner::Memory(_) | Inner::Redis(_) | Inner::Off => None,
         }
     }
 
@@ -125,8 +140,21 @@ impl Store {
         key: &Arc<str>,
         budget: &Budget,
     ) -> impl Future<Output = (Result<Option<Standing>, Error>, Duration)> + use<> {
+        let asked = self.ask(key, budget);
+        #[cfg(feature = "testing")]
+        let asked = meeting(self.faults.clone(), budget.begin(), asked);
+        asked
+    }
+
+    /// [`read`](Self::read), where nothing is broken.
+    #[inline(always)]
+    fn ask(
+        &self,
+        key: &Arc<str>,
+        budget: &Budget,
+    ) -> impl Future<Output = (Result<Option<Standing>, Error>, Duration)> + use<> {
         // `Err`: the answer, where nobody is to be asked.
-        let asked = match &self.0 {
+        let asked = match &self.inner {
             Inner::Off => Err(Ok(None)),
             Inner::Memory(memory) => Err(Ok(memory.get(key).map(Standing::InProcess))),
             Inner::Redis(redis) => {
@@ -163,31 +191,65 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<Acquired, Error> {
         lead.acquire_sent();
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        budget
+            .spend(|deadline| self.faults.meet_storing(deadline))
+            .await?;
+        match &self.inner {
             Inner::Off => Err(off()),
             // Another flight may have ended between this call's look and its own flight.
             Inner::Memory(memory) => Ok(match memory.get(key) {
                 Some(shared) if !seen.is_numbered(shared.number()) => {
-                    Acquired::Value(Standing::InProcess(shared))
+                    self.found(Standing::InProcess(shared))
                 }
-                _ => Acquired::Right(Right::of_flight(memory)),
+                _ => Acquired::Right(Right::of_flight(memory, self.faults.clone())),
             }),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
                 let seen = seen.bytes();
                 let acquired = budget
                     .spend(|deadline| lease::acquire(redis, keys, lock_request, seen, deadline));
-                Ok(match acquired.await? {
-                    AcquireReply::Value(bytes) => {
-                        Acquired::Value(Standing::InRedis(Fetched::alone(bytes), redis.link()?))
+                let reply = acquired.await?;
+                #[cfg(feature = "testing")]
+                let reply = match reply {
+                    // The call has seen that it has no use for what stands there.
+                    AcquireReply::Value(bytes) if self.has_garbage() && seen.is_some() => {
+                        let keys = LeaseKeys::new(prefix, key);
+                        let acquired = budget.spend(|deadline| {
+                            lease::acquire(redis, keys, lock_request, Some(&bytes), deadline)
+                        });
+                        acquired.await?
                     }
-                    AcquireReply::Lease(lease) => Acquired::Right(Right::of_lease(lease)),
+                    reply => reply,
+                };
+                Ok(match reply {
+                    AcquireReply::Value(bytes) => {
+                        self.found(Standing::InRedis(Fetched::alone(bytes), redis.link()?))
+                    }
+                    AcquireReply::Lease(lease) => {
+                        Acquired::Right(Right::of_lease(lease, self.faults.clone()))
+                    }
                     AcquireReply::Locked { elsewhere, left } => {
                         Acquired::Locked { elsewhere, left }
                     }
                 })
             }
         }
+    }
+
+    /// What stands under a key, as the answer to who asked for the right to store.
+    fn found(&self, standing: Standing) -> Acquired {
+        #[cfg(feature = "testing")]
+        let standing = match self.has_garbage() {
+            true => standing.garbled(),
+            false => standing,
+        };
+        Acquired::Value(standing)
+    }
+
+    #[cfg(feature = "testing")]
+    fn has_garbage(&self) -> bool {
+        self.faults.present() == Fault::Garbage
     }
 
     /// Takes the right to store for a flight alone, with its `lead`, and revokes everybody else's.
@@ -202,13 +264,17 @@ impl Store {
         budget: &mut Budget,
     ) -> Result<Right, Error> {
         lead.acquire_sent();
-        Ok(match &self.0 {
+        #[cfg(feature = "testing")]
+        budget
+            .spend(|deadline| self.faults.meet_storing(deadline))
+            .await?;
+        Ok(match &self.inner {
             Inner::Off => return Err(off()),
-            Inner::Memory(memory) => Right::of_flight(memory),
+            Inner::Memory(memory) => Right::of_flight(memory, self.faults.clone()),
             Inner::Redis(redis) => {
                 let keys = LeaseKeys::new(prefix, key);
                 let lease = budget.spend(|deadline| lease::seize(redis, keys, deadline));
-                Right::of_lease(lease.await?)
+                Right::of_lease(lease.await?, self.faults.clone())
             }
         })
     }
@@ -223,7 +289,9 @@ impl Store {
         key: &str,
         deadline: Instant,
     ) -> Result<Option<Duration>, Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        self.faults.meet(deadline).await?;
+        match &self.inner {
             Inner::Off => Ok(None),
             Inner::Memory(memory) => Ok(memory.ttl(key)),
             Inner::Redis(redis) => redis.ttl(key, deadline).await,
@@ -239,7 +307,7 @@ impl Store {
         shared: impl FnOnce() -> Result<(Answer, Answer), CodecError>,
         written: impl FnOnce() -> Result<Written, CodecError>,
     ) -> Result<Prepared, CodecError> {
-        Ok(match &self.0 {
+        Ok(match &self.inner {
             Inner::Memory(_) | Inner::Off => {
                 let (shared, kept) = shared()?;
                 let incoming = Incoming {
@@ -265,13 +333,13 @@ impl Store {
         value: &Prepared,
         deadline: Instant,
     ) -> Result<(), Error> {
-        match &self.0 {
+        match &self.inner {
             Inner::Off => Ok(()),
-            Inner::Memory(memory) => {
+            Inner::Memory(memory) if !self.faults.are_given() => {
                 memory.put(flights, key, value.incoming());
                 Ok(())
             }
-            Inner::Redis(_) => {
+            Inner::Memory(_) | Inner::Redis(_) => {
                 let keys = LeaseKeys::new(prefix, key);
                 let write = self.begin_write(flights, &keys, deadline).await?;
                 write.put(flights, key, value, deadline).await
@@ -291,14 +359,18 @@ impl Store {
         keys: &LeaseKeys,
         deadline: Instant,
     ) -> Result<Write, Error> {
-        Ok(match &self.0 {
+        #[cfg(feature = "testing")]
+        self.faults.meet_storing(deadline).await?;
+        let faults = self.faults.clone();
+        Ok(match &self.inner {
             Inner::Off => return Err(off()),
             Inner::Memory(memory) => {
-                Write::in_process(memory, memory.begin_write(flights, &keys.value))
+                let right = memory.begin_write(flights, &keys.value);
+                Write::in_process(memory, right, faults)
             }
             Inner::Redis(redis) => {
                 flights.detach(&keys.value, || ());
-                Write::of_lease(lease::seize(redis, keys.clone(), deadline).await?)
+                Write::of_lease(lease::seize(redis, keys.clone(), deadline).await?, faults)
             }
         })
     }
@@ -306,18 +378,35 @@ impl Store {
     /// Takes from this process what it has of `key`: the value where it is kept here, and the flight from new
     /// callers. [`delete`](Self::delete) does the rest.
     pub(crate) fn forget(&self, flights: &Flights<Answer>, key: &Arc<str>) {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(memory) => memory.remove(flights, key),
             Inner::Redis(_) | Inner::Off => flights.detach(key, || ()),
         }
     }
 
-    /// Whether values are kept outside this process, so that an invalidation can fail.
+    /// Whether values are kept outside this process.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.inner, Inner::Redis(_))
+    }
+
+    /// Meets the faults of a test, for an operation that goes round the verbs.
+    ///
+    /// # Errors
+    ///
+    /// If the store is to seem out of reach, or not to answer before the `deadline`.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn meet(&self, deadline: Instant) -> Result<(), Error> {
+        self.faults.meet(deadline).await.map(drop)
+    }
+
+    /// Whether values are kept outside this process, or are to seem so, so that an invalidation can fail.
     pub(crate) fn is_shared(&self) -> bool {
-        match &self.0 {
-            Inner::Memory(_) | Inner::Off => false,
-            Inner::Redis(_) => true,
-        }
+        self.faults.are_given()
+            || match &self.inner {
+                Inner::Memory(_) | Inner::Off => false,
+                Inner::Redis(_) => true,
+            }
     }
 
     /// Deletes what is kept of the value outside this process, and the right to store.
@@ -331,7 +420,9 @@ impl Store {
         urgency: Urgency,
         deadline: Instant,
     ) -> Result<(), Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        self.faults.meet(deadline).await?;
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => Ok(()),
             Inner::Redis(redis) => lease::invalidate(redis, keys, urgency, deadline).await,
         }
@@ -343,7 +434,7 @@ impl Store {
     ///
     /// [`ErrorKind::Unavailable`] on the in-process store, and where the cache is off.
     pub(crate) fn for_own_commands(&self) -> Result<Arc<RedisStore>, Error> {
-        match &self.0 {
+        match &self.inner {
             Inner::Off => Err(off()),
             Inner::Memory(_) => Err(Error::new(
                 ErrorKind::Unavailable,
@@ -359,7 +450,9 @@ impl Store {
     ///
     /// If none comes in time.
     pub(crate) async fn ping(&self, deadline: Instant) -> Result<(), Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        self.faults.meet(deadline).await?;
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => Ok(()),
             Inner::Redis(redis) => redis.ping(deadline).await,
         }
@@ -367,15 +460,16 @@ impl Store {
 
     /// Whether a task on the present runtime can reach what is kept outside this process: the runtime has timers.
     pub(crate) fn is_reached_from_here(&self) -> bool {
-        match &self.0 {
-            Inner::Memory(_) | Inner::Off => false,
+        match &self.inner {
+            Inner::Memory(_) => self.faults.are_given() && has_timers(),
+            Inner::Off => false,
             Inner::Redis(redis) => redis.link().is_ok(),
         }
     }
 
     /// Whether a connection stands.
     pub(crate) fn is_connected(&self) -> bool {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => false,
             Inner::Redis(redis) => redis.connected() > 0,
         }
@@ -383,7 +477,7 @@ impl Store {
 
     /// Waits until no lock is being let go for which other processes wait.
     pub(crate) async fn locks_let_go(&self) {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => {}
             Inner::Redis(redis) => redis.locks_let_go().await,
         }
@@ -391,7 +485,7 @@ impl Store {
 
     /// Drops the values that are kept in this process.
     pub(crate) fn clear(&self) {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(memory) => memory.clear(),
             Inner::Redis(_) | Inner::Off => {}
         }
@@ -399,14 +493,14 @@ impl Store {
 
     /// Ends every connection, for good.
     pub(crate) fn close(&self) {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => {}
             Inner::Redis(redis) => redis.close(),
         }
     }
 
     pub(crate) fn stats(&self) -> StoreStats {
-        match &self.0 {
+        match &self.inner {
             Inner::Off => StoreStats::Off,
             Inner::Memory(memory) => StoreStats::Memory {
                 entries: memory.len(),
@@ -417,11 +511,35 @@ impl Store {
 
     /// How many callers' reads wait or are on their way right now.
     pub(crate) fn reading(&self) -> usize {
-        match &self.0 {
+        match &self.inner {
             Inner::Memory(_) | Inner::Off => 0,
             Inner::Redis(redis) => redis.reading(),
         }
     }
+}
+
+/// Has a read, and then what it read, broken as a test says.
+#[cfg(feature = "testing")]
+async fn meeting<F>(faults: Injected, begun: Result<TimeLimit, Error>, read: F) -> F::Output
+where
+    F: Future<Output = (Result<Option<Standing>, Error>, Duration)>,
+{
+    // Where the call asks nothing more, the read says so itself.
+    let limit = match begun {
+        Ok(limit) if faults.are_given() => limit,
+        Ok(_) | Err(_) => return read.await,
+    };
+    // On the heap, because a call has this future in its own.
+    let fault = match Box::pin(faults.meet(limit.deadline)).await {
+        Ok(fault) => fault,
+        Err(error) => return (Err(error), limit.start.elapsed()),
+    };
+    let (standing, _) = read.await;
+    let standing = match fault {
+        Fault::Garbage => standing.map(|standing| standing.map(Standing::garbled)),
+        _ => standing,
+    };
+    (standing, limit.start.elapsed())
 }
 
 /// Why a cache that is off has no connection, and no right to store.
@@ -435,7 +553,7 @@ fn off() -> Error {
 /// Where values are kept, for people.
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match &self.inner {
             Inner::Off => f.write_str("off"),
             Inner::Memory(_) => f.write_str("in process"),
             Inner::Redis(redis) => redis.connector().endpoint().fmt(f),

@@ -48,16 +48,17 @@ impl Cache {
     pub async fn clear(&self) -> Result<(), Error> {
         let inner = self.inner();
         let prefix = inner.prefix.as_str();
-        if inner.store.is_shared() && prefix.is_empty() {
+        if inner.store.is_outside() && prefix.is_empty() {
             return Err(Error::new(
                 ErrorKind::Config,
                 "`clear` deletes all keys that begin with the prefix, and this cache has none; set `prefix` or `REDIS_KEY_PREFIX`",
             ));
         }
+        inner.store.meet(self.deadline()).await?;
         inner.too_large.clear();
         inner.flights.detach_all();
         inner.store.clear();
-        if inner.store.is_shared() {
+        if inner.store.is_outside() {
             let mut server = self.connection()?;
             let begin = escaped(prefix);
             delete(&mut server, &format!("{begin}:*{GUARDS}*")).await?;

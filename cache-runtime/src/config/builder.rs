@@ -14,7 +14,9 @@ use super::{
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::azure_core;
-use crate::{auth::Secret, base::clock::ManualClock, error::Error};
+#[cfg(feature = "testing")]
+use crate::testing::Faults;
+use crate::{auth::Secret, base::clock::ManualClock, error::Error, testing::Injected};
 
 /// Configures a [`Cache`](crate::Cache) in code; [`Cache::builder`](crate::Cache::builder) makes one.
 ///
@@ -27,6 +29,7 @@ pub struct CacheBuilder {
     coordination: CoordinationSettings,
     in_memory: bool,
     from_env: bool,
+    faults: Injected,
 }
 
 impl CacheBuilder {
@@ -298,6 +301,15 @@ impl CacheBuilder {
         self
     }
 
+    /// What a test breaks of the cache, on demand.
+    ///
+    /// Default: nothing.
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Injected::new(faults);
+        self
+    }
+
     /// Keeps the values in this process, whatever else says where Redis is.
     ///
     /// Default: as the other settings say.
@@ -332,6 +344,7 @@ impl CacheBuilder {
             coordination,
             in_memory,
             from_env,
+            faults,
         } = self;
         if from_env {
             settings = settings.or(Settings::from_environment(environment)?);
@@ -346,6 +359,7 @@ impl CacheBuilder {
             (settings.url, settings.host) = (None, None);
         }
         let mut config = settings.into_config(coordination.check()?)?;
+        config.faults = faults;
         if from_env && !in_memory && matches!(config.store, StoreChoice::Memory) {
             config.hints.push(Hint::InProcess);
         }
@@ -384,6 +398,7 @@ impl fmt::Debug for CacheBuilder {
             coordination,
             in_memory,
             from_env,
+            faults: _,
         } = self;
         f.debug_struct("CacheBuilder")
             .field("settings", settings)

@@ -14,7 +14,7 @@ use super::{
 };
 #[cfg(feature = "entra-id")]
 use crate::auth::OwnCredential;
-use crate::{auth::Secret, error::Error, key::check_prefix};
+use crate::{auth::Secret, error::Error, key::check_prefix, testing::Injected};
 
 /// All settings; `None` where nothing was said.
 #[derive(Clone, Debug, Default)]
@@ -226,6 +226,7 @@ impl Settings {
             memory_capacity,
             max_value,
             coordination,
+            faults: Injected::default(),
             hints,
         })
     }

@@ -25,6 +25,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(feature = "testing")]
+use bytes::Bytes;
 use quick_cache::{OptionsBuilder, UnitWeighter, sync};
 
 use crate::{
@@ -130,6 +132,18 @@ impl Shared {
     #[inline]
     pub(crate) fn is_fresh(&self) -> bool {
         self.age < self.entry.fresh_for
+    }
+
+    /// The same entry, with a value of a type that nobody has.
+    #[cfg(feature = "testing")]
+    pub(super) fn garbled(self) -> Self {
+        let entry = MemoryEntry {
+            key: Arc::clone(&self.entry.key),
+            value: Some(SharedValue::Json(Bytes::from_static(b"garbage"))),
+            ..*self.entry
+        };
+        let entry = Arc::new(entry);
+        Self { entry, ..self }
     }
 
     pub(crate) fn aged(&self) -> Aged {

@@ -7,6 +7,9 @@
 //! | a body | its flight, for as long as that is in the map of flights | a lease |
 //! | a write | a number, for as long as nothing else changes the key | a lease of its own |
 
+#[cfg(feature = "testing")]
+mod broken;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -22,6 +25,7 @@ use super::{
 use crate::{
     error::Error,
     flight::{Flights, Lead},
+    testing::Injected,
     value::answer::Answer,
 };
 
@@ -40,7 +44,14 @@ pub(crate) enum Acquired {
 
 /// The right to store what a body is going to return.
 #[derive(Debug)]
-pub(crate) struct Right(Basis);
+pub(crate) struct Right {
+    basis: Basis,
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "nothing meets a fault")
+    )]
+    faults: Injected,
+}
 
 #[derive(Debug)]
 enum Basis {
@@ -51,7 +62,14 @@ enum Basis {
 
 /// The right to store what a write to the source is going to return.
 #[derive(Debug)]
-pub(crate) struct Write(Begun);
+pub(crate) struct Write {
+    begun: Begun,
+    #[cfg_attr(
+        not(feature = "testing"),
+        expect(dead_code, reason = "nothing meets a fault")
+    )]
+    faults: Injected,
+}
 
 #[derive(Debug)]
 enum Begun {
@@ -60,17 +78,19 @@ enum Begun {
 }
 
 impl Right {
-    pub(super) fn of_flight(memory: &Arc<MemoryStore>) -> Self {
-        Self(Basis::Flight(Arc::clone(memory)))
+    pub(super) fn of_flight(memory: &Arc<MemoryStore>, faults: Injected) -> Self {
+        let basis = Basis::Flight(Arc::clone(memory));
+        Self { basis, faults }
     }
 
-    pub(super) fn of_lease(lease: Lease) -> Self {
-        Self(Basis::Lease(lease))
+    pub(super) fn of_lease(lease: Lease, faults: Injected) -> Self {
+        let basis = Basis::Lease(lease);
+        Self { basis, faults }
     }
 
     /// The lease that is to be renewed while the body runs; a flight lives on by itself.
     pub(crate) fn lease(&self) -> Option<&Lease> {
-        match &self.0 {
+        match &self.basis {
             Basis::Flight(_) => None,
             Basis::Lease(lease) => Some(lease),
         }
@@ -90,7 +110,11 @@ impl Right {
         locked: bool,
         budget: &mut Budget,
     ) -> Result<StoreReply, Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        if let Some(reply) = self.meet_store(lead, key, value.is_some(), budget).await? {
+            return Ok(reply);
+        }
+        match &self.basis {
             Basis::Flight(memory) => {
                 let stood = memory.store(lead, key, value.map(Prepared::incoming));
                 Ok(if stood {
@@ -111,8 +135,13 @@ impl Right {
     /// Closes the attempt of a flight whose outcome is not stored: whether the right stood then; `None` where only a
     /// [`release`](Self::release) can tell.
     pub(crate) fn close(&self, lead: &mut Lead<Answer>) -> Option<bool> {
-        match &self.0 {
-            Basis::Flight(_) => Some(lead.close_with(|| ()).is_some()),
+        match &self.basis {
+            Basis::Flight(_) => {
+                let stood = lead.close_with(|| ()).is_some();
+                #[cfg(feature = "testing")]
+                let stood = stood && !self.faults.take_proofs();
+                Some(stood)
+            }
             Basis::Lease(_) => {
                 lead.close();
                 None
@@ -127,7 +156,9 @@ impl Right {
     ///
     /// If Redis does not answer in time.
     pub(crate) async fn release(&self, deadline: Instant) -> Result<bool, Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        self.meet_release(deadline).await?;
+        match &self.basis {
             Basis::Flight(_) => Ok(true),
             Basis::Lease(lease) => lease.release(deadline).await,
         }
@@ -135,17 +166,19 @@ impl Right {
 }
 
 impl Write {
-    pub(super) fn in_process(memory: &Arc<MemoryStore>, right: u64) -> Self {
-        Self(Begun::InProcess(Arc::clone(memory), right))
+    pub(super) fn in_process(memory: &Arc<MemoryStore>, right: u64, faults: Injected) -> Self {
+        let begun = Begun::InProcess(Arc::clone(memory), right);
+        Self { begun, faults }
     }
 
-    pub(super) fn of_lease(lease: Lease) -> Self {
-        Self(Begun::Lease(lease))
+    pub(super) fn of_lease(lease: Lease, faults: Injected) -> Self {
+        let begun = Begun::Lease(lease);
+        Self { begun, faults }
     }
 
     /// The lease that is to be renewed while the source is written.
     pub(crate) fn lease(&self) -> Option<&Lease> {
-        match &self.0 {
+        match &self.begun {
             Begun::InProcess(..) => None,
             Begun::Lease(lease) => Some(lease),
         }
@@ -163,7 +196,9 @@ impl Write {
         value: &Prepared,
         deadline: Instant,
     ) -> Result<(), Error> {
-        match &self.0 {
+        #[cfg(feature = "testing")]
+        self.meet_put(flights, key, deadline).await?;
+        match &self.begun {
             Begun::InProcess(memory, right) => {
                 memory.put_written(flights, key, *right, value.incoming());
                 Ok(())

@@ -18,6 +18,19 @@ pub(crate) enum Standing {
     InRedis(Fetched, Arc<Link>),
 }
 
+#[cfg(feature = "testing")]
+impl Standing {
+    /// The same, as nothing that anybody can decode.
+    pub(super) fn garbled(self) -> Self {
+        match self {
+            Self::InProcess(shared) => Self::InProcess(shared.garbled()),
+            Self::InRedis(_, link) => {
+                Self::InRedis(Fetched::alone(Bytes::from_static(b"garbage")), link)
+            }
+        }
+    }
+}
+
 /// What stood under the key when it was last looked at, to tell it from what may stand there later.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) enum Seen {

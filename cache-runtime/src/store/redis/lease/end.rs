@@ -130,6 +130,12 @@ impl Lease {
         }
     }
 
+    /// Takes lease, lock and value away, as another process that invalidates the key.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn revoke(&self, deadline: Instant) -> Result<(), Error> {
+        invalidate(&self.redis, &self.keys, Urgency::Ordinary, deadline).await
+    }
+
     /// Stores under a lease that was [seized](super::seize).
     ///
     /// Seizing and storing are two steps, so that a first step that comes late can do no more than revoke: a put that was
